@@ -1,0 +1,1 @@
+"""What runs an accepted event: the executor and the workers around it."""

@@ -1,0 +1,1 @@
+"""The CherryPy front door."""

@@ -1,0 +1,1 @@
+"""The peewee-backed event queue: statuses, schema, and every SQL statement."""

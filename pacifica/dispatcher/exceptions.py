@@ -1,0 +1,242 @@
+"""Every error this library raises, as one tree under :class:`DispatcherError`.
+
+Each class says in its docstring what happened and what to do about it. All of them survive :mod:`pickle`, because they
+cross process boundaries (worker processes, Celery): what can't be pickled is replaced by ``None``, never an error.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudevents.model import Event
+
+    from pacifica.dispatcher.router import Router
+
+__all__ = [
+    'ConfigurationError',
+    'DatabaseUnavailableError',
+    'DispatcherError',
+    'DownloadError',
+    'EventError',
+    'HandlerTimeoutError',
+    'InvalidEventError',
+    'LeaseLostError',
+    'QueueFullError',
+    'RetryLater',
+    'RouteNotFoundRouterError',
+    'RouterError',
+    'StagingError',
+    'TransactionDuplicateAttributeError',
+    'TransferError',
+    'UnsafePathError',
+    'UploadError',
+    'WorkerLostError',
+]
+
+
+def _picklable(value: Any) -> Any:
+    """Return *value*, or ``None`` if it holds something (a lock, a session) that can't be pickled."""
+    try:
+        pickle.dumps(value)
+    except Exception:  # any class: __reduce__ of a stranger's object may raise what it likes
+        return None
+    return value
+
+
+class DispatcherError(Exception):
+    """Base of every error of this library: catch it to catch them all."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild without calling ``__init__``, whose signature differs from class to class."""
+        state = {name: _picklable(value) for name, value in self.__dict__.items()}
+        return _rebuild, (type(self), tuple(_picklable(arg) for arg in self.args)), state
+
+
+def _rebuild(cls: type[DispatcherError], args: tuple[Any, ...]) -> DispatcherError:
+    error = cls.__new__(cls)
+    error.args = args
+    return error
+
+
+class ConfigurationError(DispatcherError):
+    """What was configured can't work; the message says which setting, why, and what to use instead."""
+
+
+class EventError(DispatcherError):
+    """Something is wrong with this event.
+
+    :param event: the event, kept as the attribute ``event``.
+    """
+
+    event: Event
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(event)
+        self.event = event
+
+    def __str__(self) -> str:
+        return f'event {_event_id(self.event)} can\'t be used'
+
+
+class TransactionDuplicateAttributeError(EventError):
+    """A field of the ``Transactions`` table appears more than once in one event, or an upload was given an ``_id``.
+
+    :param event: the event that repeats the field, kept as ``event``; ``None`` if the transaction has no event.
+    :param name: the field's name without its table, for example ``_id``, kept as ``name``.
+    """
+
+    name: str
+
+    def __init__(self, event: Event, name: str) -> None:
+        super().__init__(event)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"field 'Transactions.{self.name}' is already defined: leave one of the two out"
+
+
+class InvalidEventError(DispatcherError, ValueError):
+    """What was received is not a CloudEvent that can be accepted; nothing was stored.
+
+    :param message: what is wrong, safe to show to the sender.
+    :param faults: every fault found as ``(field, what is wrong with it)``, kept as ``faults``.
+    :param status: the HTTP status code that tells the sender, kept as ``status``.
+    """
+
+    faults: tuple[tuple[str, str], ...]
+    status: int
+
+    def __init__(self, message: str, faults: Sequence[tuple[str, str]] = (), status: int = 400) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+        self.status = status
+
+
+class RouterError(DispatcherError):
+    """Something is wrong with routing.
+
+    :param router: the router, kept as ``router``; ``None`` after pickling if its handlers can't be pickled.
+    """
+
+    router: Router
+
+    def __init__(self, router: Router) -> None:
+        super().__init__()
+        self.router = router
+
+
+class RouteNotFoundRouterError(RouterError):
+    """No route matches the event: add one with ``Router.add_route``, or narrow what is sent to this receiver.
+
+    :param router: the router that was asked, kept as ``router``.
+    :param event_data: the event as the routes saw it, kept as ``event_data``.
+    """
+
+    event_data: Mapping[str, Any]
+
+    def __init__(self, router: Router, event_data: Mapping[str, Any]) -> None:
+        super().__init__(router)
+        self.event_data = event_data
+
+    def __str__(self) -> str:
+        return 'route not found'
+
+
+class UnsafePathError(DispatcherError, ValueError):
+    """A path that an event, an archive or a file system names would leave its directory, or can be no file in it."""
+
+
+class StagingError(DispatcherError):
+    """Files could not be staged in or out; the message names the file or the service."""
+
+
+class TransferError(StagingError):
+    """A transfer to or from a Pacifica service failed.
+
+    :param message: what happened, to which file, job or URL (without credentials).
+    :param transient: whether the cause may pass, so that trying again later makes sense; kept as ``transient``.
+    :param status: the HTTP status code of the service's answer, if there was one; kept as ``status``.
+    """
+
+    transient: bool
+    status: int | None
+
+    def __init__(self, message: str, *, transient: bool = False, status: int | None = None) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.status = status
+
+
+class DownloadError(TransferError):
+    """The files of an event could not be fetched, or are not what the event says; the message names each."""
+
+
+class UploadError(TransferError):
+    """Ingest did not confirm the upload: check the job it names before you upload again.
+
+    :param job_id: the ingest job, if one was started; kept as ``job_id``.
+    :param state: Ingest's last answer about the job, kept as ``state``.
+    """
+
+    job_id: int | None
+    state: Mapping[str, Any]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        status: int | None = None,
+        job_id: int | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, transient=transient, status=status)
+        self.job_id = job_id
+        self.state = dict(state or {})
+
+
+class RetryLater(DispatcherError):
+    """Raised by a handler that wants its event again later; counts as an attempt.
+
+    :param seconds: how long to wait at least; ``None`` leaves it to the queue's backoff. Kept as ``seconds``.
+    :param reason: shown as the event's last error while it waits.
+    """
+
+    seconds: float | None
+
+    def __init__(self, seconds: float | None = None, reason: str = 'the handler asked to be run again later') -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class HandlerTimeoutError(DispatcherError):
+    """The handler ran longer than ``handler_timeout`` and its process was killed."""
+
+
+class LeaseLostError(DispatcherError):
+    """This worker no longer holds the event's lease (it was too slow to renew it): another may be running it."""
+
+
+class WorkerLostError(DispatcherError):
+    """The worker died on every allowed attempt at this event: look for what kills it, then retry the event."""
+
+
+class QueueFullError(DispatcherError):
+    """More events are waiting than ``max_backlog`` allows: send again after ``retry_after`` seconds."""
+
+    retry_after: int
+
+    def __init__(self, message: str, retry_after: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DatabaseUnavailableError(DispatcherError):
+    """The queue's database did not answer in time: nothing was accepted or changed; try again."""
+
+
+def _event_id(event: Any) -> str:
+    return repr(getattr(event, 'event_id', None))
