@@ -1,0 +1,81 @@
+"""The peewee-backed event queue: what ``create_queue`` returns.
+
+Puts a store, a router and the workers together; what ``create_cherrypy_app`` hands events to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._engine.worker import Worker
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher.router import Router
+
+__all__ = ['EventQueue', 'Task']
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An accepted event; ``id`` is its task id, a UUID as a string, as a Celery result has one."""
+
+    id: str
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class EventQueue:
+    """Accepts events durably and makes the workers that run them.
+
+    :param store: where events are kept.
+    :param router: which handler an event goes to.
+    :param policy: which failures are retried, and how often an event is run.
+    """
+
+    def __init__(self, store: Store, router: Router, policy: RetryPolicy) -> None:
+        self._store = store
+        self.router = router
+        self._policy = policy
+
+    def delay(self, event: Mapping[str, Any]) -> Task:
+        """Store *event*, a CloudEvent as a dict, and wake a worker; return once it is committed.
+
+        An event whose source and id were here before is that event again: its task is returned, and it runs once.
+
+        :raises InvalidEventError: if it is no CloudEvent; nothing was stored.
+        :raises DatabaseUnavailableError: if the database did not take it.
+        """
+        return Task(self.accept([_events.from_dict(event)])[0])
+
+    def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
+        """Store validated *events*, all or none; return their task ids in order once they are committed.
+
+        :raises DatabaseUnavailableError: if the database did not take them.
+        """
+        return [str(task_id) for task_id in self._store.accept(events)]
+
+    def create_worker(
+        self,
+        concurrency: int = 4,
+        *,
+        lease: float = 30.0,
+        poll_interval: float = 1.0,
+        grace: float = 30.0,
+    ) -> Worker:
+        """Return a worker for this queue, which runs events once it is started.
+
+        :param concurrency: how many events it handles at once.
+        :param lease: seconds after which the event of a worker that died runs elsewhere.
+        :param poll_interval: seconds between looks at the queue for events that other processes accepted.
+        :param grace: seconds that running handlers get when the worker is stopped.
+        :raises ConfigurationError: for a setting that can't work.
+        """
+        executor = Executor(self.router, self._policy, self._store.save_result)
+        return Worker(
+            self._store, executor, concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
+        )

@@ -1,0 +1,75 @@
+"""A claimed event → how it ended.
+
+Called by every engine with an event it holds. Knows routing and user code, and is the first of two walls around it:
+whatever a handler raises comes out as an :class:`~pacifica.dispatcher._queue.outcome.Outcome`. No SQL, no threads.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.transitions import Held
+from pacifica.dispatcher.exceptions import RouteNotFoundRouterError
+from pacifica.dispatcher.router import Route, Router
+from pacifica.dispatcher.task_context import TaskContext, task_context
+
+__all__ = ['Executor']
+
+SaveResult = Callable[[Held, Mapping[str, Any]], None]
+
+
+class Executor:
+    """Runs events through a router.
+
+    :param router: the routes.
+    :param policy: which failures are retried.
+    :param save_result: keeps what a handler wants kept, durably; the store's.
+    """
+
+    def __init__(self, router: Router, policy: RetryPolicy, save_result: SaveResult) -> None:
+        self.router = router
+        self.policy = policy
+        self._save_result = save_result
+
+    def execute(self, held: Held) -> Outcome:
+        """Decode, route and handle the event; return how that ended, whatever it was."""
+        name: str | None = None
+        try:
+            event_data = _events.loads(held.event_data)
+            route = self.router.match_first_or_raise(event_data)
+            name = _name(route)
+            # A context of its own: what a handler sets in a context variable is gone for the next event.
+            contextvars.copy_context().run(self._handle, route, event_data, held)
+        except RouteNotFoundRouterError as exc:
+            if name is None:
+                return Outcome.no_route(exc)
+            return self._failed(exc, held, name)  # a handler's own router had no route: the handler failed
+        except BaseException as exc:  # SystemExit and its like too: a handler may end its event, never its worker
+            return self._failed(exc, held, name)
+        return Outcome.succeeded(name)
+
+    def _handle(self, route: Route, event_data: Mapping[str, Any], held: Held) -> None:
+        task = TaskContext(
+            task_id=held.task_id,
+            attempt=held.attempt,
+            result={} if held.result is None else msgspec.json.decode(held.result),
+            save=lambda result: self._save_result(held, result),
+        )
+        with task_context(task):
+            route(event_data)
+
+    def _failed(self, error: BaseException, held: Held, route: str | None) -> Outcome:
+        delay = self.policy.delay(error, held.attempt)
+        return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
+
+
+def _name(route: Route) -> str:
+    """Return what tells the route from others to a person: its path and its handler's class."""
+    return f'{route.path} → {type(route.event_handler).__name__}'

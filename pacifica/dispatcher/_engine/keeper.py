@@ -1,0 +1,79 @@
+"""Keeps the leases of what a worker holds, and takes over what dead workers held: the janitor of every worker.
+
+Owned by a worker. One turn is :meth:`Keeper.run_once`; the thread around it depends on no handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import Held
+from pacifica.dispatcher.exceptions import DispatcherError
+
+__all__ = ['Keeper']
+
+_LOG = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Renews each lease three times before it would end.
+
+    :param store: the queue's.
+    :param max_attempts: after how many attempts the event of a dead worker ends.
+    :param lease: seconds a claim holds.
+    """
+
+    def __init__(self, store: Store, max_attempts: int, lease: float) -> None:
+        self._store = store
+        self._max_attempts = max_attempts
+        self._lease = lease
+        self._held: dict[str, Held] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, held: Held) -> None:
+        """Keep the lease of *held* from now on."""
+        self._held[held.token + str(held.uuid)] = held
+
+    def drop(self, held: Held) -> None:
+        """Keep it no more."""
+        self._held.pop(held.token + str(held.uuid), None)
+
+    def run_once(self) -> None:
+        """Renew the leases that are held, then rescue events whose lease is over.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        held = list(self._held.values())
+        if held:
+            for one, kept in zip(held, self._store.renew(held, self._lease)):
+                if not kept:
+                    self.drop(one)
+        again, ended = self._store.rescue(self._max_attempts)
+        if again or ended:
+            _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._loop, name='pacifica-dispatcher-keeper', daemon=True)
+        self._thread.start()
+
+    def stop(self) -> list[Held]:
+        """Stop the thread; return what is still held, and keep it no more."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        left = list(self._held.values())
+        self._held.clear()
+        return left
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(self._lease / 4):
+            try:
+                self.run_once()
+            except DispatcherError:
+                _LOG.exception('keeper.database_unavailable')

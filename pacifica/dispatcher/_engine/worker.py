@@ -1,0 +1,176 @@
+"""The embedded worker: threads that claim events, run them and write how they ended.
+
+Made by the event queue; started and stopped by the service, the plug-in or a test. Each thread takes one event at a
+time; finishing one and claiming the next is one transaction, which the store shares among all threads that write.
+The lease of what is being handled is kept by a thread that does not depend on any handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.keeper import Keeper
+from pacifica.dispatcher._engine.wakeup import Wakeup
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import Held
+from pacifica.dispatcher.exceptions import ConfigurationError, DispatcherError
+
+__all__ = ['Worker']
+
+_LOG = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs the events of a queue.
+
+    :param store: the queue's.
+    :param executor: what runs an event.
+    :param concurrency: how many events are handled at once.
+    :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
+    :param poll_interval: seconds between looks at the queue while nothing wakes the worker.
+    :param grace: seconds that :meth:`stop` gives running handlers.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        *,
+        concurrency: int = 4,
+        lease: float = 30.0,
+        poll_interval: float = 1.0,
+        grace: float = 30.0,
+    ) -> None:
+        for name, value in (('concurrency', concurrency), ('lease', lease), ('poll_interval', poll_interval)):
+            if value <= 0:
+                raise ConfigurationError(f'{name} must be more than 0, not {value!r}')
+        self.concurrency = concurrency
+        self.lease = lease
+        self.grace = grace
+        self.owner = f'{socket.gethostname()}:{os.getpid()}'
+        self._store = store
+        self._execute = executor.execute
+        self._keeper = Keeper(store, executor.policy.max_attempts, lease)
+        self._wakeup = Wakeup(poll_interval)
+        self._threads: list[threading.Thread] = []
+        self._lifecycle = threading.RLock()
+
+    def run_once(self) -> bool:
+        """Claim the event that is due the longest, run it in this thread and write how it ended; return if one was due.
+
+        For tests and scripts: the worker need not be started.
+        """
+        held = self._store.claim(self.owner, self.lease)
+        if held is None:
+            return False
+        self._finished(held, self._store.finish(held, self._handle(held)))
+        return True
+
+    def start(self) -> None:
+        """Start the threads; return once the database is ready for them.
+
+        :raises ConfigurationError: for a database that threads can't share.
+        :raises DatabaseUnavailableError: if it does not answer.
+        """
+        with self._lifecycle:
+            if self._threads:
+                return
+            self._store.connections.require_shared()
+            self._keeper.run_once()
+            self.owner = f'{socket.gethostname()}:{os.getpid()}'
+            self._wakeup.reset()
+            self._store.subscribe(self._wakeup.notify)
+            self._threads = [self._thread(self._loop, f'handler-{number}') for number in range(self.concurrency)]
+            self._keeper.start()
+            for thread in self._threads:
+                thread.start()
+
+    def stop(self, grace: float | None = None) -> None:
+        """Claim nothing more, give running handlers *grace* seconds, then give back what is left, uncounted.
+
+        A handler that is still running then goes on in its thread until the process ends, and can write no result.
+        """
+        with self._lifecycle:
+            if not self._threads:
+                return
+            self._wakeup.close()
+            deadline = time.monotonic() + (self.grace if grace is None else grace)
+            for thread in self._threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            left = self._keeper.stop()
+            if left:
+                _LOG.warning('worker.released', extra={'task_ids': [str(held.task_id) for held in left]})
+                self._store.release(left)
+            self._store.unsubscribe(self._wakeup.notify)
+            self._threads = []
+
+    def run(self) -> None:
+        """Start, and stop on SIGINT or SIGTERM; a second signal stops at once. Call it in the main thread."""
+        stopping = threading.Event()
+
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            if stopping.is_set():
+                self.grace = 0.0
+                raise KeyboardInterrupt
+            stopping.set()
+
+        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.start()
+            while not stopping.wait(1.0):  # a bounded wait lets every platform deliver signals
+                pass
+            try:
+                self.stop()
+            except KeyboardInterrupt:
+                self.stop(0.0)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _thread(self, target: Callable[[], None], name: str) -> threading.Thread:
+        return threading.Thread(target=target, name=f'pacifica-dispatcher-{name}', daemon=True)
+
+    def _loop(self) -> None:
+        polled = True
+        while not self._wakeup.closed:
+            try:
+                self._work_until_idle(polled)
+            except DispatcherError:  # the database is away; what was claimed is found again when its lease is over
+                _LOG.exception('worker.database_unavailable')
+            polled = self._wakeup.wait()
+
+    def _work_until_idle(self, polled: bool) -> None:
+        held = self._store.claim(self.owner, self.lease)
+        more = polled  # who found an event unasked for may have found one of many
+        while held is not None:
+            if more:
+                self._wakeup.notify(1)
+            outcome = self._handle(held)
+            if self._wakeup.closed:
+                self._finished(held, self._store.finish(held, outcome))
+                return
+            finished, following = self._store.finish_and_claim(held, outcome, self.owner, self.lease)
+            self._finished(held, finished)
+            held, more = following, True
+
+    def _handle(self, held: Held) -> Outcome:
+        """Run the event while its lease is kept; the second wall around user code."""
+        self._keeper.hold(held)
+        try:
+            return self._execute(held)
+        finally:
+            self._keeper.drop(held)
+
+    @staticmethod
+    def _finished(held: Held, written: bool) -> None:
+        if not written:
+            _LOG.warning('worker.lease_lost', extra={'task_id': str(held.task_id), 'attempt': held.attempt})

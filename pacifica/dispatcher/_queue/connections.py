@@ -1,0 +1,206 @@
+"""The store's own connections: one that writes, and one a thread to read with.
+
+Used by the store and the schema. The application's connections are left alone: it may open, close and use its
+database object as it likes. Connections are made at first use, anew after an error and anew after ``fork``.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import peewee
+
+from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
+from pacifica.dispatcher.exceptions import ConfigurationError
+
+__all__ = ['PASSING', 'Connections', 'Session']
+
+T = TypeVar('T')
+
+PASSING = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+"""The database is away, or refused for a reason that passes: locked, deadlocked, restarted, connection lost."""
+
+_CLOCK_LIFETIME = 60.0
+
+_INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
+
+
+class Session:
+    """One of the store's database objects, and the SQL dialect it speaks."""
+
+    def __init__(self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None) -> None:
+        self.database = database
+        self.dialect = dialect
+        self._clock = clock
+        self._clock_read = float('-inf')
+        self._clock_offset = 0.0
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        """Execute *statement*, in which ``?`` stands for a parameter, and return the cursor."""
+        if self.database.is_closed():
+            self.connect()
+        return self.database.execute_sql(self.dialect.sql(statement), parameters)
+
+    def connect(self) -> None:
+        """Open this thread's connection."""
+        self.database.connect()
+        for statement in self.dialect.on_connect:
+            self.database.execute_sql(statement)
+
+    def disconnect(self) -> None:
+        """Close this thread's connection, whatever state it is in; the next statement opens a new one."""
+        if self.database.is_closed():
+            return
+        connection = self.database.connection()
+        self.database.dispose()
+        try:
+            connection.close()
+        except Exception:  # a broken connection may fail in any way of its driver's; it is gone all the same
+            _INHERITED.append(connection)
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Run *work* in a transaction that may write, and return its result once that is committed."""
+        self.execute(self.dialect.begin)
+        try:
+            result = work()
+            self.execute('COMMIT')
+        except PASSING:
+            self.abort()
+            raise
+        except BaseException:
+            self.rollback()
+            raise
+        return result
+
+    def rollback(self) -> None:
+        """Leave the transaction; a connection that can't even do that is closed."""
+        try:
+            self.execute('ROLLBACK')
+        except peewee.PeeweeException:
+            self.disconnect()
+
+    def abort(self) -> None:
+        """Leave whatever a passing fault left behind; a server's connection is not to be trusted after one."""
+        if self.dialect.clock is None:
+            self.rollback()
+        else:
+            self.disconnect()
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970 by the database's clock; without one of its own, by the host's.
+
+        A server's clock is asked once a minute and carried on with the host's monotonic clock in between, so that a
+        host whose wall clock is wrong, or is set, decides as all the others do.
+        """
+        if self._clock is not None:
+            return self._clock()
+        if self.dialect.clock is None:
+            return time.time()
+        monotonic = time.monotonic()
+        if monotonic > self._clock_read + _CLOCK_LIFETIME:
+            seconds = float(self.execute(self.dialect.clock).fetchone()[0])
+            self._clock_read = time.monotonic()
+            self._clock_offset = seconds - self._clock_read
+        return self._clock_offset + time.monotonic()
+
+
+class Connections:
+    """The store's sessions for one database of the application's.
+
+    :param database: what ``create_peewee_model`` was given; may still be a proxy or deferred until first use.
+    :param prepare: called once a process with the writing session before anything else uses it.
+    :param clock: replaces the database's clock, for tests.
+    """
+
+    def __init__(
+        self,
+        database: peewee.Database,
+        prepare: Callable[[Session], None],
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._database = database
+        self._prepare = prepare
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._writer: Session | None = None
+        self._reader: Session | None = None
+        self._owner: int | None = None
+
+    @property
+    def writer(self) -> Session:
+        """The session that writes; its callers take turns (see :mod:`._queue.writer`)."""
+        return self._writer if self._writer and self._pid == os.getpid() and not self._owner else self._open()[0]
+
+    @property
+    def reader(self) -> Session:
+        """The session that reads: each thread has a connection of its own behind it."""
+        return self._reader if self._reader and self._pid == os.getpid() and not self._owner else self._open()[1]
+
+    def require_shared(self) -> None:
+        """Refuse a database that only one thread can see.
+
+        :raises ConfigurationError: for an in-memory SQLite database.
+        """
+        if _is_in_memory(self._resolve()):
+            raise ConfigurationError(
+                'an in-memory SQLite database is seen by one thread only, so it can be neither served nor worked on '
+                'by threads: use a file, for example sqlite:///events.db'
+            )
+
+    def _resolve(self) -> peewee.Database:
+        database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database
+        if database is None or database.deferred:
+            raise ConfigurationError('the database is not initialized yet: call its init() or initialize() first')
+        return database
+
+    def _open(self) -> tuple[Session, Session]:
+        with self._lock:
+            if self._pid != os.getpid():
+                _INHERITED.append((self._writer, self._reader))
+                self._writer = self._reader = self._owner = None
+                self._pid = os.getpid()
+            if self._owner not in (None, threading.get_ident()):
+                self.require_shared()
+            if self._writer is None or self._reader is None:
+                writer, reader = self._sessions()
+                self._prepare(writer)
+                self._writer, self._reader = writer, reader
+            return self._writer, self._reader
+
+    def _sessions(self) -> tuple[Session, Session]:
+        database = self._resolve()
+        dialect = dialect_of(database)
+        if _is_in_memory(database):
+            self._owner = threading.get_ident()
+            session = Session(database, dialect, self._clock)
+            return session, session
+        return (
+            Session(_clone(database, dialect, peewee._ConnectionState()), dialect, self._clock),
+            Session(_clone(database, dialect, peewee._ConnectionLocal()), dialect, self._clock),
+        )
+
+
+def _is_in_memory(database: peewee.Database) -> bool:
+    name = str(database.database)
+    return isinstance(database, peewee.SqliteDatabase) and (
+        name == ':memory:' or 'mode=memory' in name or name.startswith('file::memory:')
+    )
+
+
+def _clone(database: peewee.Database, dialect: Dialect, state: Any) -> peewee.Database:
+    """Return *database* with connections of its own.
+
+    A copy keeps every setting of every database class, which no constructor call can; only the connection state,
+    which peewee itself makes from these two classes, is replaced.
+    """
+    clone = copy.copy(database)
+    clone._state = state
+    clone._lock = threading.Lock()
+    clone.connect_params = {**database.connect_params, **dialect.connect_params}
+    return clone

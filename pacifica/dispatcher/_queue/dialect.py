@@ -1,0 +1,117 @@
+"""What differs between SQLite, PostgreSQL and MariaDB/MySQL, chosen once for a database.
+
+Used by the connections, the schema and the store, which hold no condition on the kind of database themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import peewee
+
+from pacifica.dispatcher.exceptions import ConfigurationError
+
+__all__ = ['Dialect', 'dialect_of']
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The SQL that one kind of database wants.
+
+    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection; ``clock`` is a query for
+    the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
+    ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
+    a key already there alone; ``types`` maps the kinds of columns in the schema to types.
+    """
+
+    name: str
+    placeholder: str
+    begin: str
+    on_connect: Sequence[str]
+    clock: str | None
+    skip_locked: str
+    on_duplicate: str
+    types: dict[str, str]
+    partial_indexes: bool
+    lock_schema: Sequence[str] = ()
+    unlock_schema: Sequence[str] = ()
+    connect_params: dict[str, Any] = field(default_factory=dict)
+
+    def sql(self, statement: str) -> str:
+        """Return *statement*, written with ``?``, with the placeholders of the driver."""
+        return statement.replace('?', self.placeholder)
+
+    def uuid(self, value: UUID) -> str:
+        """Return *value* as peewee's ``UUIDField`` stores it."""
+        return str(value) if self.types['uuid'] == 'UUID' else value.hex
+
+
+_SQLITE = Dialect(
+    name='sqlite',
+    placeholder='?',
+    begin='BEGIN IMMEDIATE',
+    # FULL: a commit is on disk when it returns, in WAL mode too. The host's clock is the database's.
+    on_connect=('PRAGMA busy_timeout = 10000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL'),
+    clock=None,
+    skip_locked='',
+    on_duplicate='ON CONFLICT DO NOTHING',
+    types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
+           'integer': 'INTEGER', 'seconds': 'REAL', 'token': 'VARCHAR(32)', 'key': 'VARCHAR(64)'},
+    partial_indexes=True,
+    lock_schema=('BEGIN IMMEDIATE',),
+    unlock_schema=('COMMIT',),
+    # The store's connection is used by one thread at a time, but not always by the same one.
+    connect_params={'check_same_thread': False},
+)
+
+_POSTGRESQL = Dialect(
+    name='postgresql',
+    placeholder='%s',
+    begin='BEGIN',
+    on_connect=("SET TIME ZONE 'UTC'",),
+    clock='SELECT EXTRACT(EPOCH FROM clock_timestamp())',
+    skip_locked='FOR UPDATE SKIP LOCKED',
+    on_duplicate='ON CONFLICT DO NOTHING',
+    types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',
+           'integer': 'INTEGER', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)', 'key': 'VARCHAR(64)'},
+    partial_indexes=True,
+    lock_schema=('BEGIN', 'SELECT pg_advisory_xact_lock(7220261124)'),
+    unlock_schema=('COMMIT',),
+)
+
+_MYSQL = Dialect(
+    name='mysql',
+    placeholder='%s',
+    begin='START TRANSACTION',
+    on_connect=("SET time_zone = '+00:00'", 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+                "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"),
+    clock='SELECT UNIX_TIMESTAMP(NOW(6))',
+    skip_locked='FOR UPDATE SKIP LOCKED',
+    on_duplicate='ON DUPLICATE KEY UPDATE uuid = uuid',
+    types={'uuid': 'VARCHAR(40)', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'LONGTEXT',
+           'time': 'DATETIME(6)', 'integer': 'INTEGER', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)',
+           'key': 'VARCHAR(64)'},
+    partial_indexes=False,
+    lock_schema=("SELECT GET_LOCK('pacifica.dispatcher.schema', 60)",),
+    unlock_schema=("SELECT RELEASE_LOCK('pacifica.dispatcher.schema')",),
+)
+
+
+def dialect_of(database: peewee.Database) -> Dialect:
+    """Return the dialect of *database*.
+
+    :raises ConfigurationError: for a kind of database that the queue does not know.
+    """
+    for kind, dialect in (
+        (peewee.SqliteDatabase, _SQLITE),
+        (peewee.PostgresqlDatabase, _POSTGRESQL),
+        (peewee.MySQLDatabase, _MYSQL),
+    ):
+        if isinstance(database, kind):
+            return dialect
+    raise ConfigurationError(
+        f'{type(database).__name__} is no database the queue knows: use SQLite, PostgreSQL, MariaDB or MySQL'
+    )

@@ -1,0 +1,72 @@
+"""How one attempt at an event ended, as a value: made by the executor, written by the store."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, replace
+
+from pacifica.dispatcher._queue.status import Status
+
+__all__ = ['Outcome']
+
+_TRACEBACK_FRAMES = 60
+_MESSAGE_CHARACTERS = 16_000
+_TRACEBACK_CHARACTERS = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Use the named constructors; ``delay`` is the seconds until the event is due again, if it goes back to waiting."""
+
+    status: Status
+    exc_type: str | None = None
+    exc_value: str | None = None
+    exc_traceback: str = ''
+    route: str | None = None
+    delay: float | None = None
+
+    @classmethod
+    def succeeded(cls, route: str | None = None) -> Outcome:
+        """The handler returned."""
+        return cls(Status.OK, route=route)
+
+    @classmethod
+    def no_route(cls, error: BaseException) -> Outcome:
+        """No route matches: *error* says so, and needs no traceback."""
+        return cls(Status.UNPROCESSABLE, exc_type=type(error).__name__, exc_value=_message(error))
+
+    @classmethod
+    def failed(cls, error: BaseException, route: str | None = None) -> Outcome:
+        """The attempt raised *error*, and that is final."""
+        return cls(Status.FAILED, type(error).__name__, _message(error), _format(error), route)
+
+    @classmethod
+    def retry(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
+        """The attempt raised *error*; the event waits *delay* seconds and then runs again."""
+        return replace(cls.failed(error, route), status=Status.ACCEPTED, delay=delay)
+
+
+def _message(error: BaseException) -> str:
+    """Return the text of *error*, bounded; a stranger's ``__str__`` may itself fail."""
+    try:
+        text = str(error)
+    except BaseException as exc:  # the error's own __str__ is user code
+        text = f'<the text of this {type(error).__name__} can\'t be shown: {type(exc).__name__}>'
+    return _cut(text, _MESSAGE_CHARACTERS)
+
+
+def _format(error: BaseException) -> str:
+    """Return the traceback of *error* and its causes, bounded: the outermost and innermost frames are kept."""
+    try:
+        text = ''.join(traceback.TracebackException.from_exception(error, limit=-_TRACEBACK_FRAMES).format())
+    except BaseException:  # formatting calls the error's own methods, which are user code
+        text = ''.join(traceback.format_tb(error.__traceback__, limit=-_TRACEBACK_FRAMES))
+    return _cut(text, _TRACEBACK_CHARACTERS)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return *text* if it has at most *limit* characters, else its two ends around a mark that says what is missing."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f'{text[:half]}\n… [{len(text) - 2 * half} characters cut] …\n{text[-half:]}'

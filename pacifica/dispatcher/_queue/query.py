@@ -1,0 +1,123 @@
+"""Reading records: what ``/status``, ``/get`` and the list show.
+
+Called by the front door and the command line; never writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pacifica.dispatcher._queue.connections import PASSING, Connections, Session
+from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher.exceptions import DatabaseUnavailableError
+
+__all__ = ['Records']
+
+T = TypeVar('T')
+
+# key of the /get object, column
+_FIELDS = (
+    ('eventType', 'event_type'),
+    ('eventTypeVersion', 'event_type_version'),
+    ('cloudEventsVersion', 'cloud_events_version'),
+    ('source', 'source'),
+    ('eventID', 'event_id'),
+    ('eventTime', 'event_time'),
+    ('schemaURL', 'schema_url'),
+    ('contentType', 'content_type'),
+    ('eventData', 'event_data'),
+    ('data', 'data'),
+    ('taskID', 'task_id'),
+    ('taskStatus', 'task_status'),
+    ('taskApplicationName', 'task_application_name'),
+    ('taskName', 'task_name'),
+    ('exceptionType', 'exc_type'),
+    ('exceptionValue', 'exc_value'),
+    ('exceptionTraceback', 'exc_traceback'),
+    ('created', 'created'),
+    ('updated', 'updated'),
+    ('deleted', 'deleted'),
+    ('attempts', 'attempts'),
+    ('result', 'result'),
+    ('route', 'route'),
+    ('finalized', 'finalized'),
+)
+_TIMES = frozenset({'created', 'updated', 'deleted', 'finalized'})
+_LISTED = ('taskID', 'created', 'updated', 'deleted')
+_COLUMN = dict(_FIELDS)
+
+
+class Records:
+    """The records of one table, those of every queue in it."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def status(self, task_id: UUID) -> str | None:
+        """Return the status string of the task, or ``None`` if it is unknown."""
+        row = self._read(lambda session: session.execute(
+            f'SELECT task_status FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
+        ).fetchone())
+        return None if row is None else str(row[0])
+
+    def get(self, task_id: UUID) -> Mapping[str, Any] | None:
+        """Return the whole record as a JSON object, or ``None`` if the task is unknown."""
+        columns = ', '.join(column for _, column in _FIELDS)
+        row = self._read(lambda session: session.execute(
+            f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
+        ).fetchone())
+        return None if row is None else {key: _json(key, value) for (key, _), value in zip(_FIELDS, row)}
+
+    def page(
+        self,
+        *,
+        limit: int,
+        after: UUID | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        source: str | None = None,
+        event_type: str | None = None,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return at most *limit* records, newest first, as ``{taskID, created, updated, deleted}``.
+
+        :param after: only records older than this one, whose task id came last on the page before.
+        :param since: only records created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
+        """
+        filters = {'task_status = ?': status, 'created >= ?': since, 'source = ?': source, 'event_type = ?': event_type}
+        where = [condition for condition, value in filters.items() if value is not None]
+        values: list[Any] = [value for value in filters.values() if value is not None]
+        if after is not None:
+            where.append(f'(created, task_id) < (SELECT created, task_id FROM {TABLE} WHERE task_id = ?)')
+        condition = f' WHERE {" AND ".join(where)}' if where else ''
+        columns = ', '.join(_COLUMN[key] for key in _LISTED)
+        rows = self._read(lambda session: session.execute(
+            f'SELECT {columns} FROM {TABLE}{condition} ORDER BY created DESC, task_id DESC LIMIT {limit:d}',
+            [*values, session.dialect.uuid(after)] if after is not None else values,
+        ).fetchall())
+        return [{key: _json(key, value) for key, value in zip(_LISTED, row)} for row in rows]
+
+    def _read(self, query: Callable[[Session], T]) -> T:
+        """Run *query*, once more on a new connection if the old one turns out to be gone."""
+        try:
+            session = self._connections.reader
+            try:
+                return query(session)
+            except PASSING:
+                session.abort()
+                return query(session)
+        except PASSING as exc:
+            raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
+
+
+def _json(key: str, value: Any) -> Any:
+    if key == 'taskID':
+        return str(UUID(str(value)))
+    if key == 'result':
+        return None if value is None else json.loads(value)
+    if key in _TIMES and isinstance(value, datetime):
+        return value.isoformat(' ', 'microseconds')
+    return value

@@ -1,0 +1,107 @@
+"""The queue in the database: what the engines and the front door may ask of it.
+
+Called by the event queue (accept), the workers (claim, finish, renew, release, save) and the janitor (rescue). Speaks
+in values; the statements are in :mod:`._queue.transitions`, the transaction they share is :mod:`._queue.writer`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from pacifica.dispatcher._events import ReceivedEvent
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.identifiers import new_task_id
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.transitions import (
+    Accept, Claim, Finish, Held, QueueName, Release, Renew, Rescue, SaveResult,
+)
+from pacifica.dispatcher._queue.writer import Writer
+from pacifica.dispatcher.exceptions import LeaseLostError
+
+__all__ = ['Store']
+
+
+class Store:
+    """One queue: the events of one application's task in the table.
+
+    :param connections: the database.
+    :param name: which application and task.
+    :param deduplicate: whether an event with a source and id that were here before is that event again.
+    """
+
+    def __init__(self, connections: Connections, name: QueueName, *, deduplicate: bool = True) -> None:
+        self.connections = connections
+        self.name = name
+        self._deduplicate = deduplicate
+        self._writer = Writer(connections)
+        self._listeners: list[Callable[[int], None]] = []
+
+    def subscribe(self, listener: Callable[[int], None]) -> None:
+        """Call *listener* with the number of events that this process has just accepted, after their commit."""
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: Callable[[int], None]) -> None:
+        """Undo :meth:`subscribe`."""
+        self._listeners.remove(listener)
+
+    def accept(self, events: Sequence[ReceivedEvent]) -> list[UUID]:
+        """Store *events*, all or none; return their task ids in order once they are committed.
+
+        :raises DatabaseUnavailableError: if the database did not take them.
+        """
+        task_ids = self._writer.run(*(
+            Accept(self.name, event, new_task_id(), self._key(event) if self._deduplicate else None)
+            for event in events
+        ))
+        for listener in self._listeners:
+            listener(len(events))
+        return task_ids
+
+    def claim(self, owner: str, lease: float) -> Held | None:
+        """Take the event that is due the longest, for *lease* seconds; ``None`` if none is due."""
+        held: Held | None = self._writer.run(Claim(self.name, owner, lease))[0]
+        return held
+
+    def finish(self, held: Held, outcome: Outcome) -> bool:
+        """Write how the attempt ended; return whether the claim still held, else nothing was written."""
+        return bool(self._writer.run(Finish(held, outcome))[0])
+
+    def finish_and_claim(self, held: Held, outcome: Outcome, owner: str, lease: float) -> tuple[bool, Held | None]:
+        """Do both in one transaction."""
+        finished, following = self._writer.run(Finish(held, outcome), Claim(self.name, owner, lease))
+        return bool(finished), following
+
+    def release(self, held: Sequence[Held]) -> list[bool]:
+        """Give the events back, their attempts not counted; return which claims still held."""
+        return self._writer.run(*map(Release, held))
+
+    def renew(self, held: Sequence[Held], lease: float) -> list[bool]:
+        """Keep the events for *lease* more seconds; return which claims still held."""
+        return self._writer.run(*(Renew(one, lease) for one in held))
+
+    def save_result(self, held: Held, result: Mapping[str, Any]) -> None:
+        """Keep *result* with the event, committed when this returns.
+
+        :raises LeaseLostError: if the claim no longer holds.
+        :raises TypeError, ValueError: if *result* is no JSON value.
+        """
+        if not self._writer.run(SaveResult(held, json.dumps(result, allow_nan=False)))[0]:
+            raise LeaseLostError(f'task {held.task_id}: its lease is over, another worker may be running it')
+
+    def rescue(self, max_attempts: int) -> tuple[int, int]:
+        """Take events from workers that are gone; return how many run again and how many have ended."""
+        again, ended = self._writer.run(Rescue(self.name, max_attempts))[0]
+        if again:
+            for listener in self._listeners:
+                listener(again)
+        return again, ended
+
+    @staticmethod
+    def _key(event: ReceivedEvent) -> str:
+        """Return what identifies the event among all: its source and id (CloudEvents 1.0, section 3.1.1)."""
+        identity = json.dumps([event.source, event.event_id])
+        return hashlib.sha256(identity.encode('ascii')).hexdigest()

@@ -1,0 +1,153 @@
+"""One transaction for all that wants to write at this moment.
+
+A commit to disk costs the same for one row as for twenty. Callers hand in operations; whoever comes while no
+transaction is under way leads: it takes all that is waiting, runs it in one transaction, commits, and tells the others.
+What arrives meanwhile goes into the next transaction, led by the first of them. Nobody waits for company.
+
+Knows transactions and their faults; knows nothing of what the operations do.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pacifica.dispatcher._queue.connections import PASSING, Connections, Session
+from pacifica.dispatcher.exceptions import DatabaseUnavailableError
+
+__all__ = ['Operation', 'Writer']
+
+class Operation(Protocol):
+    """What can be written together with others of its kind; may be run again if its transaction fails."""
+
+    @staticmethod
+    def run(session: Session, operations: Sequence[Any]) -> Sequence[Any]:
+        """Run *operations*, all of this class, inside the transaction; return their results in order."""
+
+
+class _Pending:
+    __slots__ = ('error', 'finished', 'operations', 'results', 'wake')
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
+        self.results: list[Any] = []
+        self.error: Exception | None = None
+        self.finished = False
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+
+class Writer:
+    """Runs operations in shared transactions.
+
+    :param connections: where the writing session comes from.
+    :param patience: seconds for which a transaction that fails for a passing reason is tried again.
+    """
+
+    def __init__(self, connections: Connections, patience: float = 5.0) -> None:
+        self._connections = connections
+        self._patience = patience
+        self._reset()
+
+    def _reset(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: list[_Pending] = []
+        self._led = False
+        self._pid = os.getpid()
+
+    def run(self, *operations: Operation) -> list[Any]:
+        """Run *operations* in order in one transaction; return their results once it is committed.
+
+        :raises DatabaseUnavailableError: if the database did not take the transaction in time.
+        """
+        if self._pid != os.getpid():  # forked: the parent's callers don't exist here
+            self._reset()
+        mine = _Pending(operations)
+        with self._mutex:
+            self._waiting.append(mine)
+            lead, self._led = not self._led, True
+        if not lead:
+            try:
+                mine.wake.acquire()
+            except BaseException:  # a signal handler raised: whoever waits behind must not wait for ever
+                self._withdraw(mine)
+                raise
+            lead = not mine.finished
+        if lead:
+            self._lead()
+        if mine.error is not None:
+            raise mine.error
+        return mine.results
+
+    def _lead(self) -> None:
+        with self._mutex:
+            batch, self._waiting = self._waiting, []
+        try:
+            self._commit(batch)
+        except BaseException as exc:  # a signal handler raised in the leader: the others get an answer all the same
+            for pending in batch:
+                pending.error = DatabaseUnavailableError(f'interrupted by {type(exc).__name__}; nothing is certain')
+            raise
+        finally:
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: Sequence[_Pending]) -> None:
+        with self._mutex:
+            for pending in batch:
+                pending.finished = True
+                pending.wake.release()
+            self._led = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].wake.release()
+
+    def _withdraw(self, mine: _Pending) -> None:
+        with self._mutex:
+            chosen = mine.wake.acquire(blocking=False) and not mine.finished
+            if not chosen and mine in self._waiting:
+                self._waiting.remove(mine)
+        if chosen:
+            self._lead()
+
+    def _commit(self, batch: Sequence[_Pending]) -> None:
+        try:
+            self._transact(batch)
+        except Exception as exc:  # handed to the callers, each of whom raises it
+            if len(batch) == 1 or isinstance(exc, DatabaseUnavailableError):
+                for pending in batch:
+                    pending.error = exc
+            else:  # one of them is at fault: the others must not suffer for it
+                for pending in batch:
+                    self._commit([pending])
+
+    def _transact(self, batch: Sequence[_Pending]) -> None:
+        deadline = time.monotonic() + self._patience
+        pause = 0.005
+        while True:
+            try:
+                session = self._connections.writer
+                session.transaction(lambda: _run(session, batch))
+                return
+            except PASSING as exc:
+                if time.monotonic() + pause > deadline:
+                    raise DatabaseUnavailableError(
+                        f'the database did not take the change within {self._patience:g} seconds: {exc}'
+                    ) from exc
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, 0.5)
+
+
+def _run(session: Session, batch: Sequence[_Pending]) -> None:
+    """Run the operations of *batch*, those of a class together, classes in the order in which they first appear."""
+    groups: dict[type[Any], list[tuple[_Pending, int]]] = {}
+    for pending in batch:
+        pending.results = [None] * len(pending.operations)
+        for index, operation in enumerate(pending.operations):
+            groups.setdefault(type(operation), []).append((pending, index))
+    for kind, members in groups.items():
+        results = kind.run(session, [pending.operations[index] for pending, index in members])
+        for (pending, index), result in zip(members, results):
+            pending.results[index] = result

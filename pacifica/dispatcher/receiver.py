@@ -1,0 +1,117 @@
+"""The receiver factory: the one place where queue, engines and front door are put together.
+
+.. code-block:: python
+
+    ReceiveTaskModel = create_peewee_model(playhouse.db_url.connect('sqlite:///events.db'))
+    queue = ReceiveTaskModel.create_queue(router, 'my.app', 'my.tasks.receive')
+    application = ReceiveTaskModel.create_cherrypy_app(queue, script_name='/events')
+    WorkerPlugin(cherrypy.engine, queue.create_worker(concurrency=4)).subscribe()
+
+Nothing here touches the database: the table is made or upgraded when a worker or the application starts, or at first
+use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import peewee
+
+from pacifica.dispatcher import _http
+from pacifica.dispatcher._engine.event_queue import EventQueue
+from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._events import ReceivedEvent, loads
+from pacifica.dispatcher._http import WorkerPlugin
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.record import Record
+from pacifica.dispatcher._queue.schema import ensure_schema
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher.router import Router
+
+if TYPE_CHECKING:
+    import cherrypy
+
+__all__ = ['EventQueue', 'ReceiveTaskModelBase', 'WorkerPlugin', 'create_peewee_model']
+
+
+class ReceiveTaskModelBase(Record):
+    """What :func:`create_peewee_model` returns a subclass of: the table, and the factories of what works with it."""
+
+    _connections: Connections
+
+    @classmethod
+    def create_table(cls, safe: bool = True, **options: Any) -> None:
+        """Make the table, or upgrade one of the 0.2 series in place.
+
+        The arguments of :meth:`peewee.Model.create_table` are accepted and don't matter: what is there is kept.
+        """
+        cls._connections.writer
+
+    @classmethod
+    def create_queue(
+        cls,
+        router: Router,
+        name: str,
+        receive_task_name: str,
+        *,
+        retry_for: Sequence[type[BaseException]] = (),
+        max_attempts: int = 3,
+        backoff: float = 5.0,
+        deduplicate: bool = True,
+    ) -> EventQueue:
+        """Return the event queue of an application in this table.
+
+        :param router: which handler an event goes to.
+        :param name: the application's name, ``task_application_name`` on its records.
+        :param receive_task_name: the task's name, ``task_name`` on its records. The two say whose events these are.
+        :param retry_for: exception classes after which an event is run again; by default only transfers that failed
+            for a passing reason, and ``RetryLater``.
+        :param max_attempts: how often an event is run at most.
+        :param backoff: seconds before the second attempt; each further wait is four times as long, up to an hour.
+        :param deduplicate: whether an event with a source and id that were here before is that event again.
+        """
+        store = Store(cls._connections, QueueName(name, receive_task_name), deduplicate=deduplicate)
+        return EventQueue(store, router, RetryPolicy(tuple(retry_for), max_attempts, backoff))
+
+    @classmethod
+    def create_cherrypy_app(cls, receive_task: Any, script_name: str = '', **settings: Any) -> cherrypy.Application:
+        """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
+
+        :param receive_task: where events go: an :class:`EventQueue`, or anything whose ``delay(event)`` stores a
+            CloudEvent given as a dict and returns an object with an ``id``, such as a Celery task.
+        :param script_name: where it is mounted, for example ``/events``; the default is the root.
+        :param settings: see ``_http.create_application``.
+        """
+        def delay(events: Sequence[ReceivedEvent]) -> list[str]:
+            return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
+
+        accept = receive_task.accept if isinstance(receive_task, EventQueue) else delay
+        return _http.create_application(
+            accept, Records(cls._connections), script_name=script_name, on_start=cls._on_start, **settings,
+        )
+
+    @classmethod
+    def _on_start(cls) -> None:
+        cls._connections.require_shared()
+        cls.create_table()
+
+
+def create_peewee_model(passed_db: peewee.Database) -> type[ReceiveTaskModelBase]:
+    """Return the model class of accepted events in *passed_db*, table ``receivetaskmodel``.
+
+    :param passed_db: SQLite, PostgreSQL, MariaDB or MySQL; a proxy or a deferred database may be initialized later.
+    """
+    class ReceiveTaskModel(ReceiveTaskModelBase):
+        """Accepted events; see :class:`ReceiveTaskModelBase`."""
+
+        _connections = Connections(passed_db, ensure_schema)
+
+        class Meta:
+            """The database given to the factory."""
+
+            database = passed_db
+
+    return ReceiveTaskModel
