@@ -1,0 +1,18 @@
+"""How Sphinx builds the manual; the version is that of the installed package."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+
+project = 'Pacifica Dispatcher'
+author = 'Pacifica Dispatcher developers'
+release = version = installed_version('pacifica-dispatcher')
+
+extensions = ['sphinx.ext.autodoc']
+exclude_patterns = ['_build']
+
+html_theme = 'furo'
+html_title = f'{project} {release}'
+
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'description'

@@ -1,0 +1,80 @@
+"""What every test shares: what is tested, which tests run, and where the services are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+
+import pytest
+from hypothesis import settings
+
+from support import services
+
+# A failing example is printed so that it can be pasted into a test; CI tries the same examples on every run.
+settings.register_profile('default', print_blob=True, deadline=None)
+settings.register_profile('ci', settings.get_profile('default'), derandomize=True)
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE') or ('ci' if services.in_ci() else 'default'))
+
+DISTRIBUTIONS = (
+    'pacifica-dispatcher', 'cherrypy', 'cheroot', 'peewee', 'msgspec', 'jsonpath2', 'cloudevents', 'cloudevents-python',
+    'pacifica-downloader', 'pacifica-uploader', 'pacifica-namespace', 'celery', 'psycopg', 'pymysql', 'click', 'rich',
+)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return '(none)'
+
+
+def pytest_report_header() -> list[str]:
+    """Say which files are under test, and with what beside them."""
+    spec = importlib.util.find_spec('pacifica.dispatcher')
+    return [
+        f'testing: {spec.origin if spec else "pacifica.dispatcher is not installed"}',
+        f'on {platform.python_implementation()} {platform.python_version()}, with '
+        + ', '.join(f'{name} {_version(name)}' for name in DISTRIBUTIONS),
+    ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that let the long tests and the measurements run."""
+    parser.addoption('--slow', action='store_true', help='run the tests marked slow too')
+    parser.addoption('--bench', action='store_true', help='run the measurements (marked benchmark) too')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what was not asked for, saying how to ask."""
+    for marker, option in (('slow', '--slow'), ('benchmark', '--bench')):
+        if not config.getoption(option):
+            skip = pytest.mark.skip(reason=f'marked {marker}: run with {option}')
+            for item in items:
+                if marker in item.keywords:
+                    item.add_marker(skip)
+
+
+@pytest.fixture(scope='session')
+def postgresql_url() -> str:
+    """URL of a PostgreSQL database that tests may write to: ``PACIFICA_TEST_POSTGRESQL``."""
+    return services.require(services.POSTGRESQL)
+
+
+@pytest.fixture(scope='session')
+def mariadb_url() -> str:
+    """URL of a MariaDB or MySQL database that tests may write to: ``PACIFICA_TEST_MARIADB``."""
+    return services.require(services.MARIADB)
+
+
+@pytest.fixture(scope='session')
+def redis_url() -> str:
+    """URL of a Redis that tests may write to: ``PACIFICA_TEST_REDIS``."""
+    return services.require(services.REDIS)
+
+
+@pytest.fixture(scope='session')
+def rabbitmq_url() -> str:
+    """URL of a RabbitMQ that tests may write to: ``PACIFICA_TEST_RABBITMQ``."""
+    return services.require(services.RABBITMQ)
