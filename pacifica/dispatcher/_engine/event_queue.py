@@ -11,9 +11,12 @@ from typing import Any
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.isolation import ProcessExecutor
+from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
 __all__ = ['EventQueue', 'Task']
@@ -66,6 +69,9 @@ class EventQueue:
         lease: float = 30.0,
         poll_interval: float = 1.0,
         grace: float = 30.0,
+        retention: float | None = None,
+        isolation: str = 'thread',
+        handler_timeout: float | None = None,
     ) -> Worker:
         """Return a worker for this queue, which runs events once it is started.
 
@@ -73,9 +79,36 @@ class EventQueue:
         :param lease: seconds after which the event of a worker that died runs elsewhere.
         :param poll_interval: seconds between looks at the queue for events that other processes accepted.
         :param grace: seconds that running handlers get when the worker is stopped.
+        :param retention: seconds after which events that have ended are deleted; by default they are kept.
+        :param isolation: ``'thread'``, or ``'process'`` to run each handler in a process of its own, so that one that
+            hangs can be killed and one that crashes takes nothing with it. The router must be picklable for that.
+        :param handler_timeout: seconds after which a handler is killed and its event ends in ``500``, with
+            ``isolation='process'``; by default never.
         :raises ConfigurationError: for a setting that can't work.
         """
+        for name, value in (('concurrency', concurrency), ('lease', lease), ('poll_interval', poll_interval),
+                            ('retention', retention), ('handler_timeout', handler_timeout)):
+            if value is not None and value <= 0:
+                raise ConfigurationError(f'{name} must be more than 0, not {value!r}')
+        if isolation not in ('thread', 'process'):
+            raise ConfigurationError(f"isolation must be 'thread' or 'process', not {isolation!r}")
+        if handler_timeout is not None and isolation == 'thread':
+            raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
         executor = Executor(self.router, self._policy, self._store.save_result)
+        keeper = Keeper(self._store, self._policy.max_attempts, lease, retention)
         return Worker(
-            self._store, executor, concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
+            self._store,
+            executor if isolation == 'thread' else ProcessExecutor(executor, concurrency, handler_timeout),
+            keeper,
+            concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
         )
+
+    def prune(self, older_than: float) -> int:
+        """Delete every event that ended more than *older_than* seconds ago; return how many were deleted.
+
+        :raises DatabaseUnavailableError: if the database did not answer in time.
+        """
+        deleted = 0
+        while batch := self._store.prune(older_than):
+            deleted += batch
+        return deleted

@@ -38,7 +38,13 @@ class Executor:
         self.policy = policy
         self._save_result = save_result
 
-    def execute(self, held: Held) -> Outcome:
+    def start(self) -> None:
+        """Nothing to do: events run in the thread that asks."""
+
+    def stop(self) -> None:
+        """Nothing to do: a thread can't be stopped from outside."""
+
+    def execute(self, held: Held) -> Outcome | None:
         """Decode, route and handle the event; return how that ended, whatever it was."""
         name: str | None = None
         try:

@@ -15,6 +15,8 @@ from pacifica.dispatcher.exceptions import DispatcherError
 __all__ = ['Keeper']
 
 _LOG = logging.getLogger(__name__)
+_PRUNE_ROWS = 1000
+_PRUNE_BATCHES = 20
 
 
 class Keeper:
@@ -23,12 +25,14 @@ class Keeper:
     :param store: the queue's.
     :param max_attempts: after how many attempts the event of a dead worker ends.
     :param lease: seconds a claim holds.
+    :param retention: seconds after which events that have ended are deleted; ``None`` keeps them.
     """
 
-    def __init__(self, store: Store, max_attempts: int, lease: float) -> None:
+    def __init__(self, store: Store, max_attempts: int, lease: float, retention: float | None) -> None:
         self._store = store
         self._max_attempts = max_attempts
         self._lease = lease
+        self._retention = retention
         self._held: dict[str, Held] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,6 +58,13 @@ class Keeper:
         again, ended = self._store.rescue(self._max_attempts)
         if again or ended:
             _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
+        if self._retention is not None:
+            self._prune(self._retention)
+
+    def _prune(self, retention: float) -> None:
+        for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
+            if self._store.prune(retention, _PRUNE_ROWS) < _PRUNE_ROWS:
+                return
 
     def start(self) -> None:
         """Start the thread."""

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from types import FrameType
 
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.wakeup import Wakeup
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Held
-from pacifica.dispatcher.exceptions import ConfigurationError, DispatcherError
+from pacifica.dispatcher.exceptions import DispatcherError
 
 __all__ = ['Worker']
 
@@ -33,33 +34,32 @@ class Worker:
     """Runs the events of a queue.
 
     :param store: the queue's.
-    :param executor: what runs an event.
+    :param executor: what runs an event: in the handler thread, or in a process of its own.
     :param concurrency: how many events are handled at once.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
     :param poll_interval: seconds between looks at the queue while nothing wakes the worker.
     :param grace: seconds that :meth:`stop` gives running handlers.
+    :param keeper: keeps leases, and looks after what other workers left.
     """
 
     def __init__(
         self,
         store: Store,
-        executor: Executor,
+        executor: Executor | ProcessExecutor,
+        keeper: Keeper,
         *,
-        concurrency: int = 4,
-        lease: float = 30.0,
-        poll_interval: float = 1.0,
-        grace: float = 30.0,
+        concurrency: int,
+        lease: float,
+        poll_interval: float,
+        grace: float,
     ) -> None:
-        for name, value in (('concurrency', concurrency), ('lease', lease), ('poll_interval', poll_interval)):
-            if value <= 0:
-                raise ConfigurationError(f'{name} must be more than 0, not {value!r}')
         self.concurrency = concurrency
         self.lease = lease
         self.grace = grace
         self.owner = f'{socket.gethostname()}:{os.getpid()}'
         self._store = store
-        self._execute = executor.execute
-        self._keeper = Keeper(store, executor.policy.max_attempts, lease)
+        self._executor = executor
+        self._keeper = keeper
         self._wakeup = Wakeup(poll_interval)
         self._threads: list[threading.Thread] = []
         self._lifecycle = threading.RLock()
@@ -72,7 +72,12 @@ class Worker:
         held = self._store.claim(self.owner, self.lease)
         if held is None:
             return False
-        self._finished(held, self._store.finish(held, self._handle(held)))
+        self._executor.start()
+        outcome = self._handle(held)
+        if outcome is None:
+            self._store.release([held])
+        else:
+            self._finished(held, self._store.finish(held, outcome))
         return True
 
     def start(self) -> None:
@@ -90,6 +95,7 @@ class Worker:
             self._wakeup.reset()
             self._store.subscribe(self._wakeup.notify)
             self._threads = [self._thread(self._loop, f'handler-{number}') for number in range(self.concurrency)]
+            self._executor.start()
             self._keeper.start()
             for thread in self._threads:
                 thread.start()
@@ -106,6 +112,7 @@ class Worker:
             deadline = time.monotonic() + (self.grace if grace is None else grace)
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
+            self._executor.stop()
             left = self._keeper.stop()
             if left:
                 _LOG.warning('worker.released', extra={'task_ids': [str(held.task_id) for held in left]})
@@ -155,6 +162,9 @@ class Worker:
             if more:
                 self._wakeup.notify(1)
             outcome = self._handle(held)
+            if outcome is None:
+                self._store.release([held])
+                return
             if self._wakeup.closed:
                 self._finished(held, self._store.finish(held, outcome))
                 return
@@ -162,11 +172,11 @@ class Worker:
             self._finished(held, finished)
             held, more = following, True
 
-    def _handle(self, held: Held) -> Outcome:
-        """Run the event while its lease is kept; the second wall around user code."""
+    def _handle(self, held: Held) -> Outcome | None:
+        """Run the event while its lease is kept; ``None`` if it was stopped on the way."""
         self._keeper.hold(held)
         try:
-            return self._execute(held)
+            return self._executor.execute(held)
         finally:
             self._keeper.drop(held)
 

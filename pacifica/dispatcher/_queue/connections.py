@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import peewee
 
@@ -34,7 +34,7 @@ class Session:
     """One of the store's database objects, and the SQL dialect it speaks."""
 
     def __init__(self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None) -> None:
-        self.database = database
+        self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
         self._clock = clock
         self._clock_read = float('-inf')
@@ -120,7 +120,7 @@ class Connections:
     def __init__(
         self,
         database: peewee.Database,
-        prepare: Callable[[Session], None],
+        prepare: Callable[[Session], object],
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._database = database
@@ -131,6 +131,14 @@ class Connections:
         self._writer: Session | None = None
         self._reader: Session | None = None
         self._owner: int | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the settings of the database; connections are made there."""
+        database = self._resolve()
+        settings = dict(database.connect_params)
+        if isinstance(database, peewee.SqliteDatabase):
+            settings.update(pragmas=database._pragmas, timeout=database.timeout)
+        return _restore, (type(database), database.database, settings, self._prepare)
 
     @property
     def writer(self) -> Session:
@@ -153,7 +161,7 @@ class Connections:
                 'by threads: use a file, for example sqlite:///events.db'
             )
 
-    def _resolve(self) -> peewee.Database:
+    def _resolve(self) -> Any:
         database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database
         if database is None or database.deferred:
             raise ConfigurationError('the database is not initialized yet: call its init() or initialize() first')
@@ -186,6 +194,10 @@ class Connections:
         )
 
 
+def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], object]) -> Connections:
+    return Connections(kind(name, **settings), prepare)
+
+
 def _is_in_memory(database: peewee.Database) -> bool:
     name = str(database.database)
     return isinstance(database, peewee.SqliteDatabase) and (
@@ -199,8 +211,8 @@ def _clone(database: peewee.Database, dialect: Dialect, state: Any) -> peewee.Da
     A copy keeps every setting of every database class, which no constructor call can; only the connection state,
     which peewee itself makes from these two classes, is replaced.
     """
-    clone = copy.copy(database)
+    clone: Any = copy.copy(database)
     clone._state = state
     clone._lock = threading.Lock()
     clone.connect_params = {**database.connect_params, **dialect.connect_params}
-    return clone
+    return cast(peewee.Database, clone)

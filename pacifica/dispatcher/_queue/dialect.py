@@ -24,7 +24,8 @@ class Dialect:
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection; ``clock`` is a query for
     the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
-    a key already there alone; ``types`` maps the kinds of columns in the schema to types.
+    a key already there alone; ``types`` maps the kinds of columns in the schema to types. The last ones serve
+    making and upgrading the table: kinds of columns whose type of the 0.2 series is too narrow, and how to change it.
     """
 
     name: str
@@ -39,6 +40,11 @@ class Dialect:
     lock_schema: Sequence[str] = ()
     unlock_schema: Sequence[str] = ()
     connect_params: dict[str, Any] = field(default_factory=dict)
+    table_options: str = ''
+    drop_index: str = 'DROP INDEX {index}'
+    widened: frozenset[str] = frozenset()
+    alter_type: str = ''
+    convert_table: Sequence[str] = ()
 
     def sql(self, statement: str) -> str:
         """Return *statement*, written with ``?``, with the placeholders of the driver."""
@@ -80,6 +86,8 @@ _POSTGRESQL = Dialect(
     partial_indexes=True,
     lock_schema=('BEGIN', 'SELECT pg_advisory_xact_lock(7220261124)'),
     unlock_schema=('COMMIT',),
+    widened=frozenset({'text'}),
+    alter_type='ALTER COLUMN {name} TYPE {type}',
 )
 
 _MYSQL = Dialect(
@@ -97,6 +105,12 @@ _MYSQL = Dialect(
     partial_indexes=False,
     lock_schema=("SELECT GET_LOCK('pacifica.dispatcher.schema', 60)",),
     unlock_schema=("SELECT RELEASE_LOCK('pacifica.dispatcher.schema')",),
+    # Binary: names that differ in case or in trailing spaces are different names.
+    table_options='DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
+    drop_index='DROP INDEX {index} ON {table}',
+    widened=frozenset({'text', 'document', 'time'}),
+    alter_type='MODIFY COLUMN {name} {type} {null}',
+    convert_table=('CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',),
 )
 
 

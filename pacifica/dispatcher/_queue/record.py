@@ -26,7 +26,7 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat(' ', 'microseconds')
 
 
-class Record(peewee.Model):  # type: ignore[misc]  # peewee ships no types
+class Record(peewee.Model):
     """One accepted event, with what became of it."""
 
     uuid = peewee.UUIDField(primary_key=True, default=uuid4)

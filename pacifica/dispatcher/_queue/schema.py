@@ -1,16 +1,15 @@
 """The table in the database: made when it isn't there, upgraded in place when it is of the 0.2 series.
 
-Used by the store, once a process, before the first statement; and by ``migrate``. Runs under a lock of the database,
-so that any number of processes may start at once, and is idempotent: what it finds done it leaves alone.
+Used by the connections, once a process, before the first statement. Runs under a lock of the database, so that any
+number of processes may start at once, and is idempotent: what it finds done it leaves alone.
 """
 
 from __future__ import annotations
 
-import peewee
-
 from pacifica.dispatcher._queue.connections import Session
-from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._queue.record import TABLE
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.upgrade import fill_in, widen
 
 __all__ = ['ensure_schema']
 
@@ -39,6 +38,7 @@ _COLUMNS_0_2 = (
     ('deleted', 'time', ''),
 )
 # Each with a default or nullable, so that a row written by the 0.2 series during a rolling upgrade is still valid.
+# Such a row is due at 0, which no claim takes: it belongs to the 0.2 worker that wrote it.
 _COLUMNS_0_3 = (
     ('attempts', 'integer', 'NOT NULL DEFAULT 0'),
     ('due', 'seconds', 'NOT NULL DEFAULT 0'),
@@ -54,27 +54,30 @@ _QUEUE = 'task_status, task_application_name, task_name'
 # name, unique, columns, the rows it holds where the database has partial indexes
 _INDEXES = (
     ('task_id', True, 'task_id', ''),
-    ('event_key', True, 'event_key', ''),
     ('created', False, 'created', ''),
     ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
+    ('finalized', False, 'finalized', 'finalized IS NOT NULL'),
+    ('event_key', True, 'event_key', ''),  # last, see ensure_schema
 )
 
 
-def ensure_schema(session: Session) -> None:
-    """Make or upgrade the table and its indexes.
+def ensure_schema(session: Session) -> bool:
+    """Make or upgrade the table and its indexes; return whether a table of the 0.2 series was upgraded.
 
-    :raises peewee.PeeweeException: what the database raises.
+    :raises peewee.PeeweeException: what the database raises; nothing is half done where its DDL is transactional.
     """
     dialect = session.dialect
     for statement in dialect.lock_schema:
         session.execute(statement)
     try:
-        existing = {column.name for column in _columns(session)}
-        if not existing:
+        columns, indexes = _existing(session)
+        # The unique index comes last: while it is missing, an upgrade has not begun or was cut off.
+        old = bool(columns) and f'{TABLE}_event_key' not in indexes
+        if not columns:
             _create(session)
-        elif not existing.issuperset(name for name, _, _ in _COLUMNS_0_3):
-            _upgrade(session, existing)
+        elif old:
+            _upgrade(session, columns)
         _create_indexes(session)
         for statement in dialect.unlock_schema:
             session.execute(statement)
@@ -82,36 +85,42 @@ def ensure_schema(session: Session) -> None:
         session.rollback()
         session.disconnect()  # which also gives up a lock that is no transaction's
         raise
+    return old
 
 
-def _columns(session: Session) -> list[peewee.ColumnMetadata]:
+def _existing(session: Session) -> tuple[set[str], set[str]]:
+    """Return the names of the table's columns and indexes; empty without a table."""
     database = session.database
-    return list(database.get_columns(TABLE)) if TABLE in database.get_tables() else []
+    if TABLE not in database.get_tables():
+        return set(), set()
+    return (
+        {column.name for column in database.get_columns(TABLE)},
+        {index.name for index in database.get_indexes(TABLE)},
+    )
 
 
 def _create(session: Session) -> None:
     types = session.dialect.types
     columns = ', '.join(f'{name} {types[kind]} {constraint}' for name, kind, constraint in _COLUMNS_0_2 + _COLUMNS_0_3)
-    options = ' DEFAULT CHARACTER SET utf8mb4' if session.dialect.name == 'mysql' else ''
-    session.execute(f'CREATE TABLE {TABLE} ({columns}){options}')
+    session.execute(f'CREATE TABLE {TABLE} ({columns}) {session.dialect.table_options}')
 
 
-def _upgrade(session: Session, existing: set[str]) -> None:
-    """Add what the 0.2 table lacks, and give an end to what an old crash left in the middle of processing."""
+def _upgrade(session: Session, columns: set[str]) -> None:
+    """Let columns hold what comes, add those that are missing, and fill them in."""
     types = session.dialect.types
+    for index in session.database.get_indexes(TABLE):
+        # The 0.2 series indexed every column; an index of a text limits what the text may hold.
+        if not index.unique:
+            session.execute(session.dialect.drop_index.format(index=index.name, table=TABLE))
+    widen(session, _COLUMNS_0_2)
     for name, kind, constraint in _COLUMNS_0_3:
-        if name not in existing:
+        if name not in columns:
             session.execute(f'ALTER TABLE {TABLE} ADD COLUMN {name} {types[kind]} {constraint}')
-    session.execute(
-        f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, finalized = ?'
-        ' WHERE task_status = ? AND claim_token IS NULL',
-        (Status.FAILED.value, 'WorkerLostError', 'processing was under way when the 0.2 series stopped; run it again '
-         'if it is needed', timestamp(session.now()), Status.PROCESSING.value),
-    )
+    fill_in(session)
 
 
 def _create_indexes(session: Session) -> None:
-    existing = {index.name for index in session.database.get_indexes(TABLE)}
+    _, existing = _existing(session)
     for name, unique, columns, rows in _INDEXES:
         index = f'{TABLE}_{name}'
         if index not in existing:

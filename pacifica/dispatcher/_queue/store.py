@@ -6,18 +6,19 @@ in values; the statements are in :mod:`._queue.transitions`, the transaction the
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.transitions import (
-    Accept, Claim, Finish, Held, QueueName, Release, Renew, Rescue, SaveResult,
+    Accept, Claim, Finish, Held, Prune, QueueName, Release, Renew, Rescue, SaveResult,
 )
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError
@@ -40,6 +41,10 @@ class Store:
         self._writer = Writer(connections)
         self._listeners: list[Callable[[int], None]] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without what belongs to this one: the writer and the listeners."""
+        return partial(Store, deduplicate=self._deduplicate), (self.connections, self.name)
+
     def subscribe(self, listener: Callable[[int], None]) -> None:
         """Call *listener* with the number of events that this process has just accepted, after their commit."""
         self._listeners.append(listener)
@@ -54,7 +59,8 @@ class Store:
         :raises DatabaseUnavailableError: if the database did not take them.
         """
         task_ids = self._writer.run(*(
-            Accept(self.name, event, new_task_id(), self._key(event) if self._deduplicate else None)
+            Accept(self.name, event, new_task_id(),
+                   event_key(event.source, event.event_id) if self._deduplicate else None)
             for event in events
         ))
         for listener in self._listeners:
@@ -100,8 +106,6 @@ class Store:
                 listener(again)
         return again, ended
 
-    @staticmethod
-    def _key(event: ReceivedEvent) -> str:
-        """Return what identifies the event among all: its source and id (CloudEvents 1.0, section 3.1.1)."""
-        identity = json.dumps([event.source, event.event_id])
-        return hashlib.sha256(identity.encode('ascii')).hexdigest()
+    def prune(self, older_than: float, limit: int = 1000) -> int:
+        """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were."""
+        return int(self._writer.run(Prune(self.name, older_than, limit))[0])

@@ -7,6 +7,7 @@ from and, once a worker holds the event, by the token of its claim; its row coun
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.text import storable
 
-__all__ = ['Accept', 'Claim', 'Finish', 'Held', 'QueueName', 'Release', 'Renew', 'Rescue', 'SaveResult']
+__all__ = ['Accept', 'Claim', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue', 'SaveResult']
 
 _INSERT_ROWS = 200
 _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allowed_packet
@@ -141,7 +142,7 @@ class Claim:
     def _take(self, session: Session, count: int) -> list[Held]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE} WHERE {_OF_QUEUE} AND due <= ?'
+            f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE} WHERE {_OF_QUEUE} AND due > 0 AND due <= ?'
             f' ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
             (Status.ACCEPTED.value, *self.queue, now),
         ).fetchall()
@@ -282,7 +283,39 @@ class Rescue:
                 ' finalized = ?, updated = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
                 f' WHERE {_HELD}',
                 ((Status.FAILED if last else Status.ACCEPTED).value, 'WorkerLostError',
-                 f'worker {owner} died or hung in attempt {attempts} of {self.max_attempts}', '', now,
+                 f'worker {owner} died or hung in attempt {attempts} of {self.max_attempts}', '',
+                 now + self._stagger(attempts),
                  timestamp(now) if last else None, timestamp(now), uuid, Status.PROCESSING.value, token),
             ).rowcount
         return counts[0], counts[1]
+
+    @staticmethod
+    def _stagger(attempts: int) -> float:
+        """Return seconds to wait: none at first; later some, so that what died together is not run together again."""
+        return random.uniform(0.0, 10.0) if attempts > 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Delete events that ended more than ``older_than`` seconds ago: final → gone. Results in how many."""
+
+    queue: QueueName
+    older_than: float
+    limit: int
+
+    @staticmethod
+    def run(session: Session, operations: Sequence[Prune]) -> Sequence[int]:
+        """Delete at most ``limit`` events of each queue, the oldest first."""
+        return [operation._delete(session) for operation in operations]
+
+    def _delete(self, session: Session) -> int:
+        rows = session.execute(
+            f'SELECT uuid FROM {TABLE} WHERE finalized < ? AND task_application_name = ? AND task_name = ?'
+            f' ORDER BY finalized LIMIT {self.limit:d} {session.dialect.skip_locked}',
+            (timestamp(session.now() - self.older_than), *self.queue),
+        ).fetchall()
+        if not rows:
+            return 0
+        return int(session.execute(
+            f'DELETE FROM {TABLE} WHERE uuid IN ({_placeholders(len(rows))})', [row[0] for row in rows]
+        ).rowcount)

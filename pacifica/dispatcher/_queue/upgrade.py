@@ -1,0 +1,73 @@
+"""What happens to the rows of a 0.2 table when it is upgraded in place; used by the schema alone, under its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pacifica.dispatcher._queue.connections import Session
+from pacifica.dispatcher._queue.event_key import event_key
+from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._queue.status import FINAL, Status
+
+__all__ = ['fill_in', 'widen']
+
+_PAGE = 1000
+_STOPPED = 'it was being processed when the 0.2 series stopped; whether it was done is not known'
+
+
+def widen(session: Session, columns: Sequence[tuple[str, str, str]]) -> None:
+    """Give the columns of the 0.2 series types that hold what comes, where the old ones would not."""
+    types = session.dialect.types
+    changes = [
+        session.dialect.alter_type.format(
+            name=name, type=types[kind], null='NOT NULL' if 'NOT NULL' in constraint else 'NULL')
+        for name, kind, constraint in columns if kind in session.dialect.widened and session.dialect.alter_type
+    ]
+    if changes:
+        session.execute(f'ALTER TABLE {TABLE} {", ".join([*changes, *session.dialect.convert_table])}')
+
+
+def fill_in(session: Session) -> None:
+    """Give every row of the 0.2 series what the queue needs to know of it.
+
+    What was accepted is run; what was being processed when an old worker died ends; the first arrival of each event
+    is the one that later arrivals are told of.
+    """
+    now = session.now()
+    session.execute(f'UPDATE {TABLE} SET due = ? WHERE task_status = ?', (now, Status.ACCEPTED.value))
+    session.execute(
+        f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, updated = ? WHERE task_status = ?',
+        (Status.FAILED.value, 'WorkerLostError', _STOPPED, timestamp(now), Status.PROCESSING.value),
+    )
+    final = sorted(status.value for status in FINAL)
+    session.execute(f'UPDATE {TABLE} SET finalized = updated WHERE task_status IN (?, ?, ?)', final)
+    position: tuple[Any, ...] | None = None
+    while True:
+        rows = _page(session, position)
+        _set_keys(session, rows)
+        if len(rows) < _PAGE:
+            return
+        position = rows[-1][:2]
+
+
+def _page(session: Session, position: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
+    where = '' if position is None else ' WHERE (created, uuid) > (?, ?)'
+    return list(session.execute(
+        f'SELECT created, uuid, source, event_id FROM {TABLE}{where} ORDER BY created, uuid LIMIT {_PAGE}',
+        position or (),
+    ).fetchall())
+
+
+def _set_keys(session: Session, rows: Sequence[tuple[Any, ...]]) -> None:
+    keys: dict[str, Any] = {}
+    for _, uuid, source, event_id in rows:
+        if source is not None and event_id is not None:
+            keys.setdefault(event_key(source, event_id), uuid)
+    if not keys:
+        return
+    taken = session.execute(
+        f'SELECT event_key FROM {TABLE} WHERE event_key IN ({", ".join("?" * len(keys))})', tuple(keys)
+    ).fetchall()
+    for key in set(keys).difference(key for key, in taken):
+        session.execute(f'UPDATE {TABLE} SET event_key = ? WHERE uuid = ?', (key, keys[key]))
