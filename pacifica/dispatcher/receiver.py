@@ -29,6 +29,7 @@ from pacifica.dispatcher._queue.record import Record
 from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ __all__ = ['EventQueue', 'ReceiveTaskModelBase', 'WorkerPlugin', 'create_peewee_
 class ReceiveTaskModelBase(Record):
     """What :func:`create_peewee_model` returns a subclass of: the table, and the factories of what works with it."""
 
-    _connections: Connections
+    _writer: Writer
 
     @classmethod
     def create_table(cls, safe: bool = True, **options: Any) -> None:
@@ -48,7 +49,15 @@ class ReceiveTaskModelBase(Record):
 
         The arguments of :meth:`peewee.Model.create_table` are accepted and don't matter: what is there is kept.
         """
-        cls._connections.writer
+        cls._writer.connections.prepare()
+
+    @classmethod
+    def close_connections(cls) -> None:
+        """Close the connections that queue and front door opened in this thread; they are opened anew if needed.
+
+        The application's own, of the database object it passed, are its own affair.
+        """
+        cls._writer.connections.close()
 
     @classmethod
     def create_queue(
@@ -73,7 +82,7 @@ class ReceiveTaskModelBase(Record):
         :param backoff: seconds before the second attempt; each further wait is four times as long, up to an hour.
         :param deduplicate: whether an event with a source and id that were here before is that event again.
         """
-        store = Store(cls._connections, QueueName(name, receive_task_name), deduplicate=deduplicate)
+        store = Store(cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate)
         return EventQueue(store, router, RetryPolicy(tuple(retry_for), max_attempts, backoff))
 
     @classmethod
@@ -90,12 +99,12 @@ class ReceiveTaskModelBase(Record):
 
         accept = receive_task.accept if isinstance(receive_task, EventQueue) else delay
         return _http.create_application(
-            accept, Records(cls._connections), script_name=script_name, on_start=cls._on_start, **settings,
+            accept, Records(cls._writer.connections), script_name=script_name, on_start=cls._on_start, **settings,
         )
 
     @classmethod
     def _on_start(cls) -> None:
-        cls._connections.require_shared()
+        cls._writer.connections.require_shared()
         cls.create_table()
 
 
@@ -107,7 +116,7 @@ def create_peewee_model(passed_db: peewee.Database) -> type[ReceiveTaskModelBase
     class ReceiveTaskModel(ReceiveTaskModelBase):
         """Accepted events; see :class:`ReceiveTaskModelBase`."""
 
-        _connections = Connections(passed_db, ensure_schema)
+        _writer = Writer(Connections(passed_db, ensure_schema))
 
         class Meta:
             """The database given to the factory."""

@@ -57,7 +57,7 @@ class Executor:
             if name is None:
                 return Outcome.no_route(exc)
             return self._failed(exc, held, name)  # a handler's own router had no route: the handler failed
-        except BaseException as exc:  # SystemExit and its like too: a handler may end its event, never its worker
+        except BaseException as exc:  # noqa: B036  # SystemExit too: a handler may end its event, never its worker
             return self._failed(exc, held, name)
         return Outcome.succeeded(name)
 

@@ -136,7 +136,7 @@ class Connections:
         """Go to another process as the settings of the database; connections are made there."""
         database = self._resolve()
         settings = dict(database.connect_params)
-        if isinstance(database, peewee.SqliteDatabase):
+        if _is_sqlite(database):
             settings.update(pragmas=database._pragmas, timeout=database.timeout)
         return _restore, (type(database), database.database, settings, self._prepare)
 
@@ -160,6 +160,17 @@ class Connections:
                 'an in-memory SQLite database is seen by one thread only, so it can be neither served nor worked on '
                 'by threads: use a file, for example sqlite:///events.db'
             )
+
+    def prepare(self) -> None:
+        """Be ready for the first statement: the schema is made or upgraded, unless this process did so before."""
+        self._open()
+
+    def close(self) -> None:
+        """Close the writing connection, and this thread's reading one."""
+        with self._lock:
+            if self._writer is not None and self._reader is not None and self._pid == os.getpid():
+                self._writer.disconnect()
+                self._reader.disconnect()
 
     def _resolve(self) -> Any:
         database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database
@@ -198,9 +209,13 @@ def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[
     return Connections(kind(name, **settings), prepare)
 
 
+def _is_sqlite(database: Any) -> bool:
+    return isinstance(database, peewee.SqliteDatabase)
+
+
 def _is_in_memory(database: peewee.Database) -> bool:
     name = str(database.database)
-    return isinstance(database, peewee.SqliteDatabase) and (
+    return _is_sqlite(database) and (
         name == ':memory:' or 'mode=memory' in name or name.startswith('file::memory:')
     )
 

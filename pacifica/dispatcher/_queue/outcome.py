@@ -50,7 +50,7 @@ def _message(error: BaseException) -> str:
     """Return the text of *error*, bounded; a stranger's ``__str__`` may itself fail."""
     try:
         text = str(error)
-    except BaseException as exc:  # the error's own __str__ is user code
+    except BaseException as exc:  # noqa: B036  # the error's own __str__ is user code
         text = f'<the text of this {type(error).__name__} can\'t be shown: {type(exc).__name__}>'
     return _cut(text, _MESSAGE_CHARACTERS)
 
@@ -59,7 +59,7 @@ def _format(error: BaseException) -> str:
     """Return the traceback of *error* and its causes, bounded: the outermost and innermost frames are kept."""
     try:
         text = ''.join(traceback.TracebackException.from_exception(error, limit=-_TRACEBACK_FRAMES).format())
-    except BaseException:  # formatting calls the error's own methods, which are user code
+    except BaseException:  # noqa: B036  # formatting calls the error's own methods, which are user code
         text = ''.join(traceback.format_tb(error.__traceback__, limit=-_TRACEBACK_FRAMES))
     return _cut(text, _TRACEBACK_CHARACTERS)
 

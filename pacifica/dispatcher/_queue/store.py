@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
-from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
@@ -29,21 +28,21 @@ __all__ = ['Store']
 class Store:
     """One queue: the events of one application's task in the table.
 
-    :param connections: the database.
+    :param writer: the way into the database, shared by all queues in it.
     :param name: which application and task.
     :param deduplicate: whether an event with a source and id that were here before is that event again.
     """
 
-    def __init__(self, connections: Connections, name: QueueName, *, deduplicate: bool = True) -> None:
-        self.connections = connections
+    def __init__(self, writer: Writer, name: QueueName, *, deduplicate: bool = True) -> None:
+        self.connections = writer.connections
         self.name = name
         self._deduplicate = deduplicate
-        self._writer = Writer(connections)
+        self._writer = writer
         self._listeners: list[Callable[[int], None]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Go to another process without what belongs to this one: the writer and the listeners."""
-        return partial(Store, deduplicate=self._deduplicate), (self.connections, self.name)
+        """Go to another process without the listeners, which are of this one."""
+        return partial(Store, deduplicate=self._deduplicate), (self._writer, self.name)
 
     def subscribe(self, listener: Callable[[int], None]) -> None:
         """Call *listener* with the number of events that this process has just accepted, after their commit."""

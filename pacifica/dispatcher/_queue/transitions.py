@@ -118,7 +118,7 @@ def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Take an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None`` if none is due.
+    """Take an event that is due: ``202`` → ``102``, its attempt counted. Results in it; in ``None`` if none is due.
 
     ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who holds it, for people.
     """
@@ -254,7 +254,7 @@ class SaveResult:
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """Take events from workers that are gone, whose lease is over: ``102`` → ``202``, or ``500`` after the last attempt.
+    """Take events from workers that are gone: ``102`` with its lease over → ``202``, or ``500`` after the last attempt.
 
     Results in how many run again and how many don't.
     """

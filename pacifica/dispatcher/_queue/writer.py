@@ -14,12 +14,14 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from pacifica.dispatcher._queue.connections import PASSING, Connections, Session
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['Operation', 'Writer']
+
 
 class Operation(Protocol):
     """What can be written together with others of its kind; may be run again if its transaction fails."""
@@ -42,16 +44,20 @@ class _Pending:
 
 
 class Writer:
-    """Runs operations in shared transactions.
+    """Runs operations in shared transactions; one for each set of connections, whose writing session it alone uses.
 
     :param connections: where the writing session comes from.
     :param patience: seconds for which a transaction that fails for a passing reason is tried again.
     """
 
     def __init__(self, connections: Connections, patience: float = 5.0) -> None:
-        self._connections = connections
+        self.connections = connections
         self._patience = patience
         self._reset()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without those who wait in this one."""
+        return Writer, (self.connections, self._patience)
 
     def _reset(self) -> None:
         self._mutex = threading.Lock()
@@ -128,8 +134,8 @@ class Writer:
         pause = 0.005
         while True:
             try:
-                session = self._connections.writer
-                session.transaction(lambda: _run(session, batch))
+                session = self.connections.writer
+                session.transaction(partial(_run, session, batch))
                 return
             except PASSING as exc:
                 if time.monotonic() + pause > deadline:
