@@ -1,0 +1,80 @@
+"""Stored JSON → the ``cloudevents.model.Event`` that handlers get, for every version.
+
+Called by the engine and the router, for events that were accepted before: it must not fail for any of them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from cloudevents.model import Event
+
+from pacifica.dispatcher._events.media_types import MediaType
+from pacifica.dispatcher._events.strict_json import loads
+
+__all__ = ['to_event']
+
+#: The attributes of 0.1, under their own names; anything else in a 0.1 event is not part of an ``Event``.
+_ATTRIBUTES_0_1 = (
+    'eventType', 'eventTypeVersion', 'cloudEventsVersion', 'source', 'eventID', 'eventTime', 'schemaURL',
+    'contentType', 'extensions', 'data',
+)
+#: The attributes of 1.0 and 0.3 that have a name in 0.1.
+_RENAMED = {
+    'type': 'eventType', 'specversion': 'cloudEventsVersion', 'source': 'source', 'id': 'eventID', 'time': 'eventTime',
+    'dataschema': 'schemaURL', 'datacontenttype': 'contentType', 'data': 'data',
+}
+_NEVER_EXTENSIONS = frozenset((*_RENAMED, 'data_base64'))
+
+
+def to_event(event_data: Mapping[str, Any]) -> Event:
+    """Return the ``cloudevents.model.Event`` that handlers get, of the event's JSON object.
+
+    Of CloudEvents 1.0 and 0.3: ``type``, ``id``, ``specversion``, ``time``, ``dataschema`` (``schemaurl``) and
+    ``datacontenttype`` under the names of ``Event``; ``subject`` and all extension attributes in ``extensions``; data
+    that was base64 as ``bytes``. Of 0.1: data that is a string, with a content type of JSON, parsed if it is JSON
+    (JSON event format 0.1, section 3.1), and else left as it is.
+    """
+    if 'specversion' in event_data:
+        attributes = _of_1_0(event_data)
+    else:
+        attributes = {name: event_data[name] for name in _ATTRIBUTES_0_1 if name in event_data}
+        data = attributes.get('data')
+        if isinstance(data, str) and MediaType(str(attributes.get('contentType') or '')).is_json:
+            attributes['data'] = _parsed(data)
+    # Event's own check and its parsing of data fail for legal events (a string without a content type, for one), and
+    # what comes here has been validated: so it is made of an event that passes, and then given its attributes.
+    event = Event({'eventType': '-', 'source': '-', 'eventID': '-', 'cloudEventsVersion': '-'})
+    event.d = attributes
+    return event
+
+
+def _of_1_0(event_data: Mapping[str, Any]) -> dict[str, Any]:
+    old = event_data['specversion'] == '0.3'
+    attributes = {new: event_data[name] for name, new in _RENAMED.items() if event_data.get(name) is not None}
+    extensions = {
+        name: value for name, value in event_data.items() if name not in _NEVER_EXTENSIONS and value is not None
+    }
+    encoded = event_data.get('data_base64')
+    if old:
+        attributes.pop('schemaURL', None)
+        if 'schemaurl' in extensions:
+            attributes['schemaURL'] = extensions.pop('schemaurl')
+        if event_data.get('dataschema') is not None:
+            extensions['dataschema'] = event_data['dataschema']
+        if extensions.pop('datacontentencoding', None) == 'base64':
+            encoded = attributes.get('data')
+    if isinstance(encoded, str):
+        attributes['data'] = base64.b64decode(encoded)
+    if extensions:
+        attributes['extensions'] = extensions
+    return attributes
+
+
+def _parsed(data: str) -> Any:
+    try:
+        return loads(data)
+    except (ValueError, RecursionError):
+        return data
