@@ -1,0 +1,82 @@
+"""JSON answers, good ones and errors: the one place where a body and its headers are made.
+
+Called by the resources and, for errors of its own, by CherryPy. Knows CherryPy's response; knows nothing of events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import cherrypy
+import msgspec
+
+__all__ = ['Refusal', 'answer', 'error_page', 'revalidated']
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Refusal(cherrypy.HTTPError):  # type: ignore[misc]  # CherryPy has no types
+    """A request that is refused, or an answer that can't be given, as JSON.
+
+    :param status: the HTTP status code.
+    :param message: what is wrong and what to do about it; the client sees it.
+    :param faults: ``(field, what is wrong with it)`` for each.
+    :param headers: further headers of the answer.
+    """
+
+    def __init__(
+        self, status: int, message: str, faults: Sequence[tuple[str, str]] = (), headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message)
+        self.faults = faults
+        self.headers = headers or {}
+
+    def set_response(self) -> None:
+        """Make this the response; CherryPy calls it."""
+        response = cherrypy.serving.response
+        for name in ('Content-Length', 'Cache-Control', 'ETag', 'Link', 'Last-Modified'):
+            response.headers.pop(name, None)
+        response.headers.update(self.headers)
+        response.status = self.status
+        response.body = answer(error_body(self.code, self._message, self.faults))
+
+
+def error_body(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Return the object that every error answers with: ``status``, ``message``, and ``faults`` if there are any."""
+    body: dict[str, Any] = {'status': f'{status} {HTTPStatus(status).phrase}', 'message': message}
+    if faults:
+        body['faults'] = [{'field': field, 'message': what} for field, what in faults]
+    return body
+
+
+def error_page(status: str, message: str, **_ignored: Any) -> str:
+    """Render an error that CherryPy found itself; given to it as ``error_page.default``. Tracebacks stay out."""
+    cherrypy.serving.response.headers['Content-Type'] = 'application/json'
+    return json.dumps({'status': status, 'message': message})
+
+
+def answer(value: Any) -> bytes:
+    """Return *value* as a body and label the response ``application/json``."""
+    dict.__setitem__(cherrypy.serving.response.headers, 'Content-Type', 'application/json')
+    try:
+        return _ENCODER.encode(value)
+    except (UnicodeEncodeError, OverflowError):  # a lone surrogate or an integer beyond 64 bits: both legal JSON
+        return json.dumps(value).encode('ascii')
+
+
+def revalidated(body: bytes) -> bytes:
+    """Return *body* with an ``ETag``, or nothing with ``304 Not Modified`` if the client has it (RFC 9110, 13.1.2)."""
+    response = cherrypy.serving.response
+    tag = f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
+    response.headers['ETag'] = tag
+    response.headers.setdefault('Cache-Control', 'no-cache')
+    wanted = cherrypy.serving.request.headers.get('If-None-Match', '')
+    if wanted.strip() == '*' or tag in (each.strip().removeprefix('W/') for each in wanted.split(',')):
+        response.status = 304
+        response.headers.pop('Content-Type', None)
+        return b''
+    return body

@@ -1,0 +1,110 @@
+"""The CherryPy application that is the front door: put together, mounted, started.
+
+Called by ``receiver.create_cherrypy_app``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import cherrypy
+
+from pacifica.dispatcher._http.dispatch import dispatch
+from pacifica.dispatcher._http.ports import Accept, Records
+from pacifica.dispatcher._http.request import FrontDoorRequest
+from pacifica.dispatcher._http.resources import Receive, Record, Root, Status
+from pacifica.dispatcher.exceptions import ConfigurationError
+
+__all__ = ['FrontDoor', 'StartRefusedError', 'create_application']
+
+#: After CherryPy's Daemonizer forked (65), before its server listens (75).
+_START_PRIORITY = 70
+
+
+class StartRefusedError(ConfigurationError, SystemExit):
+    """CherryPy's engine can't start with this application: the message says why and what to do.
+
+    It is a :class:`SystemExit` too, because CherryPy kills the process without a word for any other exception of a
+    'start' listener.
+    """
+
+    code: Any
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message
+
+
+class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
+    """A ``cherrypy.Application``: mount it in a CherryPy tree, or call it as a WSGI application (PEP 3333)."""
+
+    request_class = FrontDoorRequest
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Answer one request, wherever another WSGI server or middleware mounted this application."""
+        mounted = environ.get('SCRIPT_NAME', '').rstrip('/')
+        path = environ.get('PATH_INFO', '')
+        if mounted != self.script_name:
+            environ = dict(environ)
+            if not mounted and not (path + '/').startswith(self.script_name + '/'):
+                start_response('404 Not Found', [('Content-Type', 'application/json')])
+                return [b'{"status":"404 Not Found","message":"there is nothing here"}']
+            inside = self.script_name and (path + '/').startswith(self.script_name + '/')
+            environ['SCRIPT_NAME'] = '' if inside else self.script_name
+        return super().__call__(environ, start_response)
+
+
+def create_application(
+    accept: Accept,
+    records: Records,
+    *,
+    script_name: str = '',
+    on_start: Callable[[], None] | None = None,
+    max_body: int = 10_000_000,
+) -> FrontDoor:
+    """Return the application; nothing is opened or connected by this.
+
+    :param accept: stores events.
+    :param records: looks them up.
+    :param script_name: where it will be mounted, for example ``/events``; ``''`` is the root.
+    :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
+        what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
+    :param max_body: the largest body of a request, in bytes.
+    """
+    root = Root(Receive(accept, max_body), Status(records), Record(records), records)
+    application = FrontDoor(root, script_name, config={
+        '/': {
+            'request.dispatch': dispatch,
+            # On by default in CherryPy: they would log credentials, redirect, and log what is logged already.
+            'tools.log_headers.on': False,
+            'tools.log_tracebacks.on': False,
+            'tools.trailing_slash.on': False,
+        },
+    })
+    if on_start is not None:
+        _call_on_start(application, on_start)
+    return application
+
+
+def _call_on_start(application: FrontDoor, on_start: Callable[[], None]) -> None:
+    """Subscribe *on_start* to the engine, without keeping an application alive that nobody mounted."""
+    bus = cherrypy.engine
+    reference = weakref.ref(application)
+
+    def start() -> None:
+        app = reference()
+        if app is None:
+            bus.unsubscribe('start', start)
+            return
+        if app not in cherrypy.tree.apps.values():
+            return
+        try:
+            on_start()
+        except Exception as exc:
+            bus.log(f'The dispatcher can\'t start: {exc}', level=40)
+            bus.stop()
+            raise StartRefusedError(str(exc)) from exc
+
+    bus.subscribe('start', start, _START_PRIORITY)

@@ -1,0 +1,40 @@
+"""A worker that lives and dies with CherryPy's engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cherrypy.process.plugins import SimplePlugin
+
+from pacifica.dispatcher._http.ports import Worker
+
+__all__ = ['WorkerPlugin']
+
+
+class WorkerPlugin(SimplePlugin):  # type: ignore[misc]  # CherryPy has no types
+    """Starts a worker when *bus* starts, after the HTTP server listens, and stops it when *bus* stops.
+
+    :param bus: the engine, ``cherrypy.engine``.
+    :param worker: anything with ``start()`` and ``stop()``, such as ``queue.create_worker()``.
+
+    Call ``subscribe()`` on it. On ``stop`` the server stops first (its priority is 25), so that nothing is accepted
+    that nobody would take, then the worker.
+    """
+
+    def __init__(self, bus: Any, worker: Worker) -> None:
+        super().__init__(bus)
+        self.worker = worker
+
+    def start(self) -> None:
+        """Start the worker."""
+        self.bus.log('Starting the dispatcher\'s worker')
+        self.worker.start()
+
+    start.priority = 80  # type: ignore[attr-defined]  # CherryPy's way to say it; its HTTP server has 75
+
+    def stop(self) -> None:
+        """Stop the worker; returns when its running events have come to an end."""
+        self.bus.log('Stopping the dispatcher\'s worker')
+        self.worker.stop()
+
+    stop.priority = 30  # type: ignore[attr-defined]  # after the HTTP server, which has 25

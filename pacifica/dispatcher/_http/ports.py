@@ -1,0 +1,61 @@
+"""What the front door needs of the rest, as protocols: it knows no database, no queue and no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from pacifica.dispatcher._events import ReceivedEvent
+
+__all__ = ['Accept', 'Records', 'Worker']
+
+
+class Accept(Protocol):
+    """Stores events."""
+
+    def __call__(self, events: Sequence[ReceivedEvent], /) -> Sequence[str]:
+        """Store all of *events* durably, in one transaction, and return their task ids in order.
+
+        :raises QueueFullError: too many events are waiting; none was stored.
+        :raises DatabaseUnavailableError: the database did not answer; none was stored.
+        """
+
+
+class Records(Protocol):
+    """Looks stored events up."""
+
+    def status(self, task_id: UUID, /) -> str | None:
+        """Return the status string of a task, ``None`` if there is no such task."""
+
+    def get(self, task_id: UUID, /) -> Mapping[str, Any] | None:
+        """Return the record of a task as ``/get`` answers it, JSON-ready, ``None`` if there is no such task."""
+
+    def page(
+        self,
+        *,
+        limit: int,
+        after: UUID | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        source: str | None = None,
+        event_type: str | None = None,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return up to *limit* objects ``{taskID, created, updated, deleted}``, JSON-ready, newest first.
+
+        :param after: only those that come after this task in that order.
+        :param status: only those with this status string.
+        :param since: only those created at this time or later, UTC, ``YYYY-MM-DD HH:MM:SS.ffffff``.
+        :param source: only those with this source.
+        :param event_type: only those with this event type.
+        """
+
+
+class Worker(Protocol):
+    """Handles stored events, in threads or processes of its own."""
+
+    def start(self) -> None:
+        """Begin to take events; returns at once."""
+
+    def stop(self) -> None:
+        """Take no more events, and return when the running ones have come to an end."""

@@ -1,0 +1,90 @@
+"""One request, as CherryPy runs it, without what a JSON front door doesn't need or must not do.
+
+CherryPy's own would decode MIME words in headers (and fail on malformed ones), log the whole request line (with an
+``access_token`` in it), and show tracebacks.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import unquote
+
+import cherrypy
+from cherrypy._cprequest import Request
+from cherrypy.lib import httputil
+
+from pacifica.dispatcher._http.answers import Refusal, error_page
+
+__all__ = ['FrontDoorRequest', 'forget_access_token', 'query_parameters']
+
+_LOG = logging.getLogger('pacifica.dispatcher.http')
+
+
+class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
+    """A request to the front door."""
+
+    show_tracebacks = False
+    #: Bodies are read by the resource that wants one, raw and under a limit.
+    process_request_body = False
+    error_page = {'default': error_page}
+    request_line: str
+
+    def process_headers(self) -> None:
+        """Take the headers over as they are; CherryPy calls it.
+
+        :raises Refusal: 400 without the ``Host`` header that HTTP/1.1 demands.
+        """
+        if '%' in self.query_string or 'access_token' in self.query_string:
+            self.request_line = forget_access_token(self.request_line)
+        headers = self.headers
+        for name, value in self.header_list:
+            dict.__setitem__(headers, name.title(), value.strip())
+        host = headers.get('Host')
+        if host is None and self.protocol >= (1, 1):
+            raise Refusal(400, 'HTTP/1.1 requires a Host header')
+        if host is not None:
+            headers['Host'] = httputil.SanitizedHost(host)
+        self.base = f'{self.scheme}://{headers.get("Host") or self.local.name or self.local.ip}'
+
+    def process_query_string(self) -> None:
+        """Take the query string apart; CherryPy calls it.
+
+        :raises Refusal: 404 if it is not URL-encoded UTF-8.
+        """
+        if not self.query_string:
+            return
+        try:
+            self.params.update(httputil.parse_query_string(self.query_string, encoding='utf-8'))
+        except (UnicodeError, ValueError) as exc:
+            raise Refusal(404, 'the query string is not URL-encoded UTF-8') from exc
+
+    def handle_error(self) -> None:
+        """Log an exception that nobody expected, and answer 500 without a word of it; CherryPy calls it."""
+        _LOG.exception('request_failed', extra={'method': self.method, 'path': self.path_info})
+        super().handle_error()
+
+
+def forget_access_token(request_line: str) -> str:
+    """Return *request_line* as it may be logged: without its query if an ``access_token`` is in it."""
+    method, _, rest = request_line.partition(' ')
+    target, _, protocol = rest.rpartition(' ')
+    path, mark, query = target.partition('?')
+    if mark and 'access_token' in unquote(query).replace('+', ' '):
+        return f'{method} {path}?access_token=... {protocol}'
+    return request_line
+
+
+def query_parameters(allowed: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters of the current request's query.
+
+    :param allowed: the names that the resource knows; ``access_token`` is known everywhere.
+    :raises Refusal: 404 for any other, 422 for one that is given twice.
+    """
+    params: dict[str, Any] = cherrypy.serving.request.params
+    for name, value in params.items():
+        if name not in allowed and name != 'access_token':
+            raise Refusal(404, f'there is no parameter {name[:100]!r} here')
+        if not isinstance(value, str):
+            raise Refusal(422, f'{name} is given more than once', [(name, 'must be given once')])
+    return params
