@@ -71,9 +71,9 @@ class EventError(DispatcherError):
     :param event: the event, kept as the attribute ``event``.
     """
 
-    event: Event
+    event: Event | None
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event | None) -> None:
         super().__init__(event)
         self.event = event
 
@@ -90,7 +90,7 @@ class TransactionDuplicateAttributeError(EventError):
 
     name: str
 
-    def __init__(self, event: Event, name: str) -> None:
+    def __init__(self, event: Event | None, name: str) -> None:
         super().__init__(event)
         self.name = name
 

@@ -1,0 +1,170 @@
+"""The event that a staged handler gets: with its files, a place for results, and what their upload will say.
+
+Made by the staging handler, and by tests. Knows events, models and the file system; knows nothing of runners.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import IO, Any
+
+from cloudevents.model import Event
+
+from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
+from pacifica.dispatcher._transfers.files import Opener, make_opener
+from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
+
+__all__ = ['PROVENANCE_KEY', 'StagedEvent']
+
+#: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
+PROVENANCE_KEY = 'Pacifica.Dispatcher.source_transaction'
+
+
+class StagedEvent(Event):
+    """An event whose files are at hand; everything that ``cloudevents.model.Event`` has, it has too.
+
+    :param event: the event it is.
+    :param input_directory: where the files lie, each at its ``path``; only to be read.
+    :param output_directory: where results go; everything in it is uploaded when the handler returns.
+    :param files: the event's files.
+    :param openers: what opens each of them, in their order; none if nothing was staged in.
+    """
+
+    input_directory: Path
+    output_directory: Path
+    #: The event's files, in its order.
+    files: list[File]
+    #: The transaction of the upload. Filled in: submitter, instrument and project of the event. Change what you like.
+    transaction: Transaction
+    #: The key-values of the upload. Filled in: :data:`PROVENANCE_KEY`. Change what you like.
+    key_values: list[TransactionKeyValue]
+
+    # Not calling Event.__init__: what was accepted once is not to be judged again, and it would parse text data.
+    def __init__(
+        self, event: Event, input_directory: Path, output_directory: Path, files: Sequence[File],
+        openers: Sequence[Opener] = (),
+    ) -> None:
+        self.d = event.to_dict()
+        self.input_directory = input_directory
+        self.output_directory = output_directory
+        self.files = list(files)
+        self._openers = {file.path: opener for file, opener in zip(self.files, openers)}
+        source = Transaction.from_cloudevents_model(event)
+        self.transaction = Transaction(
+            submitter=source.submitter, instrument=source.instrument, project=source.project,
+        )
+        self.key_values = []
+        if source._id is not None:
+            self.key_values.append(TransactionKeyValue(key=PROVENANCE_KEY, value=source._id))
+
+    def open(
+        self, file: File | str | os.PathLike[str], mode: str = 'r', encoding: str | None = None, **kwargs: Any,
+    ) -> IO[Any]:
+        """Open one of the event's files for reading.
+
+        :param file: one of :attr:`files`, or its path.
+        :param mode: ``'r'`` for text, ``'rb'`` for bytes.
+        :param encoding: of the text; by default the one that the event names for the file, else UTF-8. Ends of lines
+            stay as they are. More keywords are those of :func:`open`.
+        :raises FileNotFoundError: if the event has no such file, or it was not staged in.
+        :raises ValueError: if *mode* is one for writing.
+        """
+        path = _text(file)
+        opener = self._openers.get(path)
+        if opener is None:
+            staged = ', '.join(map(ascii, list(self._openers)[:10])) or 'none'
+            raise FileNotFoundError(f'{path!a} was not staged in with this event; of what was, the first: {staged}')
+        if mode != 'r':
+            kwargs['mode'] = mode
+        if encoding is not None:
+            kwargs['encoding'] = encoding
+        return opener(**kwargs)
+
+    def create(
+        self, path: File | str | os.PathLike[str], mode: str = 'w', encoding: str | None = None, **kwargs: Any,
+    ) -> IO[Any]:
+        """Create a file in the output directory, and the directories that lead to it, and open it for writing.
+
+        :param path: where, relative to the output directory, with ``/`` between its parts; a :class:`File` stands for
+            its path.
+        :param mode: ``'w'`` for text, ``'wb'`` for bytes.
+        :param encoding: of the text; UTF-8 by default. Ends of lines are written as they are given. More keywords are
+            those of :func:`open`.
+        :raises FileExistsError: if it was created before: results are never overwritten unasked.
+        :raises UnsafePathError: if *path* would lie outside of the output directory.
+        :raises ValueError: if *mode* is not one for writing a new file.
+        """
+        flags = set(mode)
+        if not flags & {'w', 'x'} or flags & {'r', 'a'}:
+            raise ValueError(f'create() makes a new file: use mode "w" or "wb", not {mode!r}')
+        relative = safe_path(_text(path))
+        if 'b' not in flags:
+            kwargs.setdefault('newline', '')
+            encoding = encoding or 'utf-8'
+        target = claim_path(self.output_directory, relative)
+        try:
+            return open(target, mode.replace('w', 'x'), encoding=encoding, **kwargs)
+        except FileExistsError as exc:
+            raise FileExistsError(f'{relative!a} was created already: choose another path') from exc
+
+    @classmethod
+    def for_test(
+        cls, directory: str | os.PathLike[str], files: Mapping[str, bytes | str] | None = None, *,
+        event: Event | Mapping[str, Any] | None = None,
+    ) -> StagedEvent:
+        """Return a staged event for the unit test of a handler: no service, no download, no upload.
+
+        >>> event = StagedEvent.for_test(tmp_path, {'a/b.txt': 'hello'})   # doctest: +SKIP
+        >>> Uppercase().handle(event)                                      # doctest: +SKIP
+        >>> (event.output_directory / 'a/b.txt').read_text()               # doctest: +SKIP
+        'HELLO'
+
+        :param directory: an existing directory of the test's own; gets ``input`` and ``output``.
+        :param files: the content of each file by its path; text is written in UTF-8.
+        :param event: the event, or its JSON object; by default an ingest event of transaction 1 with these files.
+        :raises ValueError: if *event* names a file that *files* lacks.
+        """
+        contents = {
+            safe_path(path): content.encode() if isinstance(content, str) else content
+            for path, content in (files or {}).items()
+        }
+        if not isinstance(event, Event):
+            event = Event(dict(_event_for_test(contents) if event is None else event))
+        wanted = File.from_cloudevents_model(event)
+        if missing := [file.path for file in wanted if file.path not in contents]:
+            raise ValueError(f'the event names files without content in this test: {", ".join(map(ascii, missing))}')
+        source, output = Path(directory, 'input').absolute(), Path(directory, 'output').absolute()
+        for made in (source, output):
+            made.mkdir()
+        for path, content in contents.items():
+            make_parents(source, path)
+            (source / path).write_bytes(content)
+        return cls(event, source, output, wanted, [make_opener(source / file.path, file) for file in wanted])
+
+
+def _text(path: File | str | os.PathLike[str]) -> str:
+    if isinstance(path, File):
+        return path.path
+    return path.as_posix() if isinstance(path, PurePath) else os.fspath(path)
+
+
+def _event_for_test(contents: Mapping[str, bytes]) -> dict[str, Any]:
+    fields = {'submitter': 10, 'instrument': 54, 'project': '1234a', '_id': 1}
+    data: list[dict[str, Any]] = [
+        {'destinationTable': f'Transactions.{name}', 'value': value} for name, value in fields.items()
+    ]
+    for number, (path, content) in enumerate(contents.items(), 1):
+        subdir, _, name = path.rpartition('/')
+        data.append({
+            'destinationTable': 'Files', '_id': number, 'name': name, 'subdir': subdir, 'size': len(content),
+            'hashtype': 'sha1', 'hashsum': hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+            'mimetype': 'application/octet-stream', 'ctime': '2020-08-01T12:00:00', 'mtime': '2020-08-01T12:00:00',
+        })
+    return {
+        'cloudEventsVersion': '0.1', 'eventType': 'org.pacifica.metadata.ingest', 'eventID': 'metadata.ingest.1',
+        'source': 'http://metadata.pacifica.org/transactions?_id=1', 'eventTime': '2020-08-01T12:00:00',
+        'contentType': 'application/json', 'extensions': {}, 'data': data,
+    }

@@ -1,0 +1,197 @@
+"""The bundle that Pacifica Ingest takes: a tar of the files, then ``metadata.txt`` with what they are.
+
+Called by the upload runners. Knows tar, the metadata format and the uploader's classes; knows nothing of services.
+Importing it loads an HTTP client all the same (``pacifica.uploader`` does): import it inside functions only.
+
+Source of the format: Pacifica Ingest (https://pacifica-ingest.readthedocs.io/): a POSIX tar with the files under
+``data/``, and ``metadata.txt``, the JSON list that :mod:`pacifica.dispatcher.models` describes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import cached_property
+from mimetypes import guess_type
+from pathlib import Path
+from typing import IO, Any
+
+from pacifica.uploader.bundler.bundler import Bundler
+from pacifica.uploader.metadata import FileObj, MetaData, MetaObj
+
+from pacifica.dispatcher._transfers.files import CHUNK
+from pacifica.dispatcher._transfers.tree import Entry, read_entry, scan
+from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
+from pacifica.dispatcher.models import Transaction, TransactionKeyValue
+
+__all__ = ['Bundle', 'describe_upload']
+
+#: What Ingest and the archive compare the files with.
+_HASHTYPE = 'sha1'
+_REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool', 'description', 'suspense_date')
+
+
+def describe_upload(transaction: Transaction | None, key_values: Iterable[TransactionKeyValue] | None) -> MetaData:
+    """Return the metadata of an upload, still without its files.
+
+    :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
+    :raises ValueError: if it lacks what Ingest refuses an upload without, or a key-value has no key or value.
+    """
+    transaction = Transaction() if transaction is None else transaction
+    if transaction._id is not None:
+        raise TransactionDuplicateAttributeError(None, '_id')
+    missing = [name for name in _REQUIRED if getattr(transaction, name) is None]
+    if missing:
+        raise ValueError(f'the transaction of the upload has no {" and no ".join(missing)}: set it')
+    described = MetaData()
+    for name in (*_REQUIRED, *_OPTIONAL):
+        if (value := getattr(transaction, name)) is not None:
+            described.append(MetaObj(destinationTable=f'Transactions.{name}', value=value))
+    for pair in key_values or ():
+        if pair.key is None or pair.value is None:
+            raise ValueError(f'{pair!r} of the upload needs both a key and a value')
+        described.append(MetaObj(destinationTable='TransactionKeyValue', key=pair.key, value=pair.value))
+    return described
+
+
+class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: to mypy its class is Any
+    """A directory that can be streamed as a bundle, as often as one likes, while its files stay as they are.
+
+    Each file is opened when its turn comes, and hashed while it is copied: memory and open files don't grow with size.
+
+    :param root: the directory.
+    :param md_obj: what is uploaded, without its files; kept as ``md_obj``, which has the files too after a stream.
+    :raises StagingError: if something in the directory can't be sent; names it.
+    """
+
+    md_obj: MetaData
+    entries: list[Entry]
+
+    # Not calling Bundler.__init__: it would refuse key-values that are 0 or "", which are right.
+    def __init__(self, root: Path, md_obj: MetaData) -> None:
+        self.md_obj = md_obj
+        self._root = root.absolute()
+        self._head = list(md_obj)
+        self.entries = scan(self._root)
+
+    @property
+    def file_data(self) -> list[dict[str, Any]]:
+        """The files as :class:`tarfile.TarInfo` attributes: ``name``, ``size`` in bytes and ``mtime``."""
+        return [
+            {'name': f'data/{entry.path}', 'size': entry.size, 'mtime': entry.mtime_ns / 1e9} for entry in self.entries
+        ]
+
+    @property
+    def files_size(self) -> int:
+        """The bytes of all files together."""
+        return sum(entry.size for entry in self.entries)
+
+    @cached_property
+    def length(self) -> int:
+        """The bytes of the whole bundle, known before a file is read: hashes are all of one length."""
+        parts = sum(len(_header(entry)) + _padded(entry.size) for entry in self.entries)
+        text = _encode([*self._head, *(_describe(entry, _hash().hexdigest()) for entry in self.entries)])
+        end = parts + len(_METADATA.header(len(text))) + _padded(len(text)) + 2 * tarfile.BLOCKSIZE
+        return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+    def stream(self, fileobj: IO[bytes], callback: Callable[[float], Any] | None = None, sleeptime: float = 5) -> None:
+        """Write the bundle to *fileobj*, which is open for writing bytes.
+
+        :param callback: given the share of the files' bytes that is written, 0 to 1, about every *sleeptime* seconds
+            and at the end.
+        :raises StagingError: if a file is no longer as it was when the bundle was made; names it.
+        """
+        total, done, called = max(self.files_size, 1), 0, time.monotonic()
+
+        def count(size: int) -> None:
+            nonlocal done, called
+            done += size
+            if callback is not None and time.monotonic() - called >= sleeptime:
+                called = time.monotonic()
+                callback(done / total)
+
+        for chunk in self.chunks(count):
+            fileobj.write(chunk)
+        if callback is not None:
+            callback(1.0)
+
+    def chunks(
+        self, sent_bytes: Callable[[int], None] = lambda size: None, sent_file: Callable[[], None] = lambda: None,
+    ) -> Iterator[bytes]:
+        """Yield the bundle, up to a megabyte at a time, :attr:`length` bytes in all.
+
+        :param sent_bytes: called with the size of each piece of a file that was taken.
+        :param sent_file: called after each file that was taken whole.
+        """
+        written, described = 0, list(self._head)
+        for entry in self.entries:
+            header, digest = _header(entry), _hash()
+            yield header
+            for data in read_entry(self._root, entry, CHUNK):
+                digest.update(data)
+                yield data
+                sent_bytes(len(data))
+            yield bytes(_padded(entry.size) - entry.size)
+            written += len(header) + _padded(entry.size)
+            described.append(_describe(entry, digest.hexdigest()))
+            sent_file()
+        text = _encode(described)
+        last = _METADATA.header(len(text)) + text + bytes(_padded(len(text)) - len(text))
+        self.md_obj = MetaData(described)
+        yield last + bytes(self.length - written - len(last))
+
+
+class _Member:
+    """How a member of the tar is headed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def header(self, size: int, mtime: int = 0) -> bytes:
+        info = tarfile.TarInfo(self.name)
+        info.size, info.mtime = size, mtime
+        # POSIX (pax) headers: names of any length in any characters, sizes over 8 GiB.
+        return info.tobuf(tarfile.PAX_FORMAT, 'utf-8', 'surrogateescape')
+
+
+_METADATA = _Member('metadata.txt')
+
+
+def _header(entry: Entry) -> bytes:
+    return _Member(f'data/{entry.path}').header(entry.size, entry.mtime_ns // 1_000_000_000)
+
+
+def _hash() -> Any:
+    return hashlib.new(_HASHTYPE, usedforsecurity=False)
+
+
+def _padded(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _describe(entry: Entry, hashsum: str) -> FileObj:
+    subdir, _, name = entry.path.rpartition('/')
+    # With its directory: a name alone could look like a URL ("data:...").
+    mimetype = guess_type(f'data/{entry.path}', strict=True)[0]
+    return FileObj(
+        destinationTable='Files', name=name, subdir=subdir, size=entry.size, hashtype=_HASHTYPE, hashsum=hashsum,
+        mimetype=mimetype or 'application/octet-stream', ctime=_utc(entry, entry.ctime_ns),
+        mtime=_utc(entry, entry.mtime_ns),
+    )
+
+
+def _utc(entry: Entry, nanoseconds: int) -> str:
+    """Return a time as Ingest takes it: ISO 8601 in UTC, whole seconds, without a zone."""
+    try:
+        return (datetime(1970, 1, 1) + timedelta(seconds=nanoseconds // 1_000_000_000)).isoformat()
+    except OverflowError as exc:
+        raise StagingError(f'{entry.path!a} has a time that is no date: set its modification time') from exc
+
+
+def _encode(described: Iterable[Any]) -> bytes:
+    items = ({name: value for name, value in item._asdict().items() if value is not None} for item in described)
+    return ('[' + ', '.join(map(json.dumps, items)) + ']').encode('ascii')

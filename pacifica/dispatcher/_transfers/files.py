@@ -1,0 +1,99 @@
+"""Staged input files: what is wanted, opening one, and checking that it is what the event says.
+
+Called by the download runners and staging. Knows models and the file system; knows nothing of services or archives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pacifica.dispatcher._paths import conflicts
+from pacifica.dispatcher.exceptions import DownloadError, StagingError
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher.models import File
+
+__all__ = ['CHUNK', 'Opener', 'check', 'hasher', 'make_opener', 'open_text', 'wanted_paths']
+
+#: Bytes read at once: large enough that hashing and copying are limited by the disk, small enough to be no memory.
+CHUNK = 1 << 20
+
+#: Opens one staged file for reading: text by default, see :func:`open_text`.
+Opener = Callable[..., IO[Any]]
+
+
+def wanted_paths(files: Sequence[File]) -> list[str]:
+    """Return the path of each of *files*.
+
+    :raises ValueError: if there are none.
+    :raises UnsafePathError: if one can't be a file inside a directory.
+    :raises DownloadError: if they can't all lie in one directory; names each that can't.
+    """
+    if not files:
+        raise ValueError('there are no files to download: ask for at least one')
+    paths = [file.path for file in files]
+    if clashes := conflicts(paths):
+        raise DownloadError(f'the event\'s files can\'t lie in one directory: {"; ".join(clashes)}')
+    return paths
+
+
+def make_opener(path: Path, file: File) -> Opener:
+    """Return what opens *path*, in the encoding that the event names for *file*, wherever the process is by then."""
+    absolute = Path.cwd() / path
+
+    def opener(mode: str = 'r', **kwargs: Any) -> IO[Any]:
+        return open_text(absolute, file.encoding, file.path, mode, **kwargs)
+    return opener
+
+
+def open_text(path: Path, event_encoding: Any, shown: str, mode: str = 'r', **kwargs: Any) -> IO[Any]:
+    """Open *path* for reading; as :func:`open`, but exact.
+
+    Text is in the event's encoding, UTF-8 if it names none, whatever the locale; ends of lines stay as they are.
+    ``encoding=``, ``errors=`` and ``newline=`` overrule; ``mode='rb'`` gives the bytes.
+
+    :raises ValueError: if *mode* is one for writing: what was staged in stays as it is.
+    :raises StagingError: if Python can't decode the encoding.
+    """
+    if set(mode) - set('rbt'):
+        raise ValueError(f'{shown!a} was staged in and is only read, not opened with mode {mode!r}: use create()')
+    if 'b' not in mode:
+        kwargs.setdefault('newline', '')
+        kwargs['encoding'] = kwargs.get('encoding') or event_encoding or 'utf-8'
+    try:
+        return open(path, mode, **kwargs)
+    except LookupError as exc:
+        raise StagingError(
+            f'{shown!a} is said to be text in {kwargs["encoding"]!a}, which is no text encoding: '
+            'open it with mode "rb" or with encoding='
+        ) from exc
+
+
+def hasher(file: File) -> Any:
+    """Return a fresh :mod:`hashlib` hash of the kind that the event gives for *file*; ``None`` if it gives none.
+
+    :raises DownloadError: if this Python has no such algorithm.
+    """
+    if not file.hashsum or not file.hashtype:
+        return None
+    try:
+        return hashlib.new(str(file.hashtype), usedforsecurity=False)
+    except ValueError as exc:
+        raise DownloadError(f'{file.path!a}: hash type {str(file.hashtype)!a} is not one of hashlib') from exc
+
+
+def check(file: File, size: int, digest: Any) -> str | None:
+    """Return what is wrong with *file*, of which *size* bytes came with this digest; ``None`` if it is right."""
+    if file.size is not None and str(file.size) != str(size):
+        return f'{file.path!a} has {size} bytes instead of {str(file.size)!s:.40}'
+    if digest is None:
+        return None
+    # The digests of variable length (SHAKE) are as long as the one to compare with.
+    wanted = str(file.hashsum).strip().lower()
+    found = digest.hexdigest() if digest.digest_size else digest.hexdigest(len(wanted) // 2)
+    if found != wanted:
+        return f'{file.path!a} has {file.hashtype} {found} instead of {wanted:.200}'
+    return None

@@ -1,0 +1,86 @@
+"""How far a transfer has come: for a callback, and for the log.
+
+Called by the downloads and uploads as bytes and files go by. Knows numbers and the log; knows nothing of services.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ['Meter', 'Progress', 'ProgressCallback']
+
+_LOG = logging.getLogger(__name__)
+#: Seconds between two lines in the log about one transfer, and between two calls of its callback.
+LOG_EVERY, CALL_EVERY = 10.0, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one transfer has come.
+
+    :param direction: ``'download'`` or ``'upload'``.
+    :param files_done: files gone through so far.
+    :param files_total: how many there will be.
+    :param bytes_done: bytes of files gone through so far.
+    :param bytes_total: how many there will be; ``None`` if the event doesn't say.
+    """
+
+    direction: str
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every file went through; always the last call for a transfer that succeeds."""
+        return self.files_done == self.files_total
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class Meter:
+    """Counts bytes and files of one transfer, and tells the callback and the log now and then.
+
+    :param callback: called in the thread that transfers, at most ten times a second and once at the end; what it
+        raises stops the transfer.
+    """
+
+    def __init__(
+        self, direction: str, files_total: int, bytes_total: int | None, callback: ProgressCallback | None = None,
+    ) -> None:
+        self._direction, self._files_total, self._bytes_total = direction, files_total, bytes_total
+        self._callback = callback
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again from nothing: what went through has to be sent or fetched once more."""
+        self._files = self._bytes = 0
+        self._logged = self._called = time.monotonic()
+
+    def add_bytes(self, count: int) -> None:
+        """Count bytes that went through."""
+        self._bytes += count
+        self._tell(time.monotonic())
+
+    def add_file(self) -> None:
+        """Count a file that went through whole."""
+        self._files += 1
+        self._tell(time.monotonic(), self._files == self._files_total)
+
+    def _tell(self, now: float, last: bool = False) -> None:
+        if self._callback is not None and (last or now - self._called >= CALL_EVERY):
+            self._called = now
+            self._callback(
+                Progress(self._direction, self._files, self._files_total, self._bytes, self._bytes_total)
+            )
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
+            _LOG.info('transfer_progress', extra={
+                'direction': self._direction, 'files_done': self._files, 'files_total': self._files_total,
+                'bytes_done': self._bytes, 'bytes_total': self._bytes_total,
+            })

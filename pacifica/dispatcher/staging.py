@@ -1,0 +1,143 @@
+"""The handler between a download and an upload: stage in, handle, stage out, clean up.
+
+A handler wrapped in :class:`StagedEventHandler` gets a :class:`StagedEvent`: the event, and with it the files that it
+names, a place for results, and what the upload of these will say. It needs to know nothing of services, and can be
+tested without any: see :meth:`StagedEvent.for_test`.
+"""
+
+# Imports neither pacifica.downloader nor pacifica.uploader, which load an HTTP client: the router imports this module.
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cloudevents.model import Event
+
+from pacifica.dispatcher._handler import EventHandler
+from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
+from pacifica.dispatcher._transfers.tree import has_files, remove
+from pacifica.dispatcher.downloader_runners import DownloaderRunner
+from pacifica.dispatcher.exceptions import RetryLater
+from pacifica.dispatcher.models import File
+from pacifica.dispatcher.task_context import current_task
+from pacifica.dispatcher.uploader_runners import UploaderRunner
+
+__all__ = ['PROVENANCE_KEY', 'StagedEvent', 'StagedEventHandler']
+
+_LOG = logging.getLogger(__name__)
+
+
+class StagedEventHandler(EventHandler):
+    """Fetches an event's files, lets *event_handler* work on them, and uploads what it made.
+
+    An event without files is handled without a download, and a handler that made no file causes no upload. Whatever
+    fails, the temporary directories are removed.
+
+    :param downloader_runner: fetches the files; ``None`` for handlers that need none (``event.files`` still lists
+        them).
+    :param event_handler: its ``handle`` gets a :class:`StagedEvent`.
+    :param uploader_runner: sends what the handler made; ``None`` for handlers that make nothing to be uploaded.
+    :param keep_failed: keep the directories of an event that failed, and say where in the log
+        (``staging_kept``): ``True`` in the directory for temporary files, a path in that directory.
+    :param download_timeout: wall-clock seconds for the download.
+    :param upload_timeout: wall-clock seconds for the upload, until the archive has confirmed it.
+    :param directory: where the temporary directories are made; the system's default if ``None``. Results may be large.
+    """
+
+    def __init__(
+        self, downloader_runner: DownloaderRunner | None, event_handler: EventHandler,
+        uploader_runner: UploaderRunner | None, *, keep_failed: bool | str | os.PathLike[str] = False,
+        download_timeout: float = 180, upload_timeout: float = 180, directory: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.downloader_runner = downloader_runner
+        self.event_handler = event_handler
+        self.uploader_runner = uploader_runner
+        self.keep_failed = keep_failed
+        self.download_timeout = download_timeout
+        self.upload_timeout = upload_timeout
+        self.directory = directory
+
+    def handle(self, event: Event) -> None:
+        """Stage in, handle, stage out.
+
+        :raises StagingError: if the files can't be had or the results not be confirmed; of these,
+            :class:`DownloadError` and :class:`UploadError` say whether the cause may pass.
+        :raises UnsafePathError: if the event names a file that can be in no directory.
+        :raises Exception: what the inner handler raised, as it is.
+        """
+        with self._directories(event) as root:
+            staged = self._stage_in(event, root)
+            self.event_handler.handle(staged)
+            self._stage_out(staged)
+
+    def _stage_in(self, event: Event, root: Path) -> StagedEvent:
+        files = File.from_cloudevents_model(event)
+        target, output = root / 'input', root / 'output'
+        target.mkdir()
+        output.mkdir()
+        if not files or self.downloader_runner is None:
+            return StagedEvent(event, target, output, files)
+        began = time.monotonic()
+        openers = self.downloader_runner.download(str(target), files, timeout=self.download_timeout)
+        _LOG.info('staged_in', extra={
+            'event_id': event.event_id, 'files': len(files), 'seconds': round(time.monotonic() - began, 3),
+        })
+        return StagedEvent(event, self.downloader_runner.input_directory(str(target)), output, files, openers)
+
+    def _stage_out(self, staged: StagedEvent) -> None:
+        if not has_files(staged.output_directory):
+            _LOG.info('nothing_to_stage_out', extra={'event_id': staged.event_id})
+            return
+        if self.uploader_runner is None:
+            _LOG.warning('output_not_uploaded', extra={'event_id': staged.event_id})
+            return
+        began = time.monotonic()
+        _, job_id, _ = self.uploader_runner.upload(
+            str(staged.output_directory), staged.transaction, staged.key_values, timeout=self.upload_timeout,
+        )
+        _LOG.info('staged_out', extra={
+            'event_id': staged.event_id, 'job_id': job_id, 'seconds': round(time.monotonic() - began, 3),
+        })
+
+    @contextmanager
+    def _directories(self, event: Event) -> Iterator[Path]:
+        """Make a directory for one event and remove it afterwards, or keep it if that is wanted."""
+        root = Path(tempfile.mkdtemp(prefix='pacifica-', dir=self.directory)).resolve()
+        try:
+            yield root
+        except BaseException as exc:
+            # A handler that wants its event again, or is being stopped (KeyboardInterrupt), has not failed.
+            if self.keep_failed and isinstance(exc, Exception) and not isinstance(exc, RetryLater):
+                self._keep(root, event)
+            else:
+                self._remove(root, event)
+            raise
+        self._remove(root, event)
+
+    def _keep(self, root: Path, event: Event) -> None:
+        kept = root
+        if not isinstance(self.keep_failed, bool):
+            try:
+                directory = Path(self.keep_failed).absolute()
+                directory.mkdir(parents=True, exist_ok=True)
+                kept = Path(shutil.move(root, directory / root.name))
+            except OSError:
+                _LOG.exception('staging_not_moved', extra={'event_id': event.event_id, 'directory': str(root)})
+        task = current_task()
+        _LOG.warning('staging_kept', extra={
+            'event_id': event.event_id, 'task_id': str(task.task_id) if task else None, 'directory': str(kept),
+        })
+
+    def _remove(self, root: Path, event: Event) -> None:
+        try:
+            remove(root)
+        except OSError as exc:
+            _LOG.error('staging_not_removed', extra={
+                'event_id': event.event_id, 'directory': str(root), 'reason': str(exc),
+            })

@@ -1,0 +1,86 @@
+"""Runners that bundle the files under a directory, and send the bundle to a Pacifica Ingest service or keep it.
+
+A runner is made once and serves many events, from several threads at once.
+"""
+
+# pacifica.uploader is imported for type hints only, and what builds on it inside the functions that need it:
+# the router imports this module by way of staging, and must load no HTTP client.
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pacifica.dispatcher._transfers.progress import Meter, Progress, ProgressCallback
+from pacifica.dispatcher.models import Transaction, TransactionKeyValue
+
+if TYPE_CHECKING:
+    from pacifica.uploader.bundler.bundler import Bundler
+
+__all__ = ['LocalUploaderRunner', 'Progress', 'UploaderRunner']
+
+
+class UploaderRunner(ABC):
+    """Bundles the files under a directory and sees that the bundle gets where it should."""
+
+    @abstractmethod
+    def upload(
+        self, basedir_name: str, transaction: Transaction | None = None,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+    ) -> tuple[Bundler, int | None, dict[str, Any]]:
+        """Upload every file under *basedir_name*, each as ``data/<path in the directory>``.
+
+        :param transaction: submitter, instrument and project of the upload, none of which may be missing.
+        :param transaction_key_values: its key-values.
+        :param timeout: wall-clock seconds for all of it.
+        :returns: the bundle, which can be written to a file with ``bundle.stream(file)`` while the directory is there;
+            the id of Ingest's job, a number; and Ingest's last word on it. ``None`` and ``{}`` where no Ingest is.
+        :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
+        :raises ValueError: if *transaction* or a key-value is incomplete.
+        :raises StagingError: if something in the directory can't be sent, or changes meanwhile; names it.
+        :raises UploadError: if Ingest doesn't confirm the upload.
+        """
+
+
+class LocalUploaderRunner(UploaderRunner):
+    """Makes the bundle without sending it: for tests, and to look at what would be sent.
+
+    :param directory: where each upload leaves its bundle, as ``bundle-<UTC time>-<random>.tar`` (the returned bundler's
+        ``path`` says which); ``None`` writes nothing.
+    :param progress: told how far writing a bundle has come; see :class:`Progress`.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str] | None = None, *, progress: ProgressCallback | None = None,
+    ) -> None:
+        self.directory = directory
+        self.progress = progress
+
+    def upload(
+        self, basedir_name: str, transaction: Transaction | None = None,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+    ) -> tuple[Bundler, int | None, dict[str, Any]]:
+        """Bundle the files; see :meth:`UploaderRunner.upload`. *timeout* is not needed."""
+        from pacifica.dispatcher._transfers import bundle as bundles  # loads an HTTP client: see the top of this module
+
+        bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
+        if self.directory is not None:
+            bundle.path = self._write(bundle, Path(self.directory))
+        return bundle, None, {}
+
+    def _write(self, bundle: Any, directory: Path) -> Path:
+        meter = Meter('upload', len(bundle.entries), bundle.files_size, self.progress)
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f'bundle-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}.tar'
+        partial = path.with_suffix('.tar.part')
+        try:
+            with partial.open('xb') as stream:
+                for chunk in bundle.chunks(meter.add_bytes, meter.add_file):
+                    stream.write(chunk)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
