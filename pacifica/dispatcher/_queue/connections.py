@@ -36,6 +36,7 @@ class Session:
     def __init__(self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None) -> None:
         self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
+        self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
         self._clock = clock
         self._clock_read = float('-inf')
         self._clock_offset = 0.0
@@ -52,6 +53,11 @@ class Session:
         for statement in self.dialect.on_connect:
             self.database.execute_sql(statement)
 
+    def close(self) -> None:
+        """Close this thread's connection once no transaction is under way on it."""
+        with self._in_use:
+            self.disconnect()
+
     def disconnect(self) -> None:
         """Close this thread's connection, whatever state it is in; the next statement opens a new one."""
         if self.database.is_closed():
@@ -65,8 +71,12 @@ class Session:
 
     def transaction(self, work: Callable[[], T]) -> T:
         """Run *work* in a transaction that may write, and return its result once that is committed."""
-        self.execute(self.dialect.begin)
+        with self._in_use:
+            return self._transact(work)
+
+    def _transact(self, work: Callable[[], T]) -> T:
         try:
+            self.execute(self.dialect.begin)
             result = work()
             self.execute('COMMIT')
         except PASSING:
@@ -169,8 +179,8 @@ class Connections:
         """Close the writing connection, and this thread's reading one."""
         with self._lock:
             if self._writer is not None and self._reader is not None and self._pid == os.getpid():
-                self._writer.disconnect()
-                self._reader.disconnect()
+                self._writer.close()
+                self._reader.close()
 
     def _resolve(self) -> Any:
         database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database

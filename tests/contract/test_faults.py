@@ -1,0 +1,188 @@
+"""What goes wrong around the queue: connections cut, processes forked, handlers that hang, crash or end the process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from jsonpath2.path import Path
+
+from pacifica.dispatcher.event_handlers import EventHandler
+from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.task_context import current_task
+from support.events import ingest_event, received, router_to, wait_until
+
+
+def status(model: Any, task_id: str) -> str:
+    return str(model.select(model.task_status).where(model.task_id == UUID(task_id)).scalar())
+
+
+def cut_connections(model: Any) -> None:
+    """End every connection to the database but the caller's, as a restart of the server does."""
+    database = model._meta.database
+    kind = type(database).__name__
+    if 'Postgresql' in kind:
+        database.execute_sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
+                             ' WHERE datname = current_database() AND pid <> pg_backend_pid()')
+    elif 'MySQL' in kind:
+        for number, in database.execute_sql('SELECT id FROM information_schema.processlist'
+                                            ' WHERE db = DATABASE() AND id <> CONNECTION_ID()').fetchall():
+            database.execute_sql(f'KILL {number}')
+    else:
+        pytest.skip('SQLite has no server that could be restarted')
+
+
+def test_after_its_connections_are_cut_a_queue_goes_on(model: Any) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    worker = queue.create_worker()
+    first = queue.delay(ingest_event()).id
+    cut_connections(model)
+
+    second = queue.delay(ingest_event()).id
+    cut_connections(model)
+    while worker.run_once():
+        cut_connections(model)
+
+    assert status(model, first) == status(model, second) == '200 OK'
+
+
+def test_connections_cut_again_and_again_lose_nothing_and_run_nothing_twice(model: Any) -> None:
+    seen: list[str] = []
+    queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', 'my.tasks.receive')
+    worker = queue.create_worker(lease=2)
+    worker.start()
+    cutting = threading.Event()
+
+    def cut() -> None:
+        while not cutting.wait(0.05):
+            cut_connections(model)
+        model._meta.database.close()
+
+    cutter = threading.Thread(target=cut)
+    try:
+        cut_connections(model)
+        cutter.start()
+        events = [ingest_event() for _ in range(200)]
+        task_ids = [queue.delay(event).id for event in events]
+        cutting.set()
+        cutter.join()
+        wait_until(lambda: model.select().where(model.task_status == '200 OK').count() == len(task_ids))
+    finally:
+        cutting.set()
+        worker.stop(5)
+
+    assert sorted(seen) == sorted(event['eventID'] for event in events)
+
+
+def test_a_forked_child_makes_connections_of_its_own(model: Any) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue.delay(ingest_event())
+
+    child = os.fork()
+    if child == 0:
+        try:
+            for _ in range(20):
+                queue.delay(ingest_event())
+            os._exit(0)
+        except BaseException:  # noqa: B036  # a child that went on would run the test a second time
+            os._exit(1)
+    for _ in range(20):
+        queue.delay(ingest_event())
+    _, exit_status = os.waitpid(child, 0)
+
+    assert exit_status == 0
+    assert model.select().count() == 41
+
+
+# --- isolation
+
+class Behaving(EventHandler):
+    """Does what the event says; lives at the top of a module, so that other processes can have it."""
+
+    def handle(self, event: Any) -> None:
+        """Hang, crash, exit, or save a result."""
+        if event.data == 'hang':
+            time.sleep(3600)
+        if event.data == 'crash':
+            os.abort()
+        if event.data == 'exit':
+            os._exit(0)
+        if event.data == 'raise':
+            raise SystemExit('not today')
+        task = current_task()
+        assert task is not None
+        task.save_result(process=os.getpid())
+
+
+def behaving_router() -> Router:
+    router = Router()
+    router.add_route(Path.parse_str('$'), Behaving())
+    return router
+
+
+@pytest.fixture
+def isolated(model: Any) -> Iterator[Any]:
+    """A queue whose started worker runs each handler in a process of its own."""
+    queue = model.create_queue(behaving_router(), 'my.app', 'my.tasks.receive', max_attempts=2)
+    worker = queue.create_worker(concurrency=2, isolation='process', handler_timeout=1.5)
+    worker.start()
+    yield queue
+    worker.stop(0)
+
+
+def test_in_a_process_of_its_own_no_handler_takes_another_with_it(model: Any, isolated: Any) -> None:
+    ends = {
+        'crash': ('500 Internal Server Error', 'WorkerLostError', 2),
+        'exit': ('500 Internal Server Error', 'WorkerLostError', 2),
+        'hang': ('500 Internal Server Error', 'HandlerTimeoutError', 1),
+        'raise': ('500 Internal Server Error', 'SystemExit', 1),
+        'fine': ('200 OK', None, 1),
+        'well': ('200 OK', None, 1),
+    }
+
+    task_ids = {data: isolated.delay(ingest_event(data=data, contentType='text/plain')).id for data in ends}
+
+    wait_until(lambda: not model.select().where(model.finalized.is_null()).count(), 40)
+    rows = {data: model.get(model.task_id == UUID(task_id)) for data, task_id in task_ids.items()}
+    assert {data: (row.task_status, row.exc_type, row.attempts) for data, row in rows.items()} == ends
+    assert str(os.getpid()) not in rows['fine'].result
+
+
+def test_a_router_that_cant_go_to_another_process_is_refused_at_once(model: Any) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+
+    with pytest.raises(ConfigurationError, match='top of a module'):
+        queue.create_worker(isolation='process')
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    ({'concurrency': 0}, 'concurrency'),
+    ({'lease': -1}, 'lease'),
+    ({'isolation': 'magic'}, "'thread' or 'process'"),
+    ({'handler_timeout': 5}, "isolation='process'"),
+])
+def test_a_setting_that_cant_work_is_refused_at_once(model: Any, settings: Any, message: str) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+
+    with pytest.raises(ConfigurationError, match=message):
+        queue.create_worker(**settings)
+
+
+def test_events_accepted_together_are_accepted_all_or_none(model: Any) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    model.create_table()
+    broken = received()
+    object.__setattr__(broken, 'data_json', None)  # no database takes it
+
+    with pytest.raises(Exception, match='(?i)null'):
+        queue.accept([received(), broken, received()])
+
+    assert model.select().count() == 0
+    queue.accept([received()])
+    assert model.select().count() == 1

@@ -1,0 +1,166 @@
+"""A started worker: threads, wake-ups, shutdown; on every database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from pacifica.dispatcher.task_context import current_task
+from support.events import ingest_event, received, router_to, wait_until
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    """Start a worker; it is stopped when the test ends."""
+    workers: list[Any] = []
+
+    def start(worker: Any) -> Any:
+        workers.append(worker)
+        worker.start()
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.stop(5)
+
+
+def queue_of(model: Any, function: Any, **settings: Any) -> Any:
+    return model.create_queue(router_to(function), 'my.app', 'my.tasks.receive', **settings)
+
+
+def status(model: Any, task_id: str) -> str:
+    return str(model.select(model.task_status).where(model.task_id == UUID(task_id)).scalar())
+
+
+def count(model: Any, status: str) -> int:
+    return int(model.select().where(model.task_status == status).count())
+
+
+def test_it_runs_what_is_waiting_and_what_comes(model: Any, started: Any) -> None:
+    queue = queue_of(model, lambda event: None)
+    queue.accept([received() for _ in range(50)])
+    started(queue.create_worker(concurrency=3))
+    queue.accept([received() for _ in range(50)])
+
+    wait_until(lambda: count(model, '200 OK') == 100)
+
+
+def test_it_handles_as_many_events_at_once_as_it_may(model: Any, started: Any) -> None:
+    together = threading.Barrier(4, timeout=20)
+    queue = queue_of(model, lambda event: together.wait())
+    started(queue.create_worker(concurrency=4))
+
+    queue.accept([received() for _ in range(4)])
+
+    wait_until(lambda: count(model, '200 OK') == 4)
+
+
+def test_an_event_accepted_in_its_process_does_not_wait_for_the_next_poll(model: Any, started: Any) -> None:
+    done = threading.Event()
+    queue = queue_of(model, lambda event: done.set())
+    started(queue.create_worker(poll_interval=3600))
+    wait_until(lambda: queue._store._listeners)
+
+    queue.delay(ingest_event())
+
+    assert done.wait(10)
+
+
+def test_an_event_accepted_elsewhere_is_found_by_polling(model: Any, started: Any) -> None:
+    done = threading.Event()
+    started(queue_of(model, lambda event: done.set()).create_worker(poll_interval=0.05))
+
+    queue_of(model, lambda event: None).delay(ingest_event())
+
+    assert done.wait(10)
+
+
+def test_an_idle_worker_asks_the_database_once_in_a_poll_interval(model: Any, started: Any) -> None:
+    queue = queue_of(model, lambda event: None)
+    claims: list[float] = []
+    claim = queue._store.claim
+    queue._store.claim = lambda *args: (claims.append(time.monotonic()), claim(*args))[1]
+    started(queue.create_worker(concurrency=4, poll_interval=0.25))
+    wait_until(lambda: len(claims) > 4)  # each thread looks once as it starts
+    began, before = time.monotonic(), len(claims)
+
+    wait_until(lambda: len(claims) >= before + 4)
+
+    assert time.monotonic() - began >= 0.7
+
+
+def test_a_slow_handler_keeps_its_lease(model: Any, started: Any) -> None:
+    attempts: list[int] = []
+
+    def handle(event: Any) -> None:
+        attempts.append(current_task().attempt)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 1.5)
+
+    queue = queue_of(model, handle)
+    for _ in range(2):
+        started(queue.create_worker(lease=0.5, poll_interval=0.05))
+    task_id = queue.delay(ingest_event()).id
+
+    wait_until(lambda: status(model, task_id) == '200 OK')
+    assert attempts == [1]
+
+
+def test_stopping_waits_for_running_handlers_and_claims_nothing_more(model: Any, started: Any) -> None:
+    running, go_on = threading.Event(), threading.Event()
+
+    def handle(event: Any) -> None:
+        running.set()
+        go_on.wait(20)
+
+    queue = queue_of(model, handle)
+    worker = started(queue.create_worker(concurrency=1))
+    queue.accept([received(), received()])
+    assert running.wait(20)
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    wait_until(lambda: worker._wakeup.closed)
+    go_on.set()
+    stopping.join(20)
+
+    assert (count(model, '200 OK'), count(model, '202 Accepted')) == (1, 1)
+
+
+def test_what_runs_longer_than_the_grace_is_released_uncounted_and_can_write_nothing(model: Any, started: Any) -> None:
+    running, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def handle(event: Any) -> None:
+        running.set()
+        go_on.wait(20)
+        ended.set()
+
+    queue = queue_of(model, handle)
+    worker = started(queue.create_worker(concurrency=1))
+    task_id = queue.delay(ingest_event()).id
+    assert running.wait(20)
+    threads = list(worker._threads)
+
+    worker.stop(grace=0)
+
+    row = model.get(model.task_id == UUID(task_id))
+    assert (row.task_status, row.attempts) == ('202 Accepted', 0)
+    go_on.set()
+    assert ended.wait(20)
+    threads[0].join(20)
+    assert status(model, task_id) == '202 Accepted'
+
+
+def test_a_stopped_worker_starts_again(model: Any, started: Any) -> None:
+    queue = queue_of(model, lambda event: None)
+    worker = started(queue.create_worker())
+    worker.stop()
+
+    task_id = queue.delay(ingest_event()).id
+    worker.start()
+
+    wait_until(lambda: status(model, task_id) == '200 OK')
