@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
-from jsonpath2.path import Path
 
-from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
-from pacifica.dispatcher.router import Router
-from pacifica.dispatcher.task_context import current_task
+from support.behaving import behaving_router
 from support.events import ingest_event, received, router_to, wait_until
 
 
 def status(model: Any, task_id: str) -> str:
     return str(model.select(model.task_status).where(model.task_id == UUID(task_id)).scalar())
+
+
+class UnstorableText:
+    """What no driver can send to a database."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        raise RuntimeError('unstorable')
 
 
 def cut_connections(model: Any) -> None:
@@ -72,6 +78,7 @@ def test_connections_cut_again_and_again_lose_nothing_and_run_nothing_twice(mode
         task_ids = [queue.delay(event).id for event in events]
         cutting.set()
         cutter.join()
+        model._meta.database.close()  # this thread's was cut too
         wait_until(lambda: model.select().where(model.task_status == '200 OK').count() == len(task_ids))
     finally:
         cutting.set()
@@ -81,7 +88,7 @@ def test_connections_cut_again_and_again_lose_nothing_and_run_nothing_twice(mode
 
 
 def test_a_forked_child_makes_connections_of_its_own(model: Any) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'receive', deduplicate=False)
     queue.delay(ingest_event())
 
     child = os.fork()
@@ -101,30 +108,6 @@ def test_a_forked_child_makes_connections_of_its_own(model: Any) -> None:
 
 
 # --- isolation
-
-class Behaving(EventHandler):
-    """Does what the event says; lives at the top of a module, so that other processes can have it."""
-
-    def handle(self, event: Any) -> None:
-        """Hang, crash, exit, or save a result."""
-        if event.data == 'hang':
-            time.sleep(3600)
-        if event.data == 'crash':
-            os.abort()
-        if event.data == 'exit':
-            os._exit(0)
-        if event.data == 'raise':
-            raise SystemExit('not today')
-        task = current_task()
-        assert task is not None
-        task.save_result(process=os.getpid())
-
-
-def behaving_router() -> Router:
-    router = Router()
-    router.add_route(Path.parse_str('$'), Behaving())
-    return router
-
 
 @pytest.fixture
 def isolated(model: Any) -> Iterator[Any]:
@@ -178,9 +161,10 @@ def test_events_accepted_together_are_accepted_all_or_none(model: Any) -> None:
     queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
     model.create_table()
     broken = received()
-    object.__setattr__(broken, 'data_json', None)  # no database takes it
+    object.__setattr__(broken, 'event_json', '"')
+    object.__setattr__(broken, 'data_json', UnstorableText())
 
-    with pytest.raises(Exception, match='(?i)null'):
+    with pytest.raises(Exception, match='(?i)unstorable|convert|adapt|escape'):
         queue.accept([received(), broken, received()])
 
     assert model.select().count() == 0

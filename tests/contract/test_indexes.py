@@ -20,7 +20,8 @@ def plans(model: Any) -> Iterator[dict[str, str]]:
     queue.accept([received() for _ in range(40)])
     database = model._writer.connections.writer.database
     if model._meta.database.param != '?':
-        database.execute_sql('ANALYZE TABLE receivetaskmodel' if 'mysql' in _kind(model) else 'ANALYZE receivetaskmodel')
+        table = 'TABLE receivetaskmodel' if 'mysql' in _kind(model) else 'receivetaskmodel'
+        database.execute_sql(f'ANALYZE {table}')
     statements: list[Any] = []
     execute = database.execute_sql
 
@@ -43,7 +44,7 @@ def _kind(model: Any) -> str:
 def _plan(model: Any, execute: Any, statement: str, parameters: Any) -> str:
     explain = 'EXPLAIN QUERY PLAN ' if 'sqlite' in _kind(model) else 'EXPLAIN '
     if 'postgresql' in _kind(model):
-        execute('SET enable_seqscan = off')  # so few rows are read fastest without an index: ask whether one could serve
+        execute('SET enable_seqscan = off')  # so few rows are read fastest without: ask whether an index could serve
     rows = execute(explain + statement, parameters).fetchall()
     return '\n'.join(' '.join(map(str, row)) for row in rows)
 

@@ -9,9 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from pacifica.dispatcher.exceptions import (
-    InvalidEventError, LeaseLostError, RetryLater, TransferError, WorkerLostError,
-)
+from pacifica.dispatcher.exceptions import InvalidEventError, LeaseLostError, RetryLater, TransferError, WorkerLostError
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, router_to
@@ -322,7 +320,8 @@ def test_success_after_a_retry_leaves_no_error_on_the_record(model: Any) -> None
     drain(queue.create_worker())
 
     row = record(model, task_id)
-    assert (row.task_status, row.attempts, row.exc_type, row.exc_value, row.exc_traceback) == ('200 OK', 2, None, None, '')
+    assert (row.task_status, row.attempts) == ('200 OK', 2)
+    assert (row.exc_type, row.exc_value, row.exc_traceback) == (None, None, '')
 
 
 # --- results

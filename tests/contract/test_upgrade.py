@@ -19,7 +19,6 @@ TESTS = Path(__file__).parent.parent
 WAITING, PROCESSING, OK, UNPROCESSABLE, FAILED, REPEATED = (UUID(int=number) for number in range(6))
 
 
-
 @pytest.fixture(scope='session')
 def python_with_0_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the 0.2.5 distribution from PyPI."""

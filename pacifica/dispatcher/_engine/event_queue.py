@@ -98,7 +98,7 @@ class EventQueue:
         keeper = Keeper(self._store, self._policy.max_attempts, lease, retention)
         return Worker(
             self._store,
-            executor if isolation == 'thread' else ProcessExecutor(executor, concurrency, handler_timeout),
+            executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout),
             keeper,
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
         )

@@ -1,19 +1,18 @@
 """Handlers in processes of their own: one that hangs is killed at its limit, one that crashes takes nothing with it.
 
-Used by a worker whose ``isolation`` is ``'process'``, in place of calling the executor; the one door for ``pebble``.
-The processes are started anew ("forkserver", else "spawn"), never forked from the threads of the service, so the
-router is sent to them by pickle.
+Used by a worker whose ``isolation`` is ``'process'``, in place of calling the executor. Each process serves one event
+at a time over a pipe, and is used again. Processes are started anew ("forkserver", else "spawn"), never forked from
+the threads of the service, so the router is sent to them by pickle.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import pickle
+import signal
 import threading
-from concurrent.futures import CancelledError, TimeoutError
+from multiprocessing.connection import Connection, wait
 from typing import Any
-
-from pebble import ProcessExpired, ProcessPool
 
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._queue.outcome import Outcome
@@ -22,31 +21,71 @@ from pacifica.dispatcher.exceptions import ConfigurationError, HandlerTimeoutErr
 
 __all__ = ['ProcessExecutor']
 
-_executor: Executor | None = None  # in a handler process: what it runs events with
+_STARTED_ANEW: Any = multiprocessing.get_context(
+    'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
 
 
-def _start(pickled: bytes) -> None:
-    global _executor
-    _executor = pickle.loads(pickled)
+class _Child:
+    """A process that runs one event at a time."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self.pipe, theirs = _STARTED_ANEW.Pipe()
+        self.process: Any = _STARTED_ANEW.Process(target=_serve, args=(pickled, theirs), daemon=True)
+        self.process.start()
+        theirs.close()  # so that its end is noticed here when it dies
+
+    def execute(self, held: Held, timeout: float | None) -> Outcome | None:
+        """Return how the event ended.
+
+        :raises TimeoutError: if it has not after *timeout* seconds.
+        :raises EOFError, OSError: if the process died.
+        """
+        self.pipe.send(held)
+        if not wait([self.pipe], timeout):
+            raise TimeoutError
+        outcome: Outcome | None = self.pipe.recv()
+        return outcome
+
+    def kill(self) -> int | None:
+        """End the process, if it has not ended yet; return its exit code, negative for a signal."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        exit_code: int | None = self.process.exitcode
+        return exit_code
 
 
-def _execute(held: Held) -> Outcome | None:
-    assert _executor is not None, 'the pool starts each process with _start'
-    return _executor.execute(held)
+def _serve(pickled: bytes, pipe: Connection) -> None:
+    """Run what comes through the pipe until the parent closes it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The service is told to stop, and with it its whole process group; when handlers end is for it to say.
+        signal.signal(number, lambda *_: None)
+    try:
+        execute = pickle.loads(pickled).execute
+    except Exception as exc:  # whatever the router's modules raise as they are imported here: each event says so
+        failure = Outcome.failed(exc)
+
+        def execute(held: Held) -> Outcome:
+            return failure
+
+    while True:
+        try:
+            held = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(execute(held))
 
 
 class ProcessExecutor:
     """Runs events through an executor that lives in other processes.
 
     :param executor: what runs an event; must survive pickling, with its router and the router's handlers.
-    :param concurrency: how many processes.
     :param timeout: seconds after which a handler is killed with its process; ``None`` for never.
     :raises ConfigurationError: if the router can't be sent to another process.
     """
 
-    def __init__(self, executor: Executor, concurrency: int, timeout: float | None) -> None:
+    def __init__(self, executor: Executor, timeout: float | None) -> None:
         self._policy = executor.policy
-        self._concurrency = concurrency
         self._timeout = timeout
         try:
             self._pickled = pickle.dumps(executor)
@@ -55,46 +94,66 @@ class ProcessExecutor:
                 f'isolation="process" sends the router to other processes, and it can\'t be pickled ({exc}): define '
                 'handler classes at the top of a module, and open sessions and locks in handle(), not in __init__()'
             ) from exc
-        self._pool: Any = None  # a ProcessPool: pebble's types leave its methods out
         self._lock = threading.Lock()
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+        self._stopped = False
 
     def start(self) -> None:
-        """Be ready; the processes are started as they are needed."""
-        with self._lock:
-            if self._pool is None:
-                methods = multiprocessing.get_all_start_methods()
-                context = multiprocessing.get_context('forkserver' if 'forkserver' in methods else 'spawn')
-                self._pool = ProcessPool(
-                    self._concurrency, initializer=_start, initargs=(self._pickled,), context=context)
+        """Be ready; processes are started as they are needed."""
+        self._stopped = False
 
     def stop(self) -> None:
-        """Kill what is still running."""
+        """Kill every process; what was running has no outcome."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
-            pool.join()
+            self._stopped = True
+            children = [*self._idle, *self._busy]
+            self._idle.clear()
+        for child in children:
+            child.process.kill()
+            child.process.join()
 
     def execute(self, held: Held) -> Outcome | None:
         """Run the event in another process; ``None`` if that was stopped and there is no outcome."""
-        pool = self._pool
-        if pool is None:
+        child = self._take()
+        if child is None:
             return None
         try:
-            future = pool.schedule(_execute, args=(held,), timeout=self._timeout)
-            outcome: Outcome | None = future.result()
-            return outcome
+            outcome = child.execute(held, self._timeout)
         except TimeoutError:
-            return self._failed(HandlerTimeoutError(
-                f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed'), held)
-        except ProcessExpired as exc:
-            return self._lost(WorkerLostError(f'the handler\'s process died with exit code {exc.exitcode}'), held)
-        except (CancelledError, RuntimeError):  # stopped; pebble raises RuntimeError where a pool is closed or broken
-            return None
+            self._give_up(child)
+            return self._timed_out(held)
+        except (EOFError, OSError):
+            exit_code = self._give_up(child)
+            return None if self._stopped else self._lost(held, exit_code)
+        self._put_back(child)
+        return outcome
 
-    def _failed(self, error: Exception, held: Held) -> Outcome:
+    def _take(self) -> _Child | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            child = self._idle.pop() if self._idle else _Child(self._pickled)
+            self._busy.add(child)
+            return child
+
+    def _put_back(self, child: _Child) -> None:
+        with self._lock:
+            self._busy.discard(child)
+            if not self._stopped:
+                self._idle.append(child)
+
+    def _give_up(self, child: _Child) -> int | None:
+        with self._lock:
+            self._busy.discard(child)
+        return child.kill()
+
+    def _timed_out(self, held: Held) -> Outcome:
+        error = HandlerTimeoutError(
+            f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
         delay = self._policy.delay(error, held.attempt)
         return Outcome.failed(error) if delay is None else Outcome.retry(error, delay)
 
-    def _lost(self, error: Exception, held: Held) -> Outcome:
+    def _lost(self, held: Held, exit_code: int | None) -> Outcome:
+        error = WorkerLostError(f'the handler\'s process died with exit code {exit_code}')
         return Outcome.failed(error) if held.attempt >= self._policy.max_attempts else Outcome.retry(error, 0.0)

@@ -118,7 +118,7 @@ def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Take an event that is due: ``202`` → ``102``, its attempt counted. Results in it; in ``None`` if none is due.
+    """Take an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None``.
 
     ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who holds it, for people.
     """
@@ -142,7 +142,8 @@ class Claim:
     def _take(self, session: Session, count: int) -> list[Held]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE} WHERE {_OF_QUEUE} AND due > 0 AND due <= ?'
+            f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE}'
+            f' WHERE {_OF_QUEUE} AND due > 0 AND due <= ?'
             f' ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
             (Status.ACCEPTED.value, *self.queue, now),
         ).fetchall()
