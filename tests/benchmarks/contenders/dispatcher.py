@@ -1,0 +1,29 @@
+"""The whole service of this project, receiver and worker in one process.
+
+    python dispatcher.py PORT DATABASE_URL [CONCURRENCY]
+"""
+
+import sys
+
+import cherrypy
+from jsonpath2.path import Path
+from playhouse.db_url import connect
+
+from pacifica.dispatcher.event_handlers import NoopEventHandler
+from pacifica.dispatcher.receiver import WorkerPlugin, create_peewee_model
+from pacifica.dispatcher.router import Router
+
+router = Router()
+router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), NoopEventHandler())
+model = create_peewee_model(connect(sys.argv[2]))
+queue = model.create_queue(router, 'bench', 'bench.receive')
+concurrency = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+
+cherrypy.config.update({
+    'server.socket_port': int(sys.argv[1]), 'server.thread_pool': 10, 'log.screen': False, 'engine.autoreload.on': False,
+})
+cherrypy.tree.mount(model.create_cherrypy_app(queue), '/')
+if concurrency:
+    WorkerPlugin(cherrypy.engine, queue.create_worker(concurrency)).subscribe()
+cherrypy.engine.start()
+cherrypy.engine.block()

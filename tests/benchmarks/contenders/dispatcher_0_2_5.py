@@ -1,0 +1,35 @@
+"""The service as the 0.2 series wants it written, on the 0.2.5 distribution: a receiver here, Celery workers apart.
+
+    BENCH_DATABASE=URL BENCH_BROKER=URL python dispatcher_0_2_5.py PORT
+    BENCH_DATABASE=URL BENCH_BROKER=URL celery -A dispatcher_0_2_5 worker
+"""
+
+import os
+import sys
+
+import cherrypy
+from jsonpath2.path import Path
+from pacifica.dispatcher.event_handlers import NoopEventHandler
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
+from playhouse.db_url import connect
+
+router = Router()
+router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), NoopEventHandler())
+settings = {'timeout': 60} if os.environ['BENCH_DATABASE'].startswith('sqlite') else {}
+database = connect(os.environ['BENCH_DATABASE'], **settings)
+model = create_peewee_model(database)
+celery_app = app = model.create_celery_app(
+    router, 'bench', 'bench.receive', broker=os.environ['BENCH_BROKER'], backend=os.environ['BENCH_BROKER'],
+)
+
+if __name__ == '__main__':
+    database.create_tables([model])
+    database.close()
+    cherrypy.config.update({
+        'server.socket_port': int(sys.argv[1]), 'server.thread_pool': 10, 'log.screen': False,
+        'engine.autoreload.on': False,
+    })
+    cherrypy.tree.mount(model.create_cherrypy_app(celery_app.tasks['bench.receive']), '/')
+    cherrypy.engine.start()
+    cherrypy.engine.block()
