@@ -1,0 +1,45 @@
+"""``serve``: receiver and worker in one process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pacifica.dispatcher._cli.parameters import RouterReference, queue_options
+
+if TYPE_CHECKING:
+    import peewee
+
+__all__ = ['command']
+
+
+@click.command('serve')
+@queue_options
+@click.option('--host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
+              help='Address to listen on; 0.0.0.0 is every one of this machine\'s.')
+@click.option('--port', type=click.IntRange(0, 65535), default=8069, show_default=True, metavar='PORT',
+              help='Port to listen on; 0 takes a free one.')
+def command(
+    reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
+    host: str, port: int,
+) -> None:
+    """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
+
+    POST /receive takes an event, GET /status/ID and GET /get/ID tell what became of it. SIGINT and SIGTERM stop: no
+    new events are taken, and running handlers get 30 seconds; a second signal stops at once. Events that were
+    accepted and not finished are run at the next start.
+    """
+    from pacifica.dispatcher._cli import logs
+    from pacifica.dispatcher._cli.serving import HttpServer, describe, open_queue, running, stop_on_signals
+
+    logs.configure()
+    model, queue = open_queue(reference, database, name, task_name)
+    server = HttpServer(model.create_cherrypy_app(queue), host, port)
+    with stop_on_signals() as stop:
+        with running(queue.create_worker(concurrency=concurrency), server):
+            click.echo(describe(reference, database))
+            click.echo(f'listening: POST events to {server.url}/receive')
+            stop.wait()
+            click.echo('stopping')
+    click.echo('stopped')

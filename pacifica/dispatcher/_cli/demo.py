@@ -1,0 +1,216 @@
+"""What ``pacifica-dispatcher demo`` does, step by step, printing each as it happens.
+
+It is a user of the library like any other: an archive that is a directory, a handler, a router, a queue in SQLite, the
+front door on a free port of the loopback, and a client that posts the notification of an ingest to it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import peewee
+from cloudevents.model import Event
+from jsonpath2.path import Path as JSONPath
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from pacifica.dispatcher._cli.bundle_check import Bundle, read_bundle
+from pacifica.dispatcher._cli.demo_handler import Uppercase
+from pacifica.dispatcher._cli.errors import EXIT_FAILED
+from pacifica.dispatcher._cli.serving import HttpServer, running, stop_on_signals
+from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner, Opener
+from pacifica.dispatcher.event_handlers import EventHandler
+from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.staging import StagedEvent, StagedEventHandler
+from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
+
+__all__ = ['run']
+
+INGEST = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
+PROCESSING = '102 Processing'
+FINAL = ('200 OK', '422 Unprocessable Entity', '500 Internal Server Error')
+TIMEOUT = 60.0
+
+Say = Callable[[str, str], None]
+
+
+class _ShownDownload(LocalDownloaderRunner):
+    """Says which files were staged in."""
+
+    def __init__(self, directory: Path, say: Say) -> None:
+        super().__init__(str(directory), verify=True)
+        self._say = say
+
+    def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
+        self._say('routed', f'{INGEST} → {Uppercase.__name__}; now {PROCESSING}')
+        openers = super().download(basedir_name, files, timeout)
+        for file in files or ():
+            self._say('staged in', f'{file.path}, {file.size} bytes, {file.hashtype} {file.hashsum} verified')
+        return openers
+
+
+class _ShownHandler(EventHandler):
+    """Says what another handler is given and what it made."""
+
+    def __init__(self, handler: EventHandler, say: Say) -> None:
+        self._handler = handler
+        self._say = say
+
+    def handle(self, event: Event) -> None:
+        assert isinstance(event, StagedEvent)
+        self._handler.handle(event)
+        made = [path for path in event.output_directory.rglob('*') if path.is_file()]
+        self._say('handled', f'{type(self._handler).__name__} made {len(made)} files')
+
+
+class _ShownUpload(LocalUploaderRunner):
+    """Says which bundle was written."""
+
+    def __init__(self, directory: Path, say: Say) -> None:
+        super().__init__(directory)
+        self._say = say
+
+    def upload(
+        self, basedir_name: str, transaction: Transaction | None = None,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+    ) -> tuple[Any, int | None, dict[str, Any]]:
+        bundler, job_id, state = super().upload(basedir_name, transaction, transaction_key_values, timeout)
+        self._say('staged out', f'to {self.directory}')
+        return bundler, job_id, state
+
+
+class _Client:
+    """Posts to the receiver and asks it, past any proxy that the environment names."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opener = build_opener(ProxyHandler({}))
+
+    def call(self, path: str, body: bytes | None = None) -> Any:
+        request = Request(self._url + path, data=body, headers={'Content-Type': 'application/json'})
+        with self._opener.open(request, timeout=10) as response:
+            return json.load(response)
+
+
+class Demo:
+    """One run of the demo in *folder*, shown on *console*."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self.folder = folder
+        self.console = console
+        self.bundles = folder / 'bundles'
+        self._began = time.monotonic()
+
+    def say(self, step: str, text: str) -> None:
+        """Print that *step* was done, and when."""
+        seconds = time.monotonic() - self._began
+        line = Text.assemble((f'{seconds:6.2f} s', 'dim'), '  ', (f'{step:<10}', 'bold green'), '  ', text)
+        self.console.print(line, soft_wrap=True)
+
+    def unpack(self) -> bytes:
+        """Lay the archive, files that some instrument has sent; return the notification that announces them."""
+        data = files(__package__).joinpath('demo_data')
+        archive = self.folder / 'archive'
+        _copy(data.joinpath('files'), archive)
+        event = data.joinpath('event.json').read_bytes()
+        (self.folder / 'event.json').write_bytes(event)
+        self.say('archive', f'the files of transaction 19 lie in {archive}')
+        return json.dumps(json.loads(event), ensure_ascii=False, separators=(',', ':')).encode()
+
+    def router(self) -> Router:
+        """Return the router: one route, for ingests, to the handler between a download and an upload."""
+        router = Router()
+        router.add_route(JSONPath.parse_str(INGEST), StagedEventHandler(
+            _ShownDownload(self.folder / 'archive', self.say),
+            _ShownHandler(Uppercase(), self.say),
+            _ShownUpload(self.bundles, self.say),
+        ))
+        return router
+
+    def send(self, client: _Client, event: bytes) -> dict[str, Any]:
+        """Post *event*, wait until it has ended, and return its record."""
+        task_id = client.call('/receive', event)
+        self.say('received', f'POST /receive answered 200 and the task id {task_id}: stored for good')
+        deadline = time.monotonic() + TIMEOUT
+        status = None
+        while status not in FINAL and time.monotonic() < deadline:
+            asked = client.call(f'/status/{task_id}')
+            if asked == status:
+                time.sleep(0.02)
+            status = asked
+        record: dict[str, Any] = client.call(f'/get/{task_id}')
+        self.say('ended', f'GET /status/{task_id} answers {record["taskStatus"]}')
+        return record
+
+    def show(self, record: dict[str, Any]) -> bool:
+        """Print the record and the bundle; return whether both are as they should be."""
+        self.console.print(f'\nThe record, from GET /get/{record["taskID"]}:', soft_wrap=True)
+        self.console.print_json(data=record)
+        bundles = sorted(self.bundles.glob('*.tar'))
+        if record['taskStatus'] != '200 OK' or len(bundles) != 1:
+            what = f'The event ended in {record["taskStatus"]}, with {len(bundles)} bundles.'
+            self.console.print(f'\n{what}', style='bold red', markup=False)
+            return False
+        self.console.print(f'\nThe bundle, ready for Pacifica Ingest: {bundles[0]}', soft_wrap=True)
+        try:
+            bundle = read_bundle(bundles[0])
+        except (tarfile.TarError, ValueError) as exc:
+            self.console.print(f'can\'t be read: {exc}', style='bold red', markup=False)
+            return False
+        self._show_bundle(bundle)
+        return not bundle.faults
+
+    def _show_bundle(self, bundle: Bundle) -> None:
+        width = max(len(member.name) for member in bundle.members)
+        for member in bundle.members:
+            verdict = Text(member.fault, 'bold red') if member.fault else Text('verified', 'bold green')
+            line = f'  {member.name:<{width}} {member.size:>6} bytes  {member.hashtype} {member.hashsum}  '
+            self.console.print(Text.assemble(line, verdict), soft_wrap=True)
+        self.console.print('and in its metadata.txt, besides these sizes and hashes:')
+        for what, value in bundle.metadata:
+            self.console.print(f'  {what} = {value}', markup=False, soft_wrap=True)
+
+
+def _copy(source: Any, target: Path) -> None:
+    """Copy packaged files, which need not lie in a file system, to *target*."""
+    if source.is_dir():
+        target.mkdir()
+        for item in source.iterdir():
+            _copy(item, target / item.name)
+    else:
+        target.write_bytes(source.read_bytes())
+
+
+def run(keep: bool) -> int:
+    """Run the demo and return the exit status; with *keep*, leave the receiver up until a signal comes."""
+    console = Console(highlight=False)
+    demo = Demo(Path(tempfile.mkdtemp(prefix='pacifica-dispatcher-demo-')), console)
+    console.print('The handler:\n')
+    console.print(Syntax(inspect.getsource(Uppercase), 'python', theme='ansi_dark', background_color='default'))
+    event = demo.unpack()
+    model = create_peewee_model(peewee.SqliteDatabase(str(demo.folder / 'events.db')))
+    queue = model.create_queue(demo.router(), 'demo', 'demo.receive')
+    application = model.create_cherrypy_app(queue)
+    server = HttpServer(application, '127.0.0.1', 0)
+    with stop_on_signals() as stop, running(queue.create_worker(concurrency=1), server):
+        demo.say('listening', f'{server.url}, events are kept in {demo.folder / "events.db"}')
+        fine = demo.show(demo.send(_Client(server.url), event))
+        if keep:
+            console.print(f'\nThe receiver is up at {server.url} until you press Ctrl-C. An event has an id: change it '
+                          f'to send another.\n  curl -H "Content-Type: application/json" --data-binary '
+                          f'@{demo.folder / "event.json"} {server.url}/receive', markup=False, soft_wrap=True)
+            stop.wait()
+    console.print(f'\nAll of this stays in {demo.folder} until you remove it.', markup=False, soft_wrap=True)
+    return 0 if fine else EXIT_FAILED

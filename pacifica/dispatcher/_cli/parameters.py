@@ -1,0 +1,135 @@
+"""Arguments and options that several commands share, and how their values are checked.
+
+A value that can't work is refused here, before anything is started, in words that say what to write instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import peewee
+
+    from pacifica.dispatcher.router import Router
+
+__all__ = ['RouterReference', 'database', 'queue_options', 'router_reference', 'without_password']
+
+DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
+
+_F = TypeVar('_F', bound=Callable[..., Any])
+_DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
+
+
+class RouterReference:
+    """A router and where it was found.
+
+    :param module: the module's dotted name.
+    :param attribute: the router's name in it.
+    """
+
+    def __init__(self, module: str, attribute: str, router: Router) -> None:
+        self.module = module
+        self.attribute = attribute
+        self.router = router
+
+    def __str__(self) -> str:
+        return f'{self.module}:{self.attribute}'
+
+
+def router_reference(_ctx: click.Context, _param: click.Parameter, value: str) -> RouterReference:
+    """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router.
+
+    :raises click.BadParameter: if there is no such module or router in it.
+    """
+    from pacifica.dispatcher.router import Router
+
+    module_name, _, attribute = value.partition(':')
+    if not (_DOTTED.fullmatch(module_name) and _DOTTED.fullmatch(attribute)) or module_name.endswith('.py'):
+        raise click.BadParameter(
+            f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
+            'the router in it, for example my_package.routes:router',
+        )
+    module = _import(module_name)
+    found: object = module
+    for part in attribute.split('.'):
+        if not hasattr(found, part):
+            routers = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
+            raise click.BadParameter(
+                f'module {module_name!r} has no {attribute!r}; routers in it: {", ".join(routers) or "none"}',
+            )
+        found = getattr(found, part)
+    if not isinstance(found, Router):
+        raise click.BadParameter(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
+    return RouterReference(module_name, attribute, found)
+
+
+def _import(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path and '' not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as exc:  # the user's module may raise anything; all of it is told in one line
+        if isinstance(exc, ModuleNotFoundError) and exc.name and f'{name}.'.startswith(f'{exc.name}.'):
+            message = f'there is no module {exc.name!r}, neither in {here} nor installed'
+        else:
+            frame = traceback.extract_tb(exc.__traceback__)[-1]
+            where = '' if isinstance(exc, SyntaxError) else f' ({frame.filename}, line {frame.lineno})'
+            message = f'importing {name!r} failed: {type(exc).__name__}: {exc}{where}'
+        raise click.BadParameter(message) from exc
+
+
+def database(_ctx: click.Context, _param: click.Parameter, value: str) -> peewee.Database:
+    """Return the database object for a URL as :func:`playhouse.db_url.connect` takes it; nothing is connected yet.
+
+    :raises click.BadParameter: if it is no such URL.
+    """
+    from playhouse import db_url
+
+    shown = without_password(value)
+    scheme = value.partition(':')[0]
+    if scheme not in db_url.schemes:
+        raise click.BadParameter(
+            f'{shown!r} is not the URL of a database: write sqlite:///FILE, postgresql://USER@HOST/NAME or '
+            'mysql://USER@HOST/NAME',
+        )
+    try:
+        made: peewee.Database = db_url.connect(value)
+    except (ValueError, TypeError, RuntimeError) as exc:
+        raise click.BadParameter(f'{shown!r} can\'t be used: {str(exc).replace(value, shown)}') from exc
+    return made
+
+
+def without_password(url: str) -> str:
+    """Return *url* without the password it may contain."""
+    return re.sub(r'(?<=//)([^/@]*?):[^/]*@', r'\1:***@', url)
+
+
+def queue_options(command: _F) -> _F:
+    """Add the argument ``MODULE:ROUTER`` and the options of a command that runs its queue."""
+    decorators = [
+        click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference),
+        click.option('--database', callback=database, envvar='DATABASE_URL', default=DEFAULT_DATABASE,
+                     show_default=True, show_envvar=True, metavar='URL',
+                     help='Where events are kept: sqlite:///FILE, postgresql://USER@HOST/NAME, '
+                          'mysql://USER@HOST/NAME.'),
+        click.option('--name', metavar='NAME', default=None,
+                     help='The application whose events these are; must be the same for every process that '
+                          'receives or works on them.  [default: MODULE]'),
+        click.option('--task-name', metavar='NAME', default=None,
+                     help='The task whose events these are, likewise.  [default: NAME.receive]'),
+        click.option('--concurrency', type=click.IntRange(min=1), default=4, show_default=True, metavar='N',
+                     help='How many events are handled at once.'),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command

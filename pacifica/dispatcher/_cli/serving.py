@@ -1,0 +1,162 @@
+"""Runs a receiver in this process: the front door on a WSGI server, a worker beside it, until a signal comes.
+
+The front door is served by cheroot, the server inside CherryPy: it needs none of CherryPy's process-wide state, so a
+process may have several (the demo, the tests).
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cherrypy
+from cheroot.wsgi import Server
+
+from pacifica.dispatcher._cli.errors import UsageFault, one_line
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._cli.parameters import RouterReference
+    from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
+
+__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running', 'stop_on_signals']
+
+SHUTDOWN_SECONDS = 5
+
+
+class StartsAndStops(Protocol):
+    """What runs beside the front door: a worker."""
+
+    def start(self) -> None:
+        """Start, and return."""
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop, giving what runs *grace* seconds."""
+
+
+class HttpServer:
+    """Serves a WSGI application from threads of its own.
+
+    :param application: the application.
+    :param host: the address to listen on.
+    :param port: the port; 0 takes a free one.
+    :raises UsageFault: if it can't listen there.
+    """
+
+    def __init__(self, application: Any, host: str, port: int) -> None:
+        cherrypy.log.screen = False  # what it says goes to our log, if there is one, in our log's form
+        self._server = Server((host, port), application, shutdown_timeout=SHUTDOWN_SECONDS)
+        try:
+            self._server.prepare()
+        except OSError as exc:
+            reason = re.search(r'\[Errno -?\d+\] ([^)]*)', str(exc))
+            raise UsageFault(
+                f'can\'t listen on port {port} of {host}: {reason[1] if reason else exc}; '
+                'choose others with --host and --port',
+            ) from exc
+        self._thread = threading.Thread(target=self._server.serve, name='pacifica-dispatcher-http', daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        host, port = self._server.bind_addr[:2]
+        return f'http://[{host}]:{port}' if ':' in str(host) else f'http://{host}:{port}'
+
+    def start(self) -> None:
+        """Start to answer requests; return at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more requests, and return when those under way are answered."""
+        self._server.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+class Stop:
+    """Set by the first SIGINT or SIGTERM; the second raises :class:`KeyboardInterrupt`."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._event.is_set():
+            raise KeyboardInterrupt
+        self._event.set()
+
+    def wait(self) -> None:
+        """Return after the first signal."""
+        while not self._event.wait(1.0):  # a bounded wait lets every platform deliver signals
+            pass
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Catch SIGINT and SIGTERM inside the ``with`` block."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterator[None]:
+    """Run *worker* and *server* inside the ``with`` block; afterwards the server stops first, so nothing new comes in.
+
+    A :class:`KeyboardInterrupt` while the worker waits for its handlers gives their events back at once.
+    """
+    try:
+        worker.start()
+        if server is not None:
+            server.start()
+        yield
+    finally:
+        if server is not None:
+            server.stop()
+        try:
+            worker.stop()
+        except KeyboardInterrupt:
+            worker.stop(0.0)
+
+
+def open_queue(
+    reference: RouterReference, database: Any, name: str | None, task_name: str | None,
+) -> tuple[type[ReceiveTaskModelBase], EventQueue]:
+    """Return the model and the queue that the options of a command describe; the database is ready for them.
+
+    :raises UsageFault: if the database can't be used.
+    """
+    import peewee
+
+    from pacifica.dispatcher.receiver import create_peewee_model
+
+    name = name or reference.module
+    model = create_peewee_model(database)
+    queue = model.create_queue(reference.router, name, task_name or f'{name}.receive')
+    try:
+        model.create_table()
+    except peewee.ImproperlyConfigured as exc:
+        extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'
+        raise UsageFault(
+            f'this database needs a driver: pip install "pacifica-dispatcher[{extra}]" ({one_line(exc)})',
+        ) from exc
+    except peewee.PeeweeException as exc:
+        raise UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}') from exc
+    return model, queue
+
+
+def describe(reference: RouterReference, database: Any) -> str:
+    """Return what a service runs, for its first lines: its routes in order, and where its events are kept."""
+    routes = [f'  {number}. {route.path} → {type(route.event_handler).__name__}'
+              for number, route in enumerate(reference.router, 1)]
+    if not routes:
+        routes = ['  none: every event will end in 422']
+    return '\n'.join([f'{reference}, routes:', *routes, f'events are kept in {database.database}'])
