@@ -27,7 +27,7 @@ from rich.text import Text
 from pacifica.dispatcher._cli.bundle_check import Bundle, read_bundle
 from pacifica.dispatcher._cli.demo_handler import Uppercase
 from pacifica.dispatcher._cli.errors import EXIT_FAILED
-from pacifica.dispatcher._cli.serving import HttpServer, running, stop_on_signals
+from pacifica.dispatcher._cli.serving import HttpServer, running
 from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner, Opener
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
@@ -204,7 +204,7 @@ def run(keep: bool) -> int:
     queue = model.create_queue(demo.router(), 'demo', 'demo.receive')
     application = model.create_cherrypy_app(queue)
     server = HttpServer(application, '127.0.0.1', 0)
-    with stop_on_signals() as stop, running(queue.create_worker(concurrency=1), server):
+    with running(queue.create_worker(concurrency=1), server) as stop:
         demo.say('listening', f'{server.url}, events are kept in {demo.folder / "events.db"}')
         fine = demo.show(demo.send(_Client(server.url), event))
         if keep:

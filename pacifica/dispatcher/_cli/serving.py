@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._cli.parameters import RouterReference
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
-__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running', 'stop_on_signals']
+__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running']
 
 SHUTDOWN_SECONDS = 5
 
@@ -78,15 +78,19 @@ class HttpServer:
 
 
 class Stop:
-    """Set by the first SIGINT or SIGTERM; the second raises :class:`KeyboardInterrupt`."""
+    """Set by the first SIGINT or SIGTERM; a second one means: at once."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._at_once = False
+        self._interruptible = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Handle a signal."""
         if self._event.is_set():
-            raise KeyboardInterrupt
+            self._at_once = True
+            if self._interruptible:
+                raise KeyboardInterrupt
         self._event.set()
 
     def wait(self) -> None:
@@ -94,37 +98,37 @@ class Stop:
         while not self._event.wait(1.0):  # a bounded wait lets every platform deliver signals
             pass
 
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Catch SIGINT and SIGTERM inside the ``with`` block."""
-    stop = Stop()
-    before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def end(self, worker: StartsAndStops) -> None:
+        """Stop *worker*; a second signal, before or meanwhile, gives back at once what it is still running."""
+        try:
+            self._interruptible = True
+            worker.stop(0.0 if self._at_once else None)
+        except KeyboardInterrupt:
+            worker.stop(0.0)
+        finally:
+            self._interruptible = False
 
 
 @contextmanager
-def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterator[None]:
-    """Run *worker* and *server* inside the ``with`` block; afterwards the server stops first, so nothing new comes in.
+def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterator[Stop]:
+    """Run *worker* and *server* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets.
 
-    A :class:`KeyboardInterrupt` while the worker waits for its handlers gives their events back at once.
+    Afterwards the server stops first, so that nothing new comes in, then the worker.
     """
+    stop = Stop()
+    before = {}
     try:
         worker.start()
         if server is not None:
             server.start()
-        yield
+        before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        yield stop
     finally:
         if server is not None:
             server.stop()
-        try:
-            worker.stop()
-        except KeyboardInterrupt:
-            worker.stop(0.0)
+        stop.end(worker)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def open_queue(

@@ -31,15 +31,14 @@ def command(
     accepted and not finished are run at the next start.
     """
     from pacifica.dispatcher._cli import logs
-    from pacifica.dispatcher._cli.serving import HttpServer, describe, open_queue, running, stop_on_signals
+    from pacifica.dispatcher._cli.serving import HttpServer, describe, open_queue, running
 
     logs.configure()
     model, queue = open_queue(reference, database, name, task_name)
     server = HttpServer(model.create_cherrypy_app(queue), host, port)
-    with stop_on_signals() as stop:
-        with running(queue.create_worker(concurrency=concurrency), server):
-            click.echo(describe(reference, database))
-            click.echo(f'listening: POST events to {server.url}/receive')
-            stop.wait()
-            click.echo('stopping')
+    with running(queue.create_worker(concurrency=concurrency), server) as stop:
+        click.echo(describe(reference, database))
+        click.echo(f'listening: POST events to {server.url}/receive')
+        stop.wait()
+        click.echo('stopping')
     click.echo('stopped')

@@ -26,14 +26,13 @@ def command(
     back.
     """
     from pacifica.dispatcher._cli import logs
-    from pacifica.dispatcher._cli.serving import describe, open_queue, running, stop_on_signals
+    from pacifica.dispatcher._cli.serving import describe, open_queue, running
 
     logs.configure()
     _, queue = open_queue(reference, database, name, task_name)
-    with stop_on_signals() as stop:
-        with running(queue.create_worker(concurrency=concurrency)):
-            click.echo(describe(reference, database))
-            click.echo('working')
-            stop.wait()
-            click.echo('stopping')
+    with running(queue.create_worker(concurrency=concurrency)) as stop:
+        click.echo(describe(reference, database))
+        click.echo('working')
+        stop.wait()
+        click.echo('stopping')
     click.echo('stopped')

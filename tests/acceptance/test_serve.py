@@ -1,0 +1,150 @@
+"""``serve`` and ``work``, from the command to the record of an event, and to a clean stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from playhouse import db_url
+
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
+from support.command_line import Running, run, started
+from support.events import wait_until
+
+DATA = files('pacifica.dispatcher._cli').joinpath('demo_data')
+EVENT = DATA.joinpath('event.json').read_bytes()
+ROUTES = '''
+from pathlib import Path as FilePath
+from threading import Event as Never
+from jsonpath2.path import Path
+from pacifica.dispatcher._cli.demo_handler import Uppercase
+from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner
+from pacifica.dispatcher.event_handlers import EventHandler, ExceptionEventHandler
+from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.staging import StagedEventHandler
+from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
+
+class Hangs(EventHandler):
+    def handle(self, event):
+        FilePath('hangs').touch()
+        Never().wait()
+
+def route(event_type, handler):
+    router.add_route(Path.parse_str('$[?(@["eventType"] = "%s")]' % event_type), handler)
+
+router = Router()
+route('org.pacifica.metadata.ingest',
+      StagedEventHandler(LocalDownloaderRunner('archive'), Uppercase(), LocalUploaderRunner('bundles')))
+route('fails', ExceptionEventHandler())
+route('hangs', Hangs())
+'''
+SERVE = ('serve', 'routes:router', '--database', 'sqlite:///events.db', '--port', '0')
+WORK = ('work', 'routes:router', '--database', 'sqlite:///events.db')
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with a module ``routes``, and the files of the demo's event in ``archive``."""
+    (tmp_path / 'routes.py').write_text(ROUTES)
+    for name in ('notes.txt', 'spectra/run-7.csv'):
+        target = tmp_path / 'archive' / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(DATA.joinpath('files', *name.split('/')).read_bytes())
+    return tmp_path
+
+
+def event(event_type: str, event_id: str = 'one') -> bytes:
+    return json.dumps({**json.loads(EVENT), 'eventType': event_type, 'eventID': event_id}).encode()
+
+
+def address(service: Running) -> str:
+    """Return where *service* listens, once it does."""
+    return service.expect(r'listening: POST events to (http://127\.0\.0\.1:\d+)/receive')[1]
+
+
+def ended(service: Running, url: str, task_id: str) -> dict[str, Any]:
+    """Return the record once its event has ended."""
+    final = {'200 OK', '422 Unprocessable Entity', '500 Internal Server Error'}
+    wait_until(lambda: service.call(f'{url}/status/{task_id}') in final)
+    record: dict[str, Any] = service.call(f'{url}/get/{task_id}')
+    return record
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_serve_takes_an_event_runs_it_and_stops_cleanly(directory: Path, number: signal.Signals) -> None:
+    with started(*SERVE, cwd=directory) as service:
+        url = address(service)
+        task_id = service.call(f'{url}/receive', EVENT)
+        record = ended(service, url, task_id)
+        assert (record['taskStatus'], record['exceptionType']) == ('200 OK', None)
+        assert (record['taskApplicationName'], record['taskName']) == ('routes', 'routes.receive')
+        assert json.loads(record['data']) == json.loads(EVENT)['data']
+        assert len(list(directory.glob('bundles/*.tar'))) == 1
+        assert service.stop(number) == 0
+        assert service.output.rstrip().endswith('stopping\nstopped\n(end of output)')
+    assert 'Traceback' not in service.output
+
+
+def test_serve_says_what_it_runs(directory: Path) -> None:
+    with started(*SERVE, cwd=directory) as service:
+        address(service)
+        first = '  1. $[?(@["eventType"] = "org.pacifica.metadata.ingest")] → StagedEventHandler\n'
+        assert f'routes:router, routes:\n{first}' in service.output
+        assert 'events are kept in events.db\n' in service.output
+
+
+def test_a_handler_that_fails_and_an_event_without_route_end_in_their_status(directory: Path) -> None:
+    with started(*SERVE, cwd=directory) as service:
+        url = address(service)
+        failed = ended(service, url, service.call(f'{url}/receive', event('fails', 'one')))
+        unknown = ended(service, url, service.call(f'{url}/receive', event('unknown', 'two')))
+    assert (failed['taskStatus'], failed['exceptionType']) == ('500 Internal Server Error', 'Exception')
+    assert unknown['taskStatus'] == '422 Unprocessable Entity'
+    assert unknown['exceptionType'] == 'RouteNotFoundRouterError'
+
+
+def test_the_default_database_is_a_file_here(directory: Path) -> None:
+    with started('serve', 'routes:router', '--port', '0', cwd=directory, env={'DATABASE_URL': ''}) as service:
+        address(service)
+        assert service.stop() == 0
+    with sqlite3.connect(directory / 'pacifica-dispatcher.db') as connection:
+        assert connection.execute('select count(*) from receivetaskmodel').fetchone() == (0,)
+    connection.close()
+
+
+def test_a_second_signal_stops_at_once_and_gives_the_event_back(directory: Path) -> None:
+    with started(*SERVE, cwd=directory) as service:
+        url = address(service)
+        task_id = service.call(f'{url}/receive', event('hangs'))
+        wait_until((directory / 'hangs').exists)
+        service.process.send_signal(signal.SIGTERM)
+        service.expect('stopping')
+        assert service.stop(signal.SIGTERM) == 0
+    model = create_peewee_model(db_url.connect(f'sqlite:///{directory}/events.db'))
+    assert model.get(model.task_id == UUID(task_id)).task_status == '202 Accepted'
+    model._meta.database.close()
+    model.close_connections()
+
+
+def test_work_runs_what_another_process_accepted_and_stops_cleanly(directory: Path) -> None:
+    model = create_peewee_model(db_url.connect(f'sqlite:///{directory}/events.db'))
+    queue = model.create_queue(Router(), 'routes', 'routes.receive')
+    task_id = queue.delay(json.loads(EVENT)).id
+    with started(*WORK, cwd=directory) as worker:
+        wait_until(lambda: model.get(model.task_id == UUID(task_id)).task_status == '200 OK')
+        worker.expect('working\n')
+        assert worker.stop(signal.SIGINT) == 0
+        assert worker.output.endswith('stopping\nstopped\n(end of output)\n')
+    model._meta.database.close()
+    model.close_connections()
+
+
+def test_python_m_and_the_script_are_one_program(tmp_path: Path) -> None:
+    assert run('--version', cwd=tmp_path).stdout == 'pacifica-dispatcher, version 0.3.0\n'

@@ -1,0 +1,97 @@
+"""The command line as its users start it: a process of its own, in a directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+PROGRAM = (sys.executable, '-m', 'pacifica.dispatcher')
+SECONDS = 30.0
+
+_OPENER = build_opener(ProxyHandler({}))
+
+
+def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``pacifica-dispatcher ARGUMENTS`` in *cwd* until it ends."""
+    return subprocess.run(
+        [*PROGRAM, *arguments], cwd=cwd, env={**os.environ, **(env or {})}, timeout=SECONDS,
+        capture_output=True, text=True, encoding='utf-8', check=False,
+    )
+
+
+class Running:
+    """A command that runs until it is told to stop; its output is collected as it comes."""
+
+    def __init__(self, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [*PROGRAM, *arguments], cwd=cwd, env={**os.environ, **env}, text=True, encoding='utf-8',
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        self._lines: list[str] = []
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._lines.append('(end of output)\n')
+            self._changed.notify_all()
+
+    @property
+    def output(self) -> str:
+        """All that it printed so far, on either stream."""
+        with self._changed:
+            return ''.join(self._lines)
+
+    def expect(self, pattern: str) -> re.Match[str]:
+        """Wait until *pattern* (a regular expression) is in the output, and return the match."""
+        def found() -> re.Match[str] | None:
+            return re.search(pattern, ''.join(self._lines))
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self._lines[-1:] == ['(end of output)\n'], SECONDS)
+            match = found()
+        assert match, f'no {pattern!r} in the output:\n{self.output}'
+        return match
+
+    def call(self, url: str, body: bytes | None = None) -> Any:
+        """Return the JSON that *url* answers, to a POST of *body* if there is one."""
+        request = Request(url, data=body, headers={'Content-Type': 'application/json'})
+        with _OPENER.open(request, timeout=SECONDS) as response:
+            return json.load(response)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(SECONDS)
+        self._thread.join(SECONDS)
+        return status
+
+
+@contextmanager
+def started(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Start ``pacifica-dispatcher ARGUMENTS`` in *cwd*; kill it at the end if it still runs."""
+    running = Running(arguments, cwd, env or {})
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait(SECONDS)
+        if running.process.stdout is not None:
+            running._thread.join(SECONDS)
+            running.process.stdout.close()
