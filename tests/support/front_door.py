@@ -154,7 +154,7 @@ def cherrypy_server(*applications: Any, config: Mapping[str, Any] | None = None,
     saved = dict(cherrypy.config)
     cherrypy.config.update({
         'server.socket_port': port, 'server.socket_host': '127.0.0.1', 'server.thread_pool': 5,
-        'engine.autoreload.on': False, 'log.screen': False, **settings,
+        'engine.autoreload.on': False, 'log.screen': False, 'checker.on': False, **settings,
     })
     for application in applications:
         cherrypy.tree.mount(application, application.script_name or '/', config=config)

@@ -5,16 +5,19 @@ Called by ``receiver.create_cherrypy_app``.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import cherrypy
+from cherrypy._cplogging import LogManager
 
 from pacifica.dispatcher._http.dispatch import dispatch
 from pacifica.dispatcher._http.ports import Accept, Records
 from pacifica.dispatcher._http.request import FrontDoorRequest
 from pacifica.dispatcher._http.resources import Receive, Record, Root, Status
+from pacifica.dispatcher._http.server import limit_exchange, use_for
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 __all__ = ['FrontDoor', 'StartRefusedError', 'create_application']
@@ -37,13 +40,32 @@ class StartRefusedError(ConfigurationError, SystemExit):
         self.code = message
 
 
+class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
+    """The application's log, which doesn't format a line for each request that nobody keeps."""
+
+    def access(self) -> None:
+        """Log the current request; CherryPy calls it."""
+        logger: logging.Logger | None = self.access_log
+        while logger is not None:
+            if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+                super().access()
+                return
+            logger = logger.parent if logger.propagate else None
+
+
 class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
     """A ``cherrypy.Application``: mount it in a CherryPy tree, or call it as a WSGI application (PEP 3333)."""
 
     request_class = FrontDoorRequest
 
+    def __init__(self, root: Root, script_name: str, config: dict[str, Any], request_timeout: float) -> None:
+        super().__init__(root, script_name, config)
+        self.log = _Log(id(self), cherrypy.log.logger_root)
+        self._request_timeout = request_timeout
+
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answer one request, wherever another WSGI server or middleware mounted this application."""
+        limit_exchange(environ, self._request_timeout)
         mounted = environ.get('SCRIPT_NAME', '').rstrip('/')
         path = environ.get('PATH_INFO', '')
         if mounted != self.script_name:
@@ -63,6 +85,7 @@ def create_application(
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
     max_body: int = 10_000_000,
+    request_timeout: float = 30.0,
 ) -> FrontDoor:
     """Return the application; nothing is opened or connected by this.
 
@@ -72,9 +95,12 @@ def create_application(
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
     :param max_body: the largest body of a request, in bytes.
+    :param request_timeout: seconds within which a request must have arrived, and a response be taken by the client;
+        after that its connection is closed. It needs CherryPy's own server, which this application makes stricter
+        when the engine starts; other WSGI servers have their own settings.
     """
     root = Root(Receive(accept, max_body), Status(records), Record(records), records)
-    application = FrontDoor(root, script_name, config={
+    application = FrontDoor(root, script_name, {
         '/': {
             'request.dispatch': dispatch,
             # On by default in CherryPy: they would log credentials, redirect, and log what is logged already.
@@ -82,14 +108,13 @@ def create_application(
             'tools.log_tracebacks.on': False,
             'tools.trailing_slash.on': False,
         },
-    })
-    if on_start is not None:
-        _call_on_start(application, on_start)
+    }, request_timeout)
+    _start_with_engine(application, on_start)
     return application
 
 
-def _call_on_start(application: FrontDoor, on_start: Callable[[], None]) -> None:
-    """Subscribe *on_start* to the engine, without keeping an application alive that nobody mounted."""
+def _start_with_engine(application: FrontDoor, on_start: Callable[[], None] | None) -> None:
+    """Subscribe to the engine, without keeping an application alive that nobody mounted."""
     bus = cherrypy.engine
     reference = weakref.ref(application)
 
@@ -100,8 +125,10 @@ def _call_on_start(application: FrontDoor, on_start: Callable[[], None]) -> None
             return
         if app not in cherrypy.tree.apps.values():
             return
+        use_for(bus)
         try:
-            on_start()
+            if on_start is not None:
+                on_start()
         except Exception as exc:
             bus.log(f'The dispatcher can\'t start: {exc}', level=40)
             bus.stop()

@@ -10,7 +10,7 @@ from typing import Any
 
 from pacifica.dispatcher._http.answers import Refusal
 
-__all__ = ['discard_body', 'read_body']
+__all__ = ['read_body']
 
 _CHUNK = 64 * 1024
 
@@ -37,20 +37,6 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
         raise Refusal(408, 'the body did not arrive in time') from exc
     except (OSError, ValueError) as exc:  # the connection broke, or its chunks are malformed
         raise Refusal(400, 'the body could not be read to its end') from exc
-
-
-def discard_body(environ: Mapping[str, Any], limit: int) -> None:
-    """Read the rest of a body that nobody wants, so that the client gets to see the answer; up to *limit* bytes."""
-    stream = environ['wsgi.input']
-    try:
-        left = min(getattr(stream, 'remaining', 0), limit)
-        while left > 0:
-            chunk = stream.read(min(left, _CHUNK))
-            if not chunk:
-                return
-            left -= len(chunk)
-    except (OSError, ValueError):
-        return
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:
