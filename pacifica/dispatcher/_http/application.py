@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import cherrypy
-from cherrypy._cplogging import LogManager
+from cherrypy._cplogging import LogManager, NullHandler
 
 from pacifica.dispatcher._http.dispatch import dispatch
 from pacifica.dispatcher._http.ports import Accept, Records
 from pacifica.dispatcher._http.request import FrontDoorRequest
 from pacifica.dispatcher._http.resources import Receive, Record, Root, Status
 from pacifica.dispatcher._http.server import limit_exchange, use_for
+from pacifica.dispatcher._http.tools import TOOL, schemes_of
+from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
+from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 __all__ = ['FrontDoor', 'StartRefusedError', 'create_application']
@@ -47,7 +50,7 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
         """Log the current request; CherryPy calls it."""
         logger: logging.Logger | None = self.access_log
         while logger is not None:
-            if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            if any(not isinstance(handler, (NullHandler, logging.NullHandler)) for handler in logger.handlers):
                 super().access()
                 return
             logger = logger.parent if logger.propagate else None
@@ -84,6 +87,9 @@ def create_application(
     *,
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
+    authenticate: Authenticate | None = None,
+    allowed_origins: Iterable[str] | None = None,
+    allowed_rate: int | None = None,
     max_body: int = 10_000_000,
     request_timeout: float = 30.0,
 ) -> FrontDoor:
@@ -94,14 +100,24 @@ def create_application(
     :param script_name: where it will be mounted, for example ``/events``; ``''`` is the root.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
+    :param authenticate: who may come in, see :mod:`pacifica.dispatcher.authentication`; ``None`` lets everybody in.
+    :param allowed_origins: which senders of webhooks get a yes to their handshake, ``['*']`` for all; by default none
+        do, but all if there is no authentication and the server listens on the loopback only.
+    :param allowed_rate: deliveries per minute that are taken, of all senders together, before ``429`` is answered;
+        ``None`` is for no limit.
     :param max_body: the largest body of a request, in bytes.
     :param request_timeout: seconds within which a request must have arrived, and a response be taken by the client;
         after that its connection is closed. It needs CherryPy's own server, which this application makes stricter
         when the engine starts; other WSGI servers have their own settings.
     """
-    root = Root(Receive(accept, max_body), Status(records), Record(records), records)
+    schemes = schemes_of(authenticate)
+    receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes)
+    root = Root(receive, Status(records), Record(records), records)
     application = FrontDoor(root, script_name, {
         '/': {
+            f'tools.{TOOL}.on': bool(schemes),
+            f'tools.{TOOL}.schemes': schemes,
+            'request.max_body': max_body,
             'request.dispatch': dispatch,
             # On by default in CherryPy: they would log credentials, redirect, and log what is logged already.
             'tools.log_headers.on': False,

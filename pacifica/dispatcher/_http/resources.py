@@ -15,9 +15,11 @@ import cherrypy
 
 from pacifica.dispatcher._events import decode, is_batch
 from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
-from pacifica.dispatcher._http.body import read_body
+from pacifica.dispatcher._http.filters import PARAMETERS, Filters
 from pacifica.dispatcher._http.ports import Accept, Records
 from pacifica.dispatcher._http.request import query_parameters
+from pacifica.dispatcher._http.tools import TOOL, raw_body
+from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit, is_loopback, requested_rate
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, InvalidEventError, QueueFullError
 
 __all__ = ['Receive', 'Record', 'Root', 'Status']
@@ -29,21 +31,29 @@ _DATABASE_RETRY_AFTER = 5
 
 
 class Receive:
-    """``POST /receive``: take an event, answer its task id."""
+    """``POST /receive``: take an event, answer its task id; ``OPTIONS``: the handshake of webhooks."""
 
     exposed = True
+    _cp_config = {f'tools.{TOOL}.right': 'send'}
 
-    def __init__(self, accept: Accept, max_body: int) -> None:
+    def __init__(self, accept: Accept, origins: AllowedOrigins, rate: RateLimit, open_to_all: bool) -> None:
         self._accept = accept
-        self._max_body = max_body
+        self._origins = origins
+        self._rate = rate
+        self._open_to_all = open_to_all
 
     def POST(self, *parts: str, **_params: Any) -> bytes:
         """Store the event, or the events of a batch, then answer the id or the list of ids."""
         _end_of_path(parts)
         query_parameters(())
-        environ = cherrypy.serving.request.wsgi_environ
-        body = read_body(environ, self._max_body)
-        headers = event_headers(environ)
+        wait = self._rate.take()
+        if wait:
+            raise Refusal(
+                429, f'more than the allowed {self._rate.per_minute} deliveries in a minute',
+                headers={'Retry-After': str(wait)},
+            )
+        body = raw_body()
+        headers = event_headers(cherrypy.serving.request.wsgi_environ)
         try:
             events = decode(headers, body)
             ids = self._accept(events)
@@ -54,6 +64,30 @@ class Receive:
         except DatabaseUnavailableError as exc:
             raise _unavailable(exc) from exc
         return answer(list(ids) if is_batch(headers) else ids[0])
+
+    def OPTIONS(self, *parts: str, **_params: Any) -> bytes:
+        """Tell a sender of webhooks whether and how often it may send (webhook specification, section 4)."""
+        _end_of_path(parts)
+        query_parameters(())
+        request = cherrypy.serving.request
+        response = cherrypy.serving.response
+        response.headers['Allow'] = 'OPTIONS, POST'
+        origin = request.headers.get('WebHook-Request-Origin')
+        if origin is None:
+            return answer({'allow': ['OPTIONS', 'POST']})
+        try:
+            rate = self._rate.grant(requested_rate(request.headers.get('WebHook-Request-Rate')))
+        except ValueError as exc:
+            raise Refusal(400, str(exc), [('WebHook-Request-Rate', 'must be a positive number')]) from exc
+        closed = self._open_to_all and is_loopback(request.wsgi_environ.get('SERVER_NAME', ''))
+        granted = self._origins.grant(origin, closed)
+        if granted is None:
+            raise Refusal(
+                403, f'the origin {origin[:255]!r} may not send here', headers={'Allow': 'OPTIONS, POST'},
+            )
+        response.headers['WebHook-Allowed-Origin'] = granted
+        response.headers['WebHook-Allowed-Rate'] = rate
+        return answer({'origin': granted, 'rate': rate})
 
 
 class Status:
@@ -110,13 +144,17 @@ class Root:
         self._records = records
 
     def GET(self, *parts: str, **_params: Any) -> bytes:
-        """Answer a list of tasks."""
+        """Answer a page of tasks, and where the next is."""
         _end_of_path(parts)
-        query_parameters(())
+        filters = Filters.parse(query_parameters(PARAMETERS))
         try:
-            return answer(list(self._records.page(limit=1000)))
+            tasks = list(self._records.page(**filters.arguments()))
         except DatabaseUnavailableError as exc:
             raise _unavailable(exc) from exc
+        if len(tasks) > filters.limit:
+            del tasks[filters.limit:]
+            cherrypy.serving.response.headers['Link'] = filters.next_link(tasks[-1]['taskID'])
+        return answer(tasks)
 
 
 def event_headers(environ: Mapping[str, Any]) -> dict[str, str]:

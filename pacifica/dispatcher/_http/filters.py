@@ -1,0 +1,93 @@
+"""The query of ``GET /``: which tasks, how many, and where the next page is.
+
+Called by the list resource. Pages follow each other by the id of the last task seen, so that tasks which arrive
+meanwhile neither repeat nor hide any.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from pacifica.dispatcher._http.answers import Refusal
+
+__all__ = ['DEFAULT_LIMIT', 'MAX_LIMIT', 'PARAMETERS', 'Filters']
+
+#: Tasks on a page, if the client doesn't say, and at most.
+DEFAULT_LIMIT = MAX_LIMIT = 1000
+
+PARAMETERS = ('limit', 'after', 'status', 'since', 'source', 'type')
+
+
+class Filters(NamedTuple):
+    """The page that a client asks for, as the ``Records`` protocol takes it."""
+
+    limit: int
+    after: UUID | None
+    status: str | None
+    since: str | None
+    source: str | None
+    event_type: str | None
+    given: dict[str, str]
+
+    @classmethod
+    def parse(cls, given: dict[str, str]) -> Filters:
+        """Return the filters in a query.
+
+        :raises Refusal: 422, naming each parameter whose value makes no sense.
+        """
+        faults: list[tuple[str, str]] = []
+        limit = _limit(given.get('limit'), faults)
+        after = _uuid(given.get('after'), faults)
+        since = _time(given.get('since'), faults)
+        if faults:
+            message = '; '.join(f'{field} {what}' for field, what in faults)
+            raise Refusal(422, message, faults)
+        kept = {name: given[name] for name in PARAMETERS if name in given}
+        return cls(limit, after, given.get('status'), since, given.get('source'), given.get('type'), kept)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments for ``Records.page``; one task more than asked for, to know whether there are more."""
+        return {
+            'limit': self.limit + 1, 'after': self.after, 'status': self.status, 'since': self.since,
+            'source': self.source, 'event_type': self.event_type,
+        }
+
+    def next_link(self, last: str) -> str:
+        """Return the ``Link`` header (RFC 8288) to the page after the task *last*, relative to this one."""
+        return f'<?{urlencode({**self.given, "after": last})}>; rel="next"'
+
+
+def _limit(text: str | None, faults: list[tuple[str, str]]) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT:
+        return int(text)
+    faults.append(('limit', f'must be a number from 1 to {MAX_LIMIT}'))
+    return DEFAULT_LIMIT
+
+
+def _uuid(text: str | None, faults: list[tuple[str, str]]) -> UUID | None:
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        faults.append(('after', 'must be the UUID of a task'))
+        return None
+
+
+def _time(text: str | None, faults: list[tuple[str, str]]) -> str | None:
+    """Return a time of ISO 8601, UTC if it names no zone, as records show it."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text.removesuffix('Z') + '+00:00' if text.endswith('Z') else text)
+        if time.tzinfo is not None:
+            time = time.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        faults.append(('since', 'must be a date or time of ISO 8601, for example 2026-11-24T10:39:01Z'))
+        return None
+    return time.isoformat(' ', 'microseconds')

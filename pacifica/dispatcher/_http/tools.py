@@ -1,0 +1,102 @@
+"""Authentication as a CherryPy tool: ``tools.dispatcher_authentication``.
+
+Put into the application's configuration by ``authenticate=``; usable in any other CherryPy application too:
+
+.. code-block:: python
+
+    {'/': {'tools.dispatcher_authentication.on': True, 'tools.dispatcher_authentication.schemes': [scheme]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import cherrypy
+from cherrypy.lib import auth_basic
+
+from pacifica.dispatcher._http.answers import Refusal
+from pacifica.dispatcher._http.body import read_body
+from pacifica.dispatcher.authentication import Authenticate, Basic, Credentials, Right, Scheme, challenges, rights_of
+from pacifica.dispatcher.exceptions import ConfigurationError
+
+__all__ = ['TOOL', 'raw_body', 'schemes_of']
+
+#: The tool's name under ``tools.``
+TOOL = 'dispatcher_authentication'
+
+_DEFAULT_MAX_BODY = 10_000_000
+
+
+class _CherryPyBasic:
+    """A :class:`Basic` as a scheme."""
+
+    def __init__(self, basic: Basic) -> None:
+        self._basic = basic
+        self.challenge = basic.challenge
+
+    def __call__(self, credentials: Credentials) -> Collection[Right] | None:
+        """Return the rights of the user, ``None`` if there is none or the password is wrong."""
+        if credentials.authorization('Basic') is None:
+            return None
+        try:
+            auth_basic.basic_auth(self._basic.realm, self._basic.check_password, accept_charset='utf-8')
+        except cherrypy.HTTPError:
+            return None
+        return self._basic.rights
+
+
+def schemes_of(authenticate: Authenticate | None) -> tuple[Scheme, ...]:
+    """Return the schemes that ``authenticate=`` gives, none for ``None``.
+
+    :raises ConfigurationError: if one is no scheme, or there are none in a list.
+    """
+    if authenticate is None:
+        return ()
+    given = tuple(authenticate) if isinstance(authenticate, Sequence) else (authenticate,)
+    schemes = tuple(_CherryPyBasic(each) if isinstance(each, Basic) else each for each in given)
+    if not schemes or not all(callable(each) for each in schemes):
+        raise ConfigurationError('authenticate must be a scheme or a list of schemes; None is for no authentication')
+    return schemes
+
+
+def raw_body() -> bytes:
+    """Return the body of the current request, read once, under ``request.max_body``.
+
+    :raises Refusal: if it is too large, malformed or late.
+    """
+    request = cherrypy.serving.request
+    body = getattr(request, 'dispatcher_raw_body', None)
+    if body is None:
+        body = read_body(request.wsgi_environ, getattr(request, 'max_body', _DEFAULT_MAX_BODY))
+        request.dispatcher_raw_body = body
+    return bytes(body)
+
+
+def authenticate(schemes: Sequence[Any] = (), right: Right = 'read') -> None:
+    """Let the current request through if one of *schemes* gives it *right*.
+
+    The handshake of webhooks (OPTIONS) needs none: it is where a sender that nobody knows introduces itself.
+
+    :raises Refusal: 401 without credentials that are known, 403 if they don't give the right.
+    """
+    request = cherrypy.serving.request
+    if request.method == 'OPTIONS':
+        return
+    token = request.params.get('access_token')
+    credentials = Credentials(
+        {name.lower(): value for name, value in request.headers.items()}, token if isinstance(token, str) else None,
+        raw_body,
+    )
+    if token is not None:
+        cherrypy.serving.response.headers['Cache-Control'] = 'private'
+    known = schemes_of(schemes)
+    rights = rights_of(credentials, known)
+    if rights is None:
+        challenge = challenges(known) or 'Bearer'
+        raise Refusal(401, 'this needs credentials that are known here', headers={'WWW-Authenticate': challenge})
+    if right not in rights:
+        raise Refusal(403, f'these credentials don\'t give the right to {right}')
+
+
+setattr(cherrypy.tools, TOOL, cherrypy.Tool('before_request_body', authenticate, TOOL, priority=20))

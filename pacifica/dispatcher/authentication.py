@@ -1,0 +1,279 @@
+"""Who may send events and who may read what became of them.
+
+Pass one scheme or several as ``authenticate=`` to ``create_cherrypy_app``:
+
+.. code-block:: python
+
+    from pacifica.dispatcher.authentication import BearerTokens, Secret
+
+    application = ReceiveTaskModel.create_cherrypy_app(queue, authenticate=[
+        BearerTokens(Secret.from_file('/run/secrets/notifications'), rights={'send'}),
+        BearerTokens(Secret.from_environment('OPERATOR_TOKEN'), rights={'send', 'read'}),
+    ])
+
+A request is let in by the first scheme that knows its credentials; without any it is answered ``401``, without the
+right it needs ``403``. A scheme is any callable that takes a :class:`Credentials` and returns the rights that they
+give, or ``None`` if they are not its own: an application that this one is mounted in can bring its own that way.
+
+Secrets come from files or the environment. They are compared in constant time and appear in no ``repr``, log or error.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Union, runtime_checkable
+
+from pacifica.dispatcher.exceptions import ConfigurationError
+
+__all__ = [
+    'ALL_RIGHTS', 'Authenticate', 'Basic', 'BearerTokens', 'Credentials', 'Right', 'Scheme', 'Secret',
+    'StandardWebhooks', 'challenges', 'rights_of',
+]
+
+#: ``send``: POST events. ``read``: see tasks, statuses and records.
+Right = Literal['send', 'read']
+
+ALL_RIGHTS: frozenset[Right] = frozenset(('send', 'read'))
+
+
+class Secret:
+    """A secret that doesn't show itself.
+
+    :param value: the secret, not empty.
+    """
+
+    __slots__ = ('_value',)
+
+    def __init__(self, value: str) -> None:
+        if not value:
+            raise ConfigurationError('a secret may not be empty')
+        self._value = value
+
+    def __repr__(self) -> str:
+        return 'Secret(...)'
+
+    def __reduce__(self) -> str:
+        raise TypeError('a secret can\'t be pickled: it would be stored')
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Secret:
+        """Return the secret in a file, without the white space around it.
+
+        :raises ConfigurationError: if it can't be read or is empty.
+        """
+        try:
+            return cls(Path(path).read_text('utf-8').strip())
+        except (OSError, UnicodeError, ConfigurationError) as exc:
+            raise ConfigurationError(f'no secret can be read from {os.fspath(path)}: {exc}') from exc
+
+    @classmethod
+    def from_environment(cls, variable: str) -> Secret:
+        """Return the secret in an environment variable.
+
+        :raises ConfigurationError: if it isn't set or is empty.
+        """
+        value = os.environ.get(variable)
+        if not value:
+            raise ConfigurationError(f'the environment variable {variable} holds no secret')
+        return cls(value)
+
+    def equals(self, candidate: str) -> bool:
+        """Return whether *candidate* is the secret, in a time that doesn't depend on where they differ."""
+        return hmac.compare_digest(_digest(self._value), _digest(candidate))
+
+    def reveal(self) -> str:
+        """Return the secret itself, for what has to compute with it."""
+        return self._value
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a request brings along to show who it is from.
+
+    :param headers: its headers, names in lower case.
+    :param access_token: the ``access_token`` of the query, if there is one.
+    :param body: returns its raw body, read under the limit of size.
+    """
+
+    headers: Mapping[str, str]
+    access_token: str | None
+    body: Callable[[], bytes]
+
+    def authorization(self, scheme: str) -> str | None:
+        """Return the credentials of an ``Authorization`` header of this *scheme* (RFC 9110, section 11.4)."""
+        name, _, credentials = self.headers.get('authorization', '').partition(' ')
+        return credentials.strip() if name.lower() == scheme.lower() else None
+
+    def __repr__(self) -> str:
+        return 'Credentials(...)'
+
+
+class Scheme(Protocol):
+    """Knows some credentials; may have an attribute ``challenge``, for the ``WWW-Authenticate`` of a ``401``."""
+
+    def __call__(self, credentials: Credentials, /) -> Collection[Right] | None:
+        """Return the rights that *credentials* give, ``None`` if they are not known here."""
+
+
+@runtime_checkable
+class _Challenging(Protocol):
+    challenge: str
+
+
+class BearerTokens:
+    """Bearer tokens (RFC 6750): in the ``Authorization`` header, or as ``access_token`` in the query.
+
+    The webhook specification demands both (section 3); the query is never logged here, but may be by a proxy.
+
+    :param secrets: one token or several, all with the same rights: two of them let you change one at a time.
+    :param rights: what they allow; by default everything.
+    """
+
+    challenge = 'Bearer realm="dispatcher"'
+
+    def __init__(self, secrets: Secret | Iterable[Secret], rights: Collection[Right] = ALL_RIGHTS) -> None:
+        self._secrets = _secrets(secrets)
+        self._rights = _checked(rights)
+
+    def __call__(self, credentials: Credentials) -> Collection[Right] | None:
+        """Return the rights of the token, ``None`` if there is none or it is not known."""
+        token = credentials.authorization('Bearer') or credentials.access_token
+        if token is None:
+            return None
+        known = [secret.equals(token) for secret in self._secrets]  # all of them: where it is found takes no time
+        return self._rights if any(known) else None
+
+
+class Basic:
+    """User names and passwords (RFC 7617), read by CherryPy's own ``auth_basic``.
+
+    :param users: the password of each user.
+    :param rights: what they allow; by default everything.
+    :param realm: shown by browsers, without quotes.
+
+    ``rights`` and ``realm`` are kept under their names.
+    """
+
+    def __init__(
+        self, users: Mapping[str, Secret], rights: Collection[Right] = ALL_RIGHTS, realm: str = 'dispatcher',
+    ) -> None:
+        if not users or '"' in realm:
+            raise ConfigurationError('Basic needs at least one user, and a realm without quotes')
+        self._users = dict(users)
+        self._nobody = Secret(os.urandom(16).hex())
+        self.rights = _checked(rights)
+        self.realm = realm
+        self.challenge = f'Basic realm="{realm}", charset="UTF-8"'
+
+    def check_password(self, realm: str, username: str, password: str) -> bool:
+        """Return whether this is the user's password; a ``checkpassword`` for CherryPy's ``auth_basic`` tool."""
+        return self._users.get(username, self._nobody).equals(password)
+
+
+#: What ``authenticate=`` takes.
+Authenticate = Union[Scheme, Basic, Sequence[Union[Scheme, Basic]]]
+
+
+class StandardWebhooks:
+    """Signatures over the raw body (https://www.standardwebhooks.com), in ``webhook-`` headers; they allow to send.
+
+    Needs the package ``standardwebhooks`` (the extra of the same name).
+
+    :param secrets: one signing secret or several (``whsec_`` and base64), any of which may have signed: to rotate one,
+        add the new before you remove the old.
+    :param tolerance: seconds by which a signature's timestamp may differ from this machine's clock, at most 300.
+    """
+
+    challenge = 'StandardWebhooks'
+
+    def __init__(self, secrets: Secret | Iterable[Secret], tolerance: float = 300.0) -> None:
+        try:
+            from standardwebhooks import Webhook
+        except ImportError as exc:
+            raise ConfigurationError(
+                'signatures need the package standardwebhooks: pip install pacifica-dispatcher[webhooks]') from exc
+        if not 0 < tolerance <= 300:
+            raise ConfigurationError(f'tolerance must be up to 300 seconds, not {tolerance}')
+        try:
+            keys = [_key(each) for each in _secrets(secrets)]
+            self._signers = [(key, Webhook(key)) for key in keys]
+        except Exception:  # its message may hold the secret, and so may that of what caused it
+            raise ConfigurationError('a signing secret must be base64, after whsec_ if it has that') from None
+        self._tolerance = tolerance
+
+    def __call__(self, credentials: Credentials) -> Collection[Right] | None:
+        """Return the right to send if one of the secrets signed this body lately, else ``None``."""
+        headers = {name: credentials.headers.get(f'webhook-{name}', '') for name in ('id', 'timestamp', 'signature')}
+        if not all(headers.values()) or not self._is_recent(headers['timestamp']):
+            return None
+        body = credentials.body()
+        signed = [self._verifies(key, webhook, body, headers) for key, webhook in self._signers]
+        return frozenset(('send',)) if any(signed) else None
+
+    def _is_recent(self, timestamp: str) -> bool:
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 13):
+            return False
+        return abs(time.time() - int(timestamp)) <= self._tolerance
+
+    @staticmethod
+    def _verifies(key: bytes, webhook: Any, body: bytes, headers: Mapping[str, str]) -> bool:
+        try:
+            if not _is_utf8(body):  # which the package demands, and the specification doesn't
+                signed = f'{headers["id"]}.{headers["timestamp"]}.'.encode() + body
+                expected = 'v1,' + base64.b64encode(hmac.digest(key, signed, 'sha256')).decode()
+                return any([hmac.compare_digest(expected, each) for each in headers['signature'].split()])
+            webhook.verify(body, {f'webhook-{name}': value for name, value in headers.items()}, json_parse=False)
+        except Exception:  # of many classes, for signatures that are malformed in many ways: not signed by us
+            return False
+        return True
+
+
+def rights_of(credentials: Credentials, schemes: Sequence[Scheme]) -> Collection[Right] | None:
+    """Return the rights that the first scheme that knows *credentials* gives them, ``None`` if none knows them."""
+    for scheme in schemes:
+        rights = scheme(credentials)
+        if rights is not None:
+            return rights
+    return None
+
+
+def challenges(schemes: Iterable[object]) -> str:
+    """Return what ``WWW-Authenticate`` says (RFC 9110, section 11.6.1)."""
+    return ', '.join(dict.fromkeys(each.challenge for each in schemes if isinstance(each, _Challenging)))
+
+
+def _key(secret: Secret) -> bytes:
+    text = secret.reveal().removeprefix('whsec_').rstrip('=')
+    return base64.b64decode(text + '=' * (-len(text) % 4), validate=True)
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode('utf-8')
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).digest()
+
+
+def _secrets(secrets: Secret | Iterable[Secret]) -> list[Secret]:
+    found = [secrets] if isinstance(secrets, Secret) else list(secrets)
+    if not found or not all(isinstance(each, Secret) for each in found):
+        raise ConfigurationError('secrets must be one Secret or several: Secret.from_file(...)')
+    return found
+
+
+def _checked(rights: Collection[Right]) -> frozenset[Right]:
+    if isinstance(rights, str) or not rights or not ALL_RIGHTS.issuperset(rights):
+        raise ConfigurationError(f'rights must be some of {", ".join(sorted(ALL_RIGHTS))}')
+    return frozenset(rights)
