@@ -77,6 +77,11 @@ class Session:
     def _transact(self, work: Callable[[], T]) -> T:
         try:
             self.execute(self.dialect.begin)
+        except PASSING:
+            if self.dialect.clock is not None:
+                self.disconnect()  # a server's: not to be trusted any more
+            raise
+        try:
             result = work()
             self.execute('COMMIT')
         except PASSING:

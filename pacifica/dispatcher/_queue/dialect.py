@@ -60,7 +60,7 @@ _SQLITE = Dialect(
     placeholder='?',
     begin='BEGIN IMMEDIATE',
     # FULL: a commit is on disk when it returns, in WAL mode too. The host's clock is the database's.
-    on_connect=('PRAGMA busy_timeout = 10000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL'),
+    on_connect=('PRAGMA busy_timeout = 1000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL'),
     clock=None,
     skip_locked='',
     on_duplicate='ON CONFLICT DO NOTHING',

@@ -1,0 +1,162 @@
+"""Whatever is killed, whenever: what was accepted ends, and runs once unless its worker died."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import requests
+from playhouse.db_url import connect
+
+from pacifica.dispatcher.receiver import create_peewee_model
+from support.databases import KINDS, temporary_database
+from support.events import ingest_event, wait_until
+from support.processes import Service
+
+FINAL = ('200 OK', '422 Unprocessable Entity', '500 Internal Server Error')
+
+
+@contextmanager
+def running(kind: str, directory: Path, **settings: Any) -> Iterator[tuple[Service, Any]]:
+    with temporary_database(kind, directory) as url:
+        database = connect(url)
+        model = create_peewee_model(database)
+        model.create_table()
+        service = Service(url, directory / 'runs.log', **settings)
+        try:
+            yield service, model
+        finally:
+            service.stop()
+            model.close_connections()
+            database.close()
+
+
+def post(service: Service, event: dict[str, Any]) -> str:
+    """Send *event* until it is accepted, as often as it takes; return its task id."""
+    def answer() -> str | None:
+        try:
+            response = requests.post(f'http://127.0.0.1:{service.port}/receive', json=event, timeout=10)
+        except requests.RequestException:
+            return None
+        return str(response.json()) if response.status_code == 200 else None
+
+    return str(wait_until(answer, 60))
+
+
+def post_all(service: Service, events: list[dict[str, Any]], task_ids: dict[str, str]) -> list[threading.Thread]:
+    """Start eight senders that share *events*; *task_ids* gets the id that each event was answered with."""
+    def send(share: list[dict[str, Any]]) -> None:
+        for event in share:
+            task_ids[event['eventID']] = post(service, event)
+
+    threads = [threading.Thread(target=send, args=(events[number::8],)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def runs_without_reason(service: Service) -> dict[str, Any]:
+    """Return the events that were run again though the worker that ran them before was never killed."""
+    return {
+        event_id: lines for event_id, lines in service.runs().items()
+        if any(pid not in service.killed for pid in [pid for what, pid, _ in lines if what == 'start'][:-1])
+    }
+
+
+SOME = {'count': 150, 'kills': 6}
+MANY = {'count': 2_000, 'kills': 40}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(('kind', 'count', 'kills'), [
+    pytest.param('sqlite', *SOME.values(), id='sqlite-some'),
+    *(pytest.param(kind, *MANY.values(), id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
+])
+def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_without_a_kill(
+    kind: str, count: int, kills: int, tmp_path: Path,
+) -> None:
+    seed = random.randrange(2**32)
+    print(f'seed {seed}')
+    dice = random.Random(seed)
+    with running(kind, tmp_path) as (service, model):
+        events = [ingest_event(data={'seconds': dice.uniform(0, 0.05)}) for _ in range(count)]
+        task_ids: dict[str, str] = {}
+        threads = post_all(service, events, task_ids)
+        for _ in range(kills):
+            accepted = len(task_ids)
+            enough = min(accepted + count // (kills * 2), count)
+            wait_until(lambda: len(task_ids) >= enough, 60)  # noqa: B023  # called at once
+            service.kill(dice.randrange(3))
+        for thread in threads:
+            thread.join()
+
+        wait_until(lambda: model.select().where(model.task_status.in_(FINAL)).count() >= count, 120)
+
+        statuses = {str(row.task_id): row.task_status for row in model.select(model.task_id, model.task_status)}
+        assert len(set(task_ids.values())) == count
+        assert [task_id for task_id in task_ids.values() if statuses[task_id] not in FINAL] == []
+        assert runs_without_reason(service) == {}
+        assert sum(status == '200 OK' for status in statuses.values()) > count * 0.9
+        print(f'{kind}: {count} events, {len(service.killed)} processes killed, '
+              f'{sum(len(lines) > 2 for lines in service.runs().values())} events run again')
+
+
+@pytest.mark.timeout(120)
+def test_the_event_of_a_killed_worker_runs_elsewhere_soon_after_its_lease(tmp_path: Path) -> None:
+    lease = 3.0
+    with running('sqlite', tmp_path, workers=1, lease=lease) as (service, model):
+        event = ingest_event(data={'seconds': 60})
+        post(service, event)
+        first = wait_until(lambda: service.runs().get(event['eventID']))[0]
+        number = next(number for number, process in enumerate(service.processes) if process.pid == first[1])
+
+        killed_at = time.time()
+        service.kill(number, restart=False)
+
+        second = wait_until(lambda: service.runs()[event['eventID']][1:], 60)[0]
+        assert second[1] != first[1]
+        assert second[2] - killed_at < lease * 1.5
+        print(f'lease {lease} s: run elsewhere {second[2] - killed_at:.1f} s after SIGKILL')
+
+
+@pytest.mark.timeout(120)
+def test_an_event_that_kills_every_worker_ends_in_500(tmp_path: Path) -> None:
+    with running('sqlite', tmp_path, workers=1, lease=0.5) as (service, model):
+        event = ingest_event(data={'seconds': 60})
+        task_id = post(service, event)
+        for attempt in range(1, 4):
+            runs = wait_until(
+                lambda: service.runs().get(event['eventID'], [])[attempt - 1:],  # noqa: B023  # called at once
+                60,
+            )
+            service.kill(next(
+                number for number, process in enumerate(service.processes) if process.pid == runs[0][1]))
+
+        wait_until(lambda: model.get(model.task_id == UUID(task_id)).task_status in FINAL, 60)
+
+        row = model.get(model.task_id == UUID(task_id))
+        assert (row.task_status, row.exc_type, row.attempts) == ('500 Internal Server Error', 'WorkerLostError', 3)
+
+
+@pytest.mark.timeout(120)
+def test_on_sigterm_running_handlers_end_and_the_rest_waits_uncounted(tmp_path: Path) -> None:
+    with running('sqlite', tmp_path, workers=0) as (service, model):
+        short = ingest_event(data={'seconds': 1})
+        endless = ingest_event(data={'seconds': 600})
+        for event in (short, endless):
+            post(service, event)
+        wait_until(lambda: len(service.runs()) == 2)
+
+        service.processes[0].terminate()
+        service.processes[0].wait(30)
+
+        rows = {row.event_id: row for row in model.select()}
+        assert (rows[short['eventID']].task_status, rows[short['eventID']].attempts) == ('200 OK', 1)
+        assert (rows[endless['eventID']].task_status, rows[endless['eventID']].attempts) == ('202 Accepted', 0)

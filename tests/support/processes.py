@@ -1,0 +1,72 @@
+"""Processes that tests start, kill and start again."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+SERVICE = Path(__file__).parent / 'service.py'
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Service:
+    """A receiver with a worker, and more workers, all on one database; any of them can be killed.
+
+    :param url: the database.
+    :param log: where handlers write down that they ran.
+    :param workers: how many workers there are besides the receiver's.
+    :param lease: seconds that a claim holds.
+    """
+
+    def __init__(self, url: str, log: Path, workers: int = 2, lease: float = 2.0) -> None:
+        self.port = free_port()
+        self.url = url
+        self.log = log
+        self.lease = lease
+        self.killed: set[int] = set()
+        self.processes = [self._start(number) for number in range(workers + 1)]
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        kind = 'worker' if number else 'receiver'
+        return subprocess.Popen(
+            [sys.executable, SERVICE, kind, self.url, self.log, str(self.lease), str(self.port)]
+        )
+
+    def kill(self, number: int, restart: bool = True) -> int:
+        """SIGKILL process *number*, 0 being the receiver, and start it anew; return the dead one's process id."""
+        process = self.processes[number]
+        self.killed.add(process.pid)
+        process.kill()
+        process.wait()
+        if restart:
+            self.processes[number] = self._start(number)
+        return process.pid
+
+    def stop(self) -> None:
+        """End all processes."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def runs(self) -> dict[str, list[tuple[str, int, float]]]:
+        """Return, for each event id, what its handlers wrote down: ``(start or end, process id, seconds)``."""
+        runs = defaultdict(list)
+        for line in self.log.read_text().splitlines() if self.log.exists() else ():
+            what, process_id, event_id, seconds = line.split()
+            runs[event_id].append((what, int(process_id), float(seconds)))
+        return runs

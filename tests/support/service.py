@@ -1,0 +1,63 @@
+"""A service in a process of its own, for tests that kill it.
+
+    python service.py receiver|worker DATABASE_URL LOG LEASE PORT
+
+A receiver listens on PORT and has a worker; a worker is alone. The handler appends a line to LOG as it starts and as it
+ends, each written at once: ``start|end PROCESS-ID EVENT-ID SECONDS``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import cherrypy
+from jsonpath2.path import Path
+from playhouse.db_url import connect
+
+from pacifica.dispatcher.event_handlers import EventHandler
+from pacifica.dispatcher.receiver import WorkerPlugin, create_peewee_model
+from pacifica.dispatcher.router import Router
+
+
+class Logging(EventHandler):
+    """Writes down that it ran; takes as many seconds as the event says."""
+
+    def __init__(self, path: str) -> None:
+        self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def handle(self, event: Any) -> None:
+        """Write, take the time, write."""
+        self._write('start', event)
+        time.sleep(event.data['seconds'])
+        self._write('end', event)
+
+    def _write(self, what: str, event: Any) -> None:
+        os.write(self._log, f'{what} {os.getpid()} {event.event_id} {time.time():.3f}\n'.encode())
+
+
+def main(kind: str, url: str, log: str, lease: str, port: str) -> None:
+    """Run the service until it is killed."""
+    router = Router()
+    router.add_route(Path.parse_str('$'), Logging(log))
+    model = create_peewee_model(connect(url))
+    queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+    worker = queue.create_worker(concurrency=4, lease=float(lease), poll_interval=0.25, grace=5)
+    if kind == 'worker':
+        worker.run()
+        return
+    cherrypy.config.update({
+        'server.socket_port': int(port), 'log.screen': False, 'engine.autoreload.on': False,
+        'server.shutdown_timeout': 1,
+    })
+    cherrypy.tree.mount(model.create_cherrypy_app(queue), '/')
+    cherrypy.engine.signals.subscribe()
+    WorkerPlugin(cherrypy.engine, worker).subscribe()
+    cherrypy.engine.start()
+    cherrypy.engine.block()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
