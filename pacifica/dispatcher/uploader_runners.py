@@ -19,8 +19,9 @@ from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 
 if TYPE_CHECKING:
     from pacifica.uploader.bundler.bundler import Bundler
+    from pacifica.uploader.uploader import Uploader
 
-__all__ = ['LocalUploaderRunner', 'Progress', 'UploaderRunner']
+__all__ = ['LocalUploaderRunner', 'Progress', 'RemoteUploaderRunner', 'UploaderRunner']
 
 
 class UploaderRunner(ABC):
@@ -84,3 +85,39 @@ class LocalUploaderRunner(UploaderRunner):
         finally:
             partial.unlink(missing_ok=True)
         return path
+
+
+class RemoteUploaderRunner(UploaderRunner):
+    """Sends the bundle to a Pacifica Ingest service and waits until the archive has it.
+
+    An upload counts as done only when Ingest says that the whole job is complete. Faults that pass (no connection, 502
+    to 504, one bad answer) are tried again within the timeout.
+
+    Inside a task of the queue, the id of Ingest's job is stored with the event before the job is waited for: when the
+    event runs again, its upload asks for that job, and sends anew only if the job failed or never was.
+
+    :param uploader: says where Ingest is and how to authenticate; its session's settings are used.
+    :param progress: told how far each upload has come; see :class:`Progress`.
+    :param request_timeout: seconds that Ingest may stay silent in one request, and accept no byte of an upload.
+    """
+
+    def __init__(
+        self, uploader: Uploader, *, progress: ProgressCallback | None = None, request_timeout: float = 30,
+    ) -> None:
+        self.uploader = uploader
+        self.progress = progress
+        self.request_timeout = request_timeout
+
+    def upload(
+        self, basedir_name: str, transaction: Transaction | None = None,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+    ) -> tuple[Bundler, int | None, dict[str, Any]]:
+        """Send the bundle and wait for Ingest; see :meth:`UploaderRunner.upload`."""
+        from pacifica.dispatcher._transfers import bundle as bundles  # speak HTTP: see the top of this module
+        from pacifica.dispatcher._transfers import ingest
+
+        bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
+        meter = Meter('upload', len(bundle.entries), bundle.files_size, self.progress)
+        with ingest.IngestService(self.uploader, timeout, self.request_timeout) as service:
+            job_id, state = ingest.upload_once(service, bundle, meter)
+        return bundle, job_id, state

@@ -175,6 +175,8 @@ def _padded(size: int) -> int:
 
 def _describe(entry: Entry, hashsum: str) -> FileObj:
     subdir, _, name = entry.path.rpartition('/')
+    if subdir.partition('/')[0] == 'data':
+        subdir = f'data/{subdir}'  # Ingest takes one leading "data" away: without this it would not find the file
     # With its directory: a name alone could look like a URL ("data:...").
     mimetype = guess_type(f'data/{entry.path}', strict=True)[0]
     return FileObj(

@@ -1,0 +1,199 @@
+"""Carts of Pacifica Cartd: order one, wait until it is ready, fetch it, see that it is right, delete it.
+
+Called by the remote download runner. Knows Cartd's HTTP interface; what is in a cart's archive is left to ``archive``.
+
+Source of the format: Pacifica Cartd (https://pacifica-cartd.readthedocs.io/). ``POST /<uid>`` orders a cart under an
+id of the client's choice; ``HEAD /<uid>`` says in ``X-Pacifica-Status`` how it is: ``staging``, ``ready``, or
+``error``, an answer 500 that stays; ``GET /<uid>?filename=data`` is the tar; ``DELETE /<uid>`` frees the space.
+
+``ready`` is a claim, not a proof: carts come without a file, empty or damaged, and some stay in staging for ever. So
+what comes is compared with the event, and another cart is ordered when one doesn't get ready or isn't right.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pacifica.dispatcher._transfers.archive import Order, move, unpack
+from pacifica.dispatcher._transfers.files import hasher
+from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
+from pacifica.dispatcher._transfers.tree import remove
+from pacifica.dispatcher.exceptions import DownloadError
+from pacifica.dispatcher.models import File
+
+if TYPE_CHECKING:
+    from pacifica.downloader.downloader import Downloader
+
+__all__ = ['CartService', 'Order', 'fetch']
+
+_LOG = logging.getLogger(__name__)
+_MOST_CARTS = 3
+_FIRST_POLL, _LAST_POLL = 0.05, 1.0
+
+
+class CartService(Service):
+    """One download's connection with Cartd; deletes the carts it ordered when it is left."""
+
+    error = DownloadError
+
+    def __init__(self, downloader: Downloader, timeout: float, request_timeout: float) -> None:
+        api = downloader.cart_api
+        super().__init__(api.session, api.auth, timeout, request_timeout)
+        self._url = str(api.cart_api_url).rstrip('/')
+        self._ordered: list[str] = []
+
+    def order(self, files: list[dict[str, Any]]) -> str:
+        """Order a cart of *files* and return its URL."""
+        def post() -> str:
+            # A new id for each try: whether one got through whose answer was lost can't be known.
+            cart = f'{self._url}/{uuid4()}'
+            self._ordered.append(cart)
+            with self.request('POST', cart, accept=(200, 201), json={'fileids': files}):
+                return cart
+        return self.retry(post)
+
+    def status(self, cart: str) -> str:
+        """Return how *cart* is: ``staging``, ``ready`` or ``gone``.
+
+        :raises DownloadError: if it failed for good; ``transient`` if the answer was none.
+        """
+        with self.request('HEAD', cart, accept=(200, 204, 404, 500)) as response:
+            status = response.headers.get('X-Pacifica-Status', '')
+            if response.status_code == 404:
+                return 'gone'
+            if status == 'error':
+                raise DownloadError(
+                    f'the cart {shown_url(cart)} failed: {tidy(response.headers.get("X-Pacifica-Message", ""))}',
+                    status=response.status_code)
+            if response.status_code == 500 or status not in ('staging', 'ready'):
+                raise DownloadError(
+                    f'HEAD {shown_url(cart)} was answered {response.status_code} with status {status!a}',
+                    transient=True, status=response.status_code)
+            return str(status)
+
+    @contextmanager
+    def archive(self, cart: str) -> Iterator[Any]:
+        """Yield the tar of a *cart* that is ready, to read from."""
+        url = f'{cart}?filename=data'
+        with self.request('GET', url, accept=(200, 202, 404, 500)) as response:
+            if response.status_code != 200:
+                raise DownloadError(
+                    f'GET {shown_url(cart)} was answered {response.status_code} although the cart was ready',
+                    transient=True, status=response.status_code)
+            yield _Body(self, url, response.raw)
+
+    def clean_up(self) -> None:
+        """Delete every cart that was ordered, as far as Cartd lets us: it would keep them for ever."""
+        for cart in self._ordered:
+            try:
+                with self.request('DELETE', cart, accept=(200, 204, 404)):
+                    pass
+            except DownloadError as exc:
+                _LOG.warning('cart_not_deleted', extra={'cart': shown_url(cart), 'reason': str(exc)})
+
+
+class _Body:
+    """The body of an answer, to read from; what interrupts it is a download's error."""
+
+    def __init__(self, service: CartService, url: str, raw: Any) -> None:
+        self._service, self._url, self._raw = service, url, raw
+
+    def read(self, size: int) -> bytes:
+        with self._service.wrapped('GET', self._url):
+            return bytes(self._raw.read(size))
+
+
+def fetch(service: CartService, order: Order, target: Path, cart_timeout: float | None) -> None:
+    """Put the files of *order* into *target*: all of them and each as the event says, or none.
+
+    :param cart_timeout: seconds after which a cart that is still in staging gets another one beside it.
+    :raises DownloadError: if that can't be done, ``transient`` if it may be done later.
+    """
+    files = [_ordered_as(path, file) for path, file in order.files.items()]
+    patience = min(30.0, service.deadline.seconds / 4) if cart_timeout is None else cart_timeout
+    target.parent.mkdir(parents=True, exist_ok=True)
+    wrong: set[str] = set()
+
+    def once() -> None:
+        order.meter.restart()
+        cart = _ready(service, files, patience)
+        with _fresh_directory(target.parent) as fresh, service.archive(cart) as stream:
+            faults = unpack(stream, order, fresh)
+            if not faults:
+                move(fresh, target, list(order.files))
+                return
+        # The same file wrong in two carts: it is the archive that differs from the event, not an accident on the way.
+        lasting = wrong.intersection(faults)
+        wrong.update(faults)
+        raise DownloadError(
+            f'the cart {shown_url(cart)} is not what the event says: {"; ".join(faults.values())}',
+            transient=not lasting)
+
+    service.retry(once)
+
+
+def _ordered_as(path: str, file: File) -> dict[str, Any]:
+    if file._id is None:
+        raise DownloadError(f'{path!a} has no _id in the event: the archive can\'t be asked for it')
+    hasher(file)  # a hash that can't be compared is said before anything is fetched
+    return {
+        'id': file._id, 'path': path, 'hashtype': str(file.hashtype or ''), 'hashsum': str(file.hashsum or ''),
+    }
+
+
+def _ready(service: CartService, files: list[dict[str, Any]], patience: float) -> str:
+    """Order a cart, and another when that takes too long; return the first that is ready.
+
+    :raises DownloadError: if one failed for good, or none is ready in time (``transient``).
+    """
+    carts, count, since, poll = [service.order(files)], 1, time.monotonic(), _FIRST_POLL
+    heard: str = 'nothing'
+    last: DownloadError | None = None
+    while True:
+        for cart in list(carts):
+            status, last = _ask(service, cart)
+            if status == 'ready':
+                return cart
+            if status == 'gone':
+                carts.remove(cart)
+            heard = status or heard
+        if service.out_of_time():
+            break
+        if not carts and count == _MOST_CARTS:
+            raise DownloadError(f'{count} carts vanished from Cartd before they were ready', status=404)
+        if not carts or (time.monotonic() - since > patience and count < _MOST_CARTS):
+            _LOG.warning('cart_ordered_again', extra={'carts': count, 'files': len(files)})
+            carts, count, since = [*carts, service.order(files)], count + 1, time.monotonic()
+        service.deadline.sleep(poll)
+        poll = min(poll * 1.5, _LAST_POLL)
+    raise DownloadError(
+        f'no cart was ready in {service.deadline.seconds:g} s: {count} ordered, {heard} heard of them'
+        f'{f", and in the end: {last}" if last else ""}', transient=True, status=last.status if last else None)
+
+
+def _ask(service: CartService, cart: str) -> tuple[str | None, DownloadError | None]:
+    """Return how *cart* is, or a bad answer: one alone says nothing about a cart, so it is asked again."""
+    try:
+        return service.status(cart), None
+    except DownloadError as exc:
+        if not exc.transient:
+            raise
+        return None, exc
+
+
+@contextmanager
+def _fresh_directory(parent: Path) -> Iterator[Path]:
+    """Make a directory beside the place where its files will go, and remove what is left of it."""
+    outer = Path(tempfile.mkdtemp(prefix='.cart-', dir=parent))
+    try:
+        (outer / 'data').mkdir()
+        yield outer / 'data'
+    finally:
+        remove(outer)

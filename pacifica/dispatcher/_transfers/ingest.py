@@ -1,0 +1,166 @@
+"""Jobs of Pacifica Ingest: send a bundle, wait for its job, and do that once however often the event runs.
+
+Called by the remote upload runner. Knows Ingest's HTTP interface and the current task's stored result.
+
+Source of the format: Pacifica Ingest (https://pacifica-ingest.readthedocs.io/). ``POST /upload`` of a bundle is
+answered with the state of a job, before anything is checked; ``GET /get_state?job_id=N`` shows how the job is::
+
+    {"job_id": 1, "state": "OK", "task": "ingest metadata", "task_percent": "100.00000", "complete": true, ...}
+
+``state`` is ``OK`` while the job goes on; ``FAILED``, with ``exception``, is an end; ``OK`` is one only if the job is
+complete, at its last task, at 100 %.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pacifica.dispatcher._transfers.bundle import Bundle
+from pacifica.dispatcher._transfers.progress import Meter
+from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
+from pacifica.dispatcher._transfers.uploads import Uploads
+from pacifica.dispatcher.exceptions import TransferError, UploadError
+
+if TYPE_CHECKING:
+    from pacifica.uploader.uploader import Uploader
+
+__all__ = ['IngestService', 'upload_once']
+
+_LOG = logging.getLogger(__name__)
+_FIRST_POLL, _LAST_POLL = 0.05, 1.0
+_LAST_TASK = 'ingest metadata'
+#: Tasks at which a bundle that is right fails only by accident: what the metadata say is judged at the others.
+_ACCIDENTS = frozenset({'UPLOADING', 'open tar', 'load metadata', 'ingest files'})
+#: How many answers in a row that make no sense are believed.
+_BELIEVED = 3
+
+
+class IngestService(Service):
+    """One upload's connection with Ingest."""
+
+    error = UploadError
+
+    def __init__(self, uploader: Uploader, timeout: float, request_timeout: float) -> None:
+        super().__init__(uploader.session, uploader._auth, timeout, request_timeout)
+        self._upload_url, self._status_url = str(uploader._upload_url), str(uploader._status_url)
+        #: Which Ingest this is: job ids of another one mean nothing here.
+        self.name = shown_url(self._status_url)
+
+    def submit(self, bundle: Bundle, meter: Meter) -> tuple[int, dict[str, Any]]:
+        """Send *bundle*; return the id of the job that Ingest began, and its first state."""
+        def post() -> tuple[int, dict[str, Any]]:
+            meter.restart()
+            headers = {'Content-Type': 'application/octet-stream'}
+            # Once it has all, Ingest may take its time: asking again would make a second job.
+            self.limits.patience = self.deadline.remaining
+            try:
+                with self.request('POST', self._upload_url, data=_Body(bundle, meter), headers=headers) as response:
+                    state = self.json_of('POST', self._upload_url, response)
+            except UploadError as exc:
+                # Ingest answers 500 before it has begun a job (its id service is down): as good as a 503.
+                exc.transient = exc.transient or exc.status == 500
+                raise
+            finally:
+                self.limits.patience = self.limits.silence
+            job_id = state.get('job_id')
+            if not isinstance(job_id, int):
+                raise UploadError(
+                    f'POST {shown_url(self._upload_url)} was answered without a job id: whether the upload arrived is '
+                    'not known', status=200, state=state)
+            return job_id, state
+        return self.retry(post)
+
+    def state(self, job_id: int) -> dict[str, Any]:
+        """Return how the job is."""
+        with self.request('GET', self._status_url, params={'job_id': job_id}) as response:
+            return self.json_of('GET', self._status_url, response)
+
+    def wait(self, job_id: int) -> dict[str, Any]:
+        """Return the state of the job when the archive has the upload.
+
+        :raises UploadError: if the job failed, vanished, is in a state that is none, or is not complete in time
+            (``transient``: it may be later).
+        """
+        state: dict[str, Any] = {}
+        poll, nonsense, last = _FIRST_POLL, 0, ''
+        while not self.out_of_time():
+            try:
+                state = self.state(job_id)
+                fault = _judge(job_id, state)
+                if fault is None and state['complete'] is True:
+                    return state
+            except UploadError as exc:
+                fault = None if exc.transient or exc.status == 500 else UploadError(
+                    f'job {job_id} of Ingest can\'t be asked for: {exc}', status=exc.status, job_id=job_id, state=state)
+                last = f' (the last answer: {exc})'
+            nonsense = nonsense + 1 if fault else 0
+            if fault is not None and (fault.state.get('state') == 'FAILED' or nonsense >= _BELIEVED):
+                raise fault
+            self.deadline.sleep(poll)
+            poll = min(poll * 1.5, _LAST_POLL)
+        raise UploadError(
+            f'job {job_id} of Ingest was not complete in {self.deadline.seconds:g} s: {_shown(state)}{last}; it may '
+            'still become so', transient=True, job_id=job_id, state=state)
+
+
+def _judge(job_id: int, state: dict[str, Any]) -> UploadError | None:
+    """Return what is wrong with a job that is in *state*; ``None`` if it goes on, or ended well."""
+    name, task, complete = state.get('state'), state.get('task'), state.get('complete')
+    if name == 'FAILED':
+        return UploadError(
+            f'job {job_id} of Ingest failed: {_shown(state)}: {tidy(str(state.get("exception", "")), 1500)}',
+            transient=task in _ACCIDENTS, job_id=job_id, state=state)
+    known = name == 'OK' and isinstance(complete, bool) and state.get('job_id') == job_id
+    if known and (not complete or (task == _LAST_TASK and _is_whole(state.get('task_percent')))):
+        return None
+    return UploadError(
+        f'job {job_id} of Ingest is in a state that is not known: {_shown(state)}', job_id=job_id, state=state)
+
+
+def _is_whole(percent: Any) -> bool:
+    try:
+        return float(percent) >= 100
+    except (TypeError, ValueError):
+        return False
+
+
+def _shown(state: dict[str, Any]) -> str:
+    said = (f'{name} {str(state[name])[:100]!a}' for name in ('state', 'task', 'task_percent') if name in state)
+    return ', '.join(said) or 'no state was seen'
+
+
+class _Body:
+    """A bundle as the body of a request: of known length, made while it is sent, again for each try."""
+
+    def __init__(self, bundle: Bundle, meter: Meter) -> None:
+        self._bundle, self._meter = bundle, meter
+
+    def __len__(self) -> int:
+        return self._bundle.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._meter.restart()
+        return self._bundle.chunks(self._meter.add_bytes, self._meter.add_file)
+
+
+def upload_once(service: IngestService, bundle: Bundle, meter: Meter) -> tuple[int, dict[str, Any]]:
+    """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one.
+
+    :raises UploadError: if Ingest doesn't confirm it.
+    """
+    upload = Uploads.of_current_task(service.name).next()
+    if upload.job_id is not None:
+        if upload.state is not None:
+            return upload.job_id, upload.state
+        try:
+            return upload.job_id, upload.confirm(service.wait(upload.job_id))
+        except TransferError as exc:
+            failed = isinstance(exc, UploadError) and exc.state.get('state') == 'FAILED'
+            if not failed and exc.status != 404:
+                raise
+            _LOG.warning('upload_again', extra={'job_id': upload.job_id, 'reason': str(exc)})
+    job_id, _ = service.submit(bundle, meter)
+    upload.began(job_id)
+    return job_id, upload.confirm(service.wait(job_id))

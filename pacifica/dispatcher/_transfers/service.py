@@ -1,0 +1,247 @@
+"""One Pacifica service, spoken to within a deadline: requests, and which of their faults may pass.
+
+Called by the carts and by the ingest. Knows HTTP and the clients' settings; knows nothing of what is transferred.
+
+Each transfer has a session of its own, with the settings of the client's session: that one is shared by all threads.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+from urllib3.exceptions import HTTPError
+
+from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
+from pacifica.dispatcher.exceptions import TransferError
+
+__all__ = ['Service', 'shown_url', 'tidy']
+
+_LOG = logging.getLogger(__name__)
+_T = TypeVar('_T')
+_PASSING = frozenset({502, 503, 504})
+_MOST_JSON = 4 << 20
+#: Of a transfer's time, this share, but not more than so many seconds, is kept for cleaning up behind it.
+_CLEANING_SHARE, _CLEANING_MOST = 0.1, 2.0
+#: Seconds with which another try is not worth beginning.
+_LEAST_LEFT = 0.02
+
+
+class Service:
+    """One transfer's connection with a service; a context manager.
+
+    :param session: the client's session, whose settings are used.
+    :param auth: keywords for each request, as the Pacifica clients take them.
+    :param timeout: wall-clock seconds for all of the transfer.
+    :param request_timeout: seconds that the service may be silent in one request.
+    """
+
+    #: What is raised when the service fails.
+    error: type[TransferError] = TransferError
+
+    def __init__(self, session: Any, auth: Any, timeout: float, request_timeout: float) -> None:
+        self._client, self._auth = session, dict(auth or {})
+        self._timeout, self._request_timeout = timeout, request_timeout
+        self._whole = Deadline(timeout)
+        self._use(Deadline(timeout - min(_CLEANING_MOST, timeout * _CLEANING_SHARE)))
+
+    def _use(self, deadline: Deadline) -> None:
+        self.deadline = deadline
+        self.limits = Limits(deadline, self._request_timeout)
+        self.session = _session_like(self._client, self.limits)
+
+    def __enter__(self: _T) -> _T:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None,
+    ) -> None:
+        self.session.close()
+        self._use(Deadline(min(2 * _CLEANING_MOST, self._whole.remaining)))
+        try:
+            self.clean_up()
+        finally:
+            self.session.close()
+
+    def clean_up(self) -> None:
+        """Leave nothing behind at the service; overridden where there is something."""
+
+    def out_of_time(self) -> bool:
+        """Return whether the transfer's time is over."""
+        return self.deadline.remaining <= 0
+
+    @contextmanager
+    def request(self, method: str, url: str, *, accept: tuple[int, ...] = (200,), **kwargs: Any) -> Iterator[Any]:
+        """Send a request and yield its :class:`requests.Response`, whose body is still to be read.
+
+        :param accept: the statuses that are no fault.
+        :raises TransferError: as :attr:`error`, ``transient`` if the fault may pass.
+        """
+        if self.out_of_time():
+            raise self.error(
+                f'{method} {shown_url(url)}: no time left of the {self._timeout:g} s for this transfer', transient=True)
+        wait = self.limits.to_send()
+        with self.wrapped(method, url):
+            response = self.session.request(
+                method, url, stream=True, timeout=(wait, wait), allow_redirects=method in ('GET', 'HEAD'),
+                **{**self._auth, **kwargs},
+            )
+        with response:
+            if response.status_code not in accept:
+                raise self._fault(method, url, response)
+            yield response
+
+    def _fault(self, method: str, url: str, response: Any) -> TransferError:
+        status = response.status_code
+        return self.error(
+            f'{method} {shown_url(url)} was answered {status} {response.reason}: {self._said(response)}',
+            transient=status in _PASSING, status=status,
+        )
+
+    @contextmanager
+    def wrapped(self, method: str, url: str) -> Iterator[None]:
+        """Raise what the HTTP client and the network raise inside as :attr:`error`."""
+        try:
+            yield
+        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as exc:
+            raise self.error(f'{method} {shown_url(url)} can\'t work: {_reason(exc)}') from exc
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as exc:
+            raise self._interrupted(method, url, exc) from exc
+        except requests.RequestException as exc:
+            raise self.error(f'{method} {shown_url(url)} can\'t work: {_reason(exc)}') from exc
+        except (HTTPError, OSError) as exc:
+            raise self._interrupted(method, url, exc) from exc
+
+    def _interrupted(self, method: str, url: str, exc: Exception) -> TransferError:
+        left = f' (the {self._timeout:g} s for this transfer are over)' if self.out_of_time() else ''
+        return self.error(f'{method} {shown_url(url)} was interrupted: {_reason(exc)}{left}', transient=True)
+
+    def json_of(self, method: str, url: str, response: Any) -> dict[str, Any]:
+        """Return the JSON object that *response* carries.
+
+        :raises TransferError: as :attr:`error`, ``transient``, if it carries something else.
+        """
+        try:
+            found = json.loads(self._body(method, url, response))
+        except ValueError as exc:
+            raise self.error(f'{method} {shown_url(url)} was answered with something that is no JSON',
+                             transient=True, status=response.status_code) from exc
+        if not isinstance(found, dict):
+            raise self.error(f'{method} {shown_url(url)} was answered with JSON that is no object',
+                             transient=True, status=response.status_code)
+        return found
+
+    def _body(self, method: str, url: str, response: Any) -> bytes:
+        body = b''
+        with self.wrapped(method, url):
+            for chunk in response.iter_content(1 << 16):
+                body += chunk
+                if len(body) > _MOST_JSON:
+                    break
+        return body
+
+    def _said(self, response: Any) -> str:
+        """Return the service's own message about a fault."""
+        if (header := response.headers.get('X-Pacifica-Message')) is not None:
+            return tidy(header)
+        try:
+            text = self._body('', response.url, response).decode('utf-8', 'replace')
+        except TransferError:
+            return '(the message was interrupted)'
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return tidy(text)
+        return tidy(str(found['message'])) if isinstance(found, dict) and 'message' in found else tidy(text)
+
+    def retry(self, call: Callable[[], _T]) -> _T:
+        """Return what *call* returns; call again, with growing pauses, while its fault may pass and time is left."""
+        backoff = wait_random_exponential(multiplier=0.2, max=5, min=0.05)
+        retrying = Retrying(
+            retry=retry_if_exception(lambda exc: isinstance(exc, TransferError) and exc.transient),
+            stop=lambda state: self.deadline.remaining < _LEAST_LEFT,
+            # Never past the deadline: the less time is left, the sooner the next try.
+            wait=lambda state: min(backoff(state), self.deadline.remaining / 2),
+            sleep=self.deadline.sleep, before_sleep=_log_retry, reraise=True,
+        )
+        told: list[TransferError] = []
+
+        def attempt() -> _T:
+            try:
+                return call()
+            except TransferError as exc:
+                if exc.status is not None and not self.out_of_time():
+                    told[:] = [exc]
+                raise
+
+        try:
+            return retrying(attempt)
+        except TransferError as exc:
+            if exc.transient and told and self.out_of_time():
+                # The deadline cut the last try off: what the service said before is the better message.
+                raise self.error(
+                    f'{told[0]} (tried until the {self._timeout:g} s were over)', transient=True,
+                    status=told[0].status) from exc
+            raise
+
+
+def _log_retry(state: RetryCallState) -> None:
+    fault = state.outcome.exception() if state.outcome else None
+    _LOG.warning('transfer_retried', extra={'attempt': state.attempt_number, 'reason': str(fault)})
+
+
+def _session_like(client: Any, limits: Limits) -> requests.Session:
+    session = requests.Session()
+    for name in requests.Session.__attrs__:
+        if name != 'adapters' and hasattr(client, name):
+            setattr(session, name, getattr(client, name))
+    session.headers = requests.structures.CaseInsensitiveDict(session.headers)
+    session.headers['Accept-Encoding'] = 'identity'
+    for prefix in ('https://', 'http://'):
+        session.mount(prefix, DeadlineAdapter(limits))
+    # A client that was given adapters of another kind (a gateway's, a test's) keeps them, with their own time limits.
+    for prefix, adapter in getattr(client, 'adapters', {}).items():
+        if type(adapter) is not HTTPAdapter:
+            session.mount(prefix, adapter)
+    return session
+
+
+def shown_url(url: str) -> str:
+    """Return *url* without what may be secret: user, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition('@')[2]
+    return f'{parts.scheme}://{host}{parts.path}'
+
+
+def tidy(text: str, most: int = 600) -> str:
+    """Return a service's message on one line: without the frames of its tracebacks, and not too long."""
+    text = re.split(r'\W*traceback\W*:', text, maxsplit=1, flags=re.IGNORECASE)[0] if '\\n' in text else text
+    text = re.sub(r'\W*Traceback \(most recent call last\):', '', text)
+    lines = [line for line in text.splitlines() if line.strip(' )') and not line.startswith(' ')]
+    joined = '; '.join(dict.fromkeys(line.strip() for line in lines)) or 'no message'
+    return joined if len(joined) <= most else f'{joined[:most]}...'
+
+
+def _reason(exc: BaseException) -> str:
+    """Return what is at the bottom of an HTTP client's error, without the URL that its text repeats."""
+    seen: list[BaseException] = []
+    todo: list[BaseException] = [exc]
+    while todo:
+        found = todo.pop(0)
+        seen.append(found)
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
+        near = [found.__cause__, found.__context__, getattr(found, 'reason', None), *found.args]
+        todo += [one for one in near if isinstance(one, BaseException) and one not in seen]
+    if any(isinstance(one, TimeoutError) or 'Timeout' in type(one).__name__ for one in seen):
+        return 'no answer in time'
+    return type(seen[-1]).__name__

@@ -1,0 +1,354 @@
+"""Downloads from a Cartd that fails in every way: what is tried again, what is an error, and what is left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import time
+
+import pytest
+import requests
+from pacifica.downloader import Downloader
+
+from pacifica.dispatcher.downloader_runners import Progress, RemoteDownloaderRunner
+from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
+from pacifica.dispatcher.models import File
+from support.pacifica_fakes import FakeCartd, drip, hang, late, reset, status, tar_of
+
+CONTENT = {'sub/dir/\xe9.bin': bytes(range(256)) * 300, 'top.csv': b'1,2\r\n', 'empty': b''}
+
+
+@pytest.fixture
+def cartd():
+    """A Cartd that has the files of CONTENT."""
+    with FakeCartd(dict(CONTENT)) as server:
+        yield server
+
+
+@pytest.fixture
+def runner(cartd):
+    """A runner for it."""
+    return RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)))
+
+
+def files(contents=CONTENT):
+    """Return the files of an event that has these contents."""
+    return [
+        File(_id=number, name=path, size=len(content), hashtype='sha1', hashsum=hashlib.sha1(content).hexdigest())
+        for number, (path, content) in enumerate(contents.items())
+    ]
+
+
+def read(openers):
+    """Return the bytes that each opener gives."""
+    contents = []
+    for opener in openers:
+        with opener(mode='rb') as stream:
+            contents.append(stream.read())
+    return contents
+
+
+def names(directory):
+    """Return every path under a directory."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob('*'))
+
+
+def test_files_come_into_data_in_their_order_and_the_cart_is_deleted(cartd, runner, tmp_path):
+    openers = runner.download(str(tmp_path), files()[::-1])
+    assert read(openers) == list(CONTENT.values())[::-1]
+    assert names(tmp_path) == ['data', 'data/empty', 'data/sub', 'data/sub/dir', 'data/sub/dir/é.bin', 'data/top.csv']
+    assert runner.input_directory(str(tmp_path)) == tmp_path / 'data'
+    assert len(cartd.deleted) == 1 and not cartd.carts
+
+
+def test_a_download_goes_again_and_again_into_one_directory(runner, tmp_path):
+    for _ in range(2):
+        assert read(runner.download(str(tmp_path), files())) == list(CONTENT.values())
+    assert len(names(tmp_path)) == 6
+
+
+def test_no_files_are_a_value_error_and_no_request(cartd, runner, tmp_path):
+    with pytest.raises(ValueError, match='no files'):
+        runner.download(str(tmp_path), [])
+    assert cartd.requests == []
+
+
+@pytest.mark.parametrize('wanted', [
+    [File(_id=1, name='a'), File(_id=2, name='a')], [File(_id=1, name='a'), File(_id=2, name='b', subdir='a')],
+    [File(name='a')], [File(_id=1, name='a', hashtype='crc7', hashsum='0')],
+])
+def test_what_no_cart_could_hold_is_an_error_and_no_request(cartd, runner, tmp_path, wanted):
+    with pytest.raises(DownloadError, match="'a'") as caught:
+        runner.download(str(tmp_path), wanted)
+    assert not caught.value.transient and cartd.requests == []
+
+
+@pytest.mark.parametrize('fault', [reset, status(502), status(503), status(504)], ids=['reset', '502', '503', '504'])
+@pytest.mark.parametrize('method', ['POST', 'HEAD', 'GET'])
+def test_passing_faults_are_tried_again(cartd, runner, tmp_path, method, fault):
+    cartd.fail(method, fault, fault)
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert not cartd.carts
+
+
+@pytest.mark.parametrize('fault', [hang, drip], ids=['hang', 'drip'])
+@pytest.mark.parametrize('method', ['POST', 'HEAD', 'GET', 'DELETE'])
+def test_time_is_kept_against_servers_that_hang_or_drip(cartd, runner, tmp_path, method, fault):
+    cartd.fail(method, *[fault] * 50)
+    began = time.monotonic()
+    try:
+        openers = runner.download(str(tmp_path), files(), timeout=0.8)
+        assert method == 'DELETE' and read(openers) == list(CONTENT.values())
+    except DownloadError as exc:
+        assert exc.transient and f'127.0.0.1:{cartd.port}' in str(exc) and method in str(exc)
+    assert time.monotonic() - began < 1.0
+
+
+def test_time_is_kept_against_a_body_that_drips(cartd, runner, tmp_path):
+    def fault(handler):
+        handler.send_response(200)
+        handler.send_header('Content-Length', '100000')
+        handler.end_headers()
+        while not cartd.closing.wait(0.02):
+            handler.wfile.write(b'\0')
+
+    cartd.fail('GET', fault)
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match=r'GET http://127.*in time \(the 0.7 s .* are over\)') as caught:
+        runner.download(str(tmp_path), files(), timeout=0.7)
+    assert caught.value.transient and time.monotonic() - began < 0.9
+    assert names(tmp_path) == []
+
+
+def test_one_request_that_hangs_is_given_up_and_tried_again(cartd, tmp_path):
+    runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), request_timeout=0.2)
+    for method in ('POST', 'HEAD', 'GET'):
+        cartd.fail(method, hang)
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+
+
+def test_late_answers_are_waited_for(cartd, runner, tmp_path):
+    for method in ('POST', 'HEAD', 'GET', 'DELETE'):
+        cartd.fail(method, late(0.1))
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+
+
+def test_a_cartd_that_is_not_there_is_a_passing_fault(tmp_path):
+    with FakeCartd({}) as server:
+        port = server.port
+    runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(port)))
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match='Connection refused') as caught:
+        runner.download(str(tmp_path), files(), timeout=0.5)
+    assert caught.value.transient and 0.3 < time.monotonic() - began < 0.7
+
+
+@pytest.mark.parametrize('code', [400, 401, 403, 404, 413])
+@pytest.mark.parametrize('method', ['POST', 'HEAD', 'GET'])
+def test_refusals_are_lasting(cartd, runner, tmp_path, method, code):
+    if code == 404 and method != 'POST':
+        pytest.skip('a cart that is gone: another test')
+    cartd.fail(method, status(code))
+    with pytest.raises(DownloadError) as caught:
+        runner.download(str(tmp_path), files(), timeout=20)
+    assert (caught.value.transient, caught.value.status) == (False, code)
+    assert method == 'HEAD' or 'said by the service' in str(caught.value)
+    assert cartd.count(method) == 1 and not cartd.carts
+
+
+def test_a_cart_in_error_is_lasting_and_says_why(cartd, runner, tmp_path):
+    del cartd.contents['top.csv']
+    with pytest.raises(DownloadError, match='Failed to pull file.*top.csv') as caught:
+        runner.download(str(tmp_path), files(), timeout=20)
+    assert (caught.value.transient, caught.value.status) == (False, 500)
+    assert cartd.count('POST') == 1 and not cartd.carts and names(tmp_path) == []
+
+
+def test_a_cart_stuck_in_staging_gets_another_beside_it(cartd, tmp_path):
+    cartd.stuck = 2
+    runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), cart_timeout=0.05)
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert cartd.count('POST') == 3 and not cartd.carts and len(cartd.deleted) == 3
+
+
+def test_carts_stuck_for_ever_are_a_passing_fault(cartd, runner, tmp_path):
+    cartd.stuck = 99
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match='no cart was ready in .*: 3 ordered, staging heard of them') as caught:
+        runner.download(str(tmp_path), files(), timeout=0.8)
+    assert caught.value.transient and time.monotonic() - began < 1
+    assert len(cartd.deleted) == 3 and not cartd.carts
+
+
+def test_a_cart_that_vanished_is_ordered_again(cartd, runner, tmp_path):
+    cartd.fail('HEAD', status(404))
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert cartd.count('POST') == 2
+    cartd.fail('HEAD', *[status(404)] * 9)
+    with pytest.raises(DownloadError, match='vanished') as caught:
+        runner.download(str(tmp_path), files(), timeout=20)
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize('damage', [
+    lambda body: b'', lambda body: body[:300], lambda body: body[:5000], lambda body: body[:40_000],
+    lambda body: body[:2560] + b'junk' * 128 + body[3072:], lambda body: tar_of({'top.csv': b'1,2\r\n'}),
+], ids=['empty', 'half a header', 'half a file', 'half', 'junk in a header', 'files left out'])
+def test_a_damaged_archive_is_fetched_again(cartd, runner, tmp_path, damage):
+    whole = cartd.archive
+    archives = [damage]
+    cartd.archive = lambda contents: archives.pop()(whole(contents)) if archives else whole(contents)
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert cartd.count('POST') == 2 and not cartd.carts and len(names(tmp_path)) == 6
+
+
+def test_a_connection_lost_in_an_archive_is_tried_again(cartd, runner, tmp_path):
+    def fault(handler):
+        handler.send_response(200)
+        handler.send_header('Transfer-Encoding', 'chunked')
+        handler.end_headers()
+        handler.wfile.write(b'2800\r\n' + tar_of(CONTENT)[:5000])
+        reset(handler)
+
+    cartd.fail('GET', fault)
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+
+
+def test_a_wrong_file_is_fetched_again_and_twice_wrong_is_lasting(cartd, runner, tmp_path):
+    wrong = [{**CONTENT, 'top.csv': b'9,9\r\n'}]
+    cartd.archive = lambda contents: tar_of(wrong.pop() if wrong else contents)
+    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    cartd.archive = lambda contents: tar_of({**CONTENT, 'top.csv': os.urandom(5), 'empty': b'x'})
+    with pytest.raises(DownloadError, match="'top.csv' has sha1 .*'empty' has 1 bytes instead of 0") as caught:
+        runner.download(str(tmp_path / 'other'), files(), timeout=20)
+    assert not caught.value.transient
+    assert not cartd.carts and names(tmp_path / 'other') == []
+
+
+def test_missing_files_are_named(cartd, runner, tmp_path):
+    cartd.archive = lambda contents: tar_of({'empty': b''})
+    with pytest.raises(DownloadError, match="'sub/dir/.xe9.bin' is missing; 'top.csv' is missing"):
+        runner.download(str(tmp_path), files(), timeout=20)
+
+
+def test_files_without_hash_or_size_are_not_compared(runner, tmp_path):
+    wanted = [File(_id=1, name='top.csv'), File(_id=2, name='empty', size='0', hashtype='sha1')]
+    assert read(runner.download(str(tmp_path), wanted)) == [b'1,2\r\n', b'']
+
+
+def test_what_was_not_asked_for_is_not_written(cartd, runner, tmp_path):
+    cartd.archive = lambda contents: tar_of({'extra': b'x', **contents, 'sub/more': b'y'})
+    runner.download(str(tmp_path), files())
+    assert len(names(tmp_path)) == 6
+
+
+def archive_with(**attrs):
+    """Return what makes an archive of one member that has these attributes."""
+    def archive(contents):
+        stream = io.BytesIO()
+        with tarfile.open(mode='w', fileobj=stream, format=tarfile.PAX_FORMAT) as tar:
+            member = tarfile.TarInfo('data/top.csv')
+            content = attrs.pop('content', b'')
+            member.size = len(content)
+            for name, value in attrs.items():
+                setattr(member, name, value)
+            tar.addfile(member, io.BytesIO(content))
+        return stream.getvalue()
+    return archive
+
+
+@pytest.mark.parametrize('attrs', [
+    {'name': 'data/../../victim'}, {'name': '/etc/victim'}, {'name': 'data//x'}, {'name': 'data/a\\..\\b'},
+    {'name': 'C:/x'}, {'type': tarfile.SYMTYPE, 'linkname': '/etc/passwd'},
+    {'type': tarfile.SYMTYPE, 'linkname': '../..'}, {'type': tarfile.LNKTYPE, 'linkname': 'data/empty'},
+    {'type': tarfile.FIFOTYPE}, {'type': tarfile.CHRTYPE, 'devmajor': 1}, {'type': tarfile.BLKTYPE},
+    {'type': tarfile.GNUTYPE_SPARSE},
+], ids=str)
+def test_archives_that_would_leave_their_directory_are_refused(cartd, runner, tmp_path, attrs):
+    (tmp_path / 'victim').write_text('mine')
+    cartd.archive = archive_with(**attrs)
+    with pytest.raises(DownloadError) as caught:
+        runner.download(str(tmp_path / 'in' / 'to'), files(), timeout=5)
+    assert not caught.value.transient or attrs.get('type') == tarfile.GNUTYPE_SPARSE
+    assert names(tmp_path) in (['in', 'in/to', 'victim'], ['victim']) and (tmp_path / 'victim').read_text() == 'mine'
+    assert not cartd.carts
+
+
+def test_the_mode_of_a_member_is_not_taken_over(cartd, runner, tmp_path):
+    cartd.contents = {'top.csv': b'1,2\r\n'}
+    cartd.archive = archive_with(content=b'1,2\r\n', mode=0o6777)
+    runner.download(str(tmp_path), files({'top.csv': b'1,2\r\n'}))
+    assert (tmp_path / 'data' / 'top.csv').stat().st_mode & 0o7111 == 0
+
+
+def test_a_file_twice_in_an_archive_is_refused(cartd, runner, tmp_path):
+    once = archive_with(content=b'1,2\r\n')
+    cartd.contents = {'top.csv': b'1,2\r\n'}
+    cartd.archive = lambda contents: once({})[:1024] + tar_of(contents)
+    with pytest.raises(DownloadError, match="'top.csv' more than once"):
+        runner.download(str(tmp_path), files({'top.csv': b'1,2\r\n'}), timeout=5)
+
+
+def test_a_header_that_would_fill_the_memory_is_refused(cartd, runner, tmp_path):
+    header = tarfile.TarInfo('PaxHeader')
+    header.type, header.size = tarfile.XHDTYPE, 1 << 36
+    cartd.archive = lambda contents: header.tobuf(tarfile.GNU_FORMAT) + bytes(20480)
+    with pytest.raises(DownloadError, match='header of 68719476736 bytes'):
+        runner.download(str(tmp_path), files(), timeout=5)
+
+
+def test_links_in_the_way_are_not_followed(runner, tmp_path):
+    victim = tmp_path / 'victim'
+    victim.mkdir()
+    base = tmp_path / 'base'
+    (base / 'data').mkdir(parents=True)
+    (base / 'data' / 'sub').symlink_to(victim)
+    with pytest.raises(UnsafePathError, match="'sub' is a link"):
+        runner.download(str(base), files(), timeout=5)
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other' / 'data').symlink_to(victim)
+    with pytest.raises(UnsafePathError, match="'data' is a link"):
+        runner.download(str(tmp_path / 'other'), files(), timeout=5)
+    assert names(victim) == []
+
+
+def test_paths_that_lead_out_are_refused_before_any_request(cartd, runner, tmp_path):
+    for path in ('../x', '/x', 'a/../../x', 'a\0'):
+        with pytest.raises(UnsafePathError):
+            runner.download(str(tmp_path), [File(_id=1, name=path)])
+    assert cartd.requests == []
+
+
+def test_progress_is_told(cartd, tmp_path):
+    heard = []
+    runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), progress=heard.append)
+    runner.download(str(tmp_path), files())
+    total = sum(map(len, CONTENT.values()))
+    assert heard[-1] == Progress('download', 3, 3, total, total)
+
+
+def test_errors_name_the_url_without_credentials(cartd, tmp_path):
+    downloader = Downloader(cart_api_url=f'http://user:secret@127.0.0.1:{cartd.port}/carts')
+    cartd.fail('POST', status(403))
+    with pytest.raises(DownloadError, match=f'POST http://127.0.0.1:{cartd.port}/carts/.* 403 Forbidden') as caught:
+        RemoteDownloaderRunner(downloader).download(str(tmp_path), files(), timeout=5)
+    assert 'secret' not in str(caught.value) and 'user' not in str(caught.value)
+
+
+def test_the_settings_of_the_client_are_used(cartd, tmp_path):
+    seen = []
+
+    def fault(handler):
+        seen.append((handler.headers['Authorization'], handler.headers['X-Site']))
+        handler.body()
+        handler.answer(403)
+
+    session = requests.Session()
+    session.headers['X-Site'] = 'mine'
+    cartd.fail('POST', fault)
+    downloader = Downloader(addr='127.0.0.1', port=str(cartd.port), session=session, auth={'auth': ('u', 'p')})
+    with pytest.raises(DownloadError):
+        RemoteDownloaderRunner(downloader).download(str(tmp_path), files(), timeout=5)
+    assert seen == [('Basic dTpw', 'mine')]
