@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from pacifica.dispatcher import _http
+from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.event_queue import EventQueue
+from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
@@ -30,9 +32,11 @@ from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.writer import Writer
+from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
+    import celery
     import cherrypy
 
 __all__ = ['EventQueue', 'ReceiveTaskModelBase', 'WorkerPlugin', 'create_peewee_model']
@@ -70,6 +74,7 @@ class ReceiveTaskModelBase(Record):
         max_attempts: int = 3,
         backoff: float = 5.0,
         deduplicate: bool = True,
+        max_backlog: int | None = None,
     ) -> EventQueue:
         """Return the event queue of an application in this table.
 
@@ -81,9 +86,40 @@ class ReceiveTaskModelBase(Record):
         :param max_attempts: how often an event is run at most.
         :param backoff: seconds before the second attempt; each further wait is four times as long, up to an hour.
         :param deduplicate: whether an event with a source and id that were here before is that event again.
+        :param max_backlog: how many events may wait before more are refused with :class:`QueueFullError`; by default
+            any number.
         """
-        store = Store(cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate)
+        store = Store(
+            cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate, max_backlog=max_backlog,
+        )
         return EventQueue(store, router, RetryPolicy(tuple(retry_for), max_attempts, backoff))
+
+    @classmethod
+    def create_celery_app(
+        cls, router: Router, name: str, receive_task_name: str, *args: Any, **kwargs: Any,
+    ) -> celery.Celery:
+        """Return a Celery application with a task that runs the events of this table.
+
+        ``celery_app.tasks[receive_task_name].delay(event)`` stores the CloudEvent given as a dict, then publishes its
+        task id, which is the result's ``id``. Give the task to :meth:`create_cherrypy_app`.
+
+        :param router: which handler an event goes to.
+        :param name: the application's name, ``task_application_name`` on its records.
+        :param receive_task_name: the task's name, ``task_name`` on its records.
+        :param args: passed on to ``celery.Celery``, as *kwargs* is: broker, backend and so on.
+        :raises ConfigurationError: if Celery is not installed.
+        """
+        try:
+            from pacifica.dispatcher._engine.celery_app import create_celery_app
+        except ModuleNotFoundError as exc:
+            if exc.name != 'celery':
+                raise
+            raise ConfigurationError(
+                'create_celery_app needs Celery: install it with pip install "pacifica-dispatcher[celery]"'
+            ) from exc
+        store = Store(cls._writer, QueueName(name, receive_task_name))
+        executor = Executor(router, RetryPolicy(), store.save_result)
+        return create_celery_app(store, executor, name, receive_task_name, *args, **kwargs)
 
     @classmethod
     def create_cherrypy_app(cls, receive_task: Any, script_name: str = '', **settings: Any) -> cherrypy.Application:
@@ -97,7 +133,7 @@ class ReceiveTaskModelBase(Record):
         def delay(events: Sequence[ReceivedEvent]) -> list[str]:
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
 
-        accept = receive_task.accept if isinstance(receive_task, EventQueue) else delay
+        accept = receive_task.accept if isinstance(receive_task, Acceptor) else delay
         return _http.create_application(
             accept, Records(cls._writer.connections), script_name=script_name, on_start=cls._on_start, **settings,
         )

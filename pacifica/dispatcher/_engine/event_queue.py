@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
@@ -32,7 +33,7 @@ class Task:
         return self.id
 
 
-class EventQueue:
+class EventQueue(Acceptor):
     """Accepts events durably and makes the workers that run them.
 
     :param store: where events are kept.

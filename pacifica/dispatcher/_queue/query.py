@@ -13,6 +13,8 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import PASSING, Connections, Session
 from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['Records']
@@ -71,6 +73,13 @@ class Records:
             f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
         ).fetchone())
         return None if row is None else {key: _json(key, value) for (key, _), value in zip(_FIELDS, row)}
+
+    def has_waiting(self, queue: QueueName, count: int) -> bool:
+        """Return whether at least *count* events of *queue* are waiting; reads no more index entries than that."""
+        return self._read(lambda session: session.execute(
+            f'SELECT 1 FROM {TABLE} WHERE task_status = ? AND task_application_name = ? AND task_name = ?'
+            f' LIMIT 1 OFFSET {count - 1:d}', (Status.ACCEPTED.value, *queue),
+        ).fetchone()) is not None
 
     def page(
         self,

@@ -7,6 +7,7 @@ in values; the statements are in :mod:`._queue.transitions`, the transaction the
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,13 +17,17 @@ from pacifica.dispatcher._events import ReceivedEvent
 from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.transitions import (
-    Accept, Claim, Finish, Held, Prune, QueueName, Release, Renew, Rescue, SaveResult,
+    Accept, Announce, Claim, ClaimTask, Finish, Held, Prune, QueueName, Release, Renew, Rescue, SaveResult,
 )
 from pacifica.dispatcher._queue.writer import Writer
-from pacifica.dispatcher.exceptions import LeaseLostError
+from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
 
 __all__ = ['Store']
+
+_BACKLOG_CHECK_SECONDS = 1.0
+_RETRY_AFTER_SECONDS = 30
 
 
 class Store:
@@ -31,18 +36,25 @@ class Store:
     :param writer: the way into the database, shared by all queues in it.
     :param name: which application and task.
     :param deduplicate: whether an event with a source and id that were here before is that event again.
+    :param max_backlog: how many events may wait before more are refused; ``None`` for any number.
     """
 
-    def __init__(self, writer: Writer, name: QueueName, *, deduplicate: bool = True) -> None:
+    def __init__(
+        self, writer: Writer, name: QueueName, *, deduplicate: bool = True, max_backlog: int | None = None,
+    ) -> None:
         self.connections = writer.connections
         self.name = name
         self._deduplicate = deduplicate
+        self._max_backlog = max_backlog
+        self._backlog_checked = float('-inf')
+        self._backlog_full = False
         self._writer = writer
         self._listeners: list[Callable[[int], None]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process without the listeners, which are of this one."""
-        return partial(Store, deduplicate=self._deduplicate), (self._writer, self.name)
+        build = partial(Store, deduplicate=self._deduplicate, max_backlog=self._max_backlog)
+        return build, (self._writer, self.name)
 
     def subscribe(self, listener: Callable[[int], None]) -> None:
         """Call *listener* with the number of events that this process has just accepted, after their commit."""
@@ -52,14 +64,21 @@ class Store:
         """Undo :meth:`subscribe`."""
         self._listeners.remove(listener)
 
-    def accept(self, events: Sequence[ReceivedEvent]) -> list[UUID]:
+    def accept(
+        self, events: Sequence[ReceivedEvent], *, task_id: UUID | None = None, announced: float | None = None,
+    ) -> list[UUID]:
         """Store *events*, all or none; return their task ids in order once they are committed.
 
+        :param task_id: the id to give to a single event; by default each gets a new one.
+        :param announced: seconds for which messages about them are taken to be on their way.
+        :raises QueueFullError: if ``max_backlog`` events are waiting; nothing was stored.
         :raises DatabaseUnavailableError: if the database did not take them.
         """
+        if self._max_backlog is not None:
+            self._check_backlog(self._max_backlog)
         task_ids = self._writer.run(*(
-            Accept(self.name, event, new_task_id(),
-                   event_key(event.source, event.event_id) if self._deduplicate else None)
+            Accept(self.name, event, task_id or new_task_id(),
+                   event_key(event.source, event.event_id) if self._deduplicate else None, announced)
             for event in events
         ))
         for listener in self._listeners:
@@ -70,6 +89,16 @@ class Store:
         """Take the event that is due the longest, for *lease* seconds; ``None`` if none is due."""
         held: Held | None = self._writer.run(Claim(self.name, owner, lease))[0]
         return held
+
+    def claim_task(self, task_id: UUID, owner: str, lease: float) -> Held | None:
+        """Take the event with this id, if it is due, for *lease* seconds."""
+        held: Held | None = self._writer.run(ClaimTask(self.name, task_id, owner, lease))[0]
+        return held
+
+    def announce(self, again: float, limit: int) -> list[UUID]:
+        """Return at most *limit* events that are due without a message on its way; not again for *again* seconds."""
+        task_ids: list[UUID] = self._writer.run(Announce(self.name, again, limit))[0]
+        return task_ids
 
     def finish(self, held: Held, outcome: Outcome) -> bool:
         """Write how the attempt ended; return whether the claim still held, else nothing was written."""
@@ -104,6 +133,15 @@ class Store:
             for listener in self._listeners:
                 listener(again)
         return again, ended
+
+    def _check_backlog(self, most: int) -> None:
+        """Ask the database once a second, so that the limit costs next to nothing and is exceeded by little."""
+        now = time.monotonic()
+        if now >= self._backlog_checked + _BACKLOG_CHECK_SECONDS:
+            self._backlog_checked = now
+            self._backlog_full = Records(self.connections).has_waiting(self.name, most)
+        if self._backlog_full:
+            raise QueueFullError(f'{most} events are waiting, and more are not taken', retry_after=_RETRY_AFTER_SECONDS)
 
     def prune(self, older_than: float, limit: int = 1000) -> int:
         """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were."""

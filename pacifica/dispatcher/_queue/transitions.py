@@ -23,14 +23,17 @@ from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.text import storable
 
-__all__ = ['Accept', 'Claim', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue', 'SaveResult']
+__all__ = [
+    'Accept', 'Announce', 'Claim', 'ClaimTask', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue',
+    'SaveResult',
+]
 
 _INSERT_ROWS = 200
 _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allowed_packet
 _ACCEPT_COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
-    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'event_key',
+    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key',
 )
 _OF_QUEUE = 'task_status = ? AND task_application_name = ? AND task_name = ?'
 _HELD = 'uuid = ? AND task_status = ? AND claim_token = ?'
@@ -64,12 +67,14 @@ class Accept:
     """Store an event: nothing → ``202``. Results in the task id: of the first to come, if it has been here before.
 
     ``key`` identifies the event among all that were ever accepted; ``None`` if each arrival is an event of its own.
+    ``announced`` is the seconds for which a message about it is taken to be on its way (see :class:`Announce`).
     """
 
     queue: QueueName
     event: ReceivedEvent
     task_id: UUID
     key: str | None
+    announced: float | None = None
 
     @staticmethod
     def run(session: Session, operations: Sequence[Accept]) -> Sequence[UUID]:
@@ -99,7 +104,7 @@ class Accept:
                      event.event_id, event.event_time, event.schema_url, event.content_type):
             yield storable(text)
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
-                    time, time, now, self.key)
+                    time, time, now, None if self.announced is None else now + self.announced, self.key)
 
 
 def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:
@@ -147,22 +152,85 @@ class Claim:
             f' ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
             (Status.ACCEPTED.value, *self.queue, now),
         ).fetchall()
-        if not rows:
-            return []
-        token = secrets.token_hex(16)
-        claimed = session.execute(
-            f'UPDATE {TABLE} SET task_status = ?, attempts = attempts + 1, claim_token = ?, claim_owner = ?,'
-            f' lease_expires = ?, updated = ? WHERE uuid IN ({_placeholders(len(rows))}) AND task_status = ?',
-            (Status.PROCESSING.value, token, self.owner, now + self.lease, timestamp(now),
-             *(row[0] for row in rows), Status.ACCEPTED.value),
-        ).rowcount
-        if claimed != len(rows):  # another worker came between, which the locks rule out: leave all, try again
-            raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {claimed} were')
-        return [
-            Held(uuid=row[0], task_id=UUID(str(row[1])), token=token, attempt=row[2] + 1, event_data=row[3],
-                 result=row[4])
-            for row in rows
-        ]
+        return _hold(session, now, rows, self.owner, self.lease)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTask:
+    """Take one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
+
+    queue: QueueName
+    task_id: UUID
+    owner: str
+    lease: float
+
+    @staticmethod
+    def run(session: Session, operations: Sequence[ClaimTask]) -> Sequence[Held | None]:
+        """Take each event that is due."""
+        now = session.now()
+        return [operation._take(session, now) for operation in operations]
+
+    def _take(self, session: Session, now: float) -> Held | None:
+        rows = session.execute(
+            f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE}'
+            f' WHERE task_id = ? AND {_OF_QUEUE} AND due > 0 AND due <= ? {session.dialect.skip_locked}',
+            (session.dialect.uuid(self.task_id), Status.ACCEPTED.value, *self.queue, now),
+        ).fetchall()
+        held = _hold(session, now, rows, self.owner, self.lease)
+        return held[0] if held else None
+
+
+def _hold(session: Session, now: float, rows: Sequence[Any], owner: str, lease: float) -> list[Held]:
+    """Move *rows*, which this transaction has selected to change, from ``202`` to ``102``."""
+    if not rows:
+        return []
+    token = secrets.token_hex(16)
+    claimed = session.execute(
+        f'UPDATE {TABLE} SET task_status = ?, attempts = attempts + 1, claim_token = ?, claim_owner = ?,'
+        f' lease_expires = ?, updated = ? WHERE uuid IN ({_placeholders(len(rows))}) AND task_status = ?',
+        (Status.PROCESSING.value, token, owner, now + lease, timestamp(now),
+         *(row[0] for row in rows), Status.ACCEPTED.value),
+    ).rowcount
+    if claimed != len(rows):  # another worker came between, which the locks rule out: leave all, try again
+        raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {claimed} were')
+    return [
+        Held(uuid=row[0], task_id=UUID(str(row[1])), token=token, attempt=row[2] + 1, event_data=row[3], result=row[4])
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Find events that are due and of which no message is on its way: stays ``202``. Results in their task ids.
+
+    Only engines whose workers wait for messages need this. While an event waits, ``lease_expires`` is when the last
+    message about it counts as lost; this moves it ``again`` seconds on.
+    """
+
+    queue: QueueName
+    again: float
+    limit: int
+
+    @staticmethod
+    def run(session: Session, operations: Sequence[Announce]) -> Sequence[list[UUID]]:
+        """Find the events of each queue."""
+        return [operation._find(session) for operation in operations]
+
+    def _find(self, session: Session) -> list[UUID]:
+        now = session.now()
+        rows = session.execute(
+            f'SELECT uuid, task_id FROM {TABLE} WHERE {_OF_QUEUE} AND due > 0 AND due <= ?'
+            f' AND (lease_expires IS NULL OR lease_expires < ?)'
+            f' ORDER BY due LIMIT {self.limit:d} {session.dialect.skip_locked}',
+            (Status.ACCEPTED.value, *self.queue, now, now),
+        ).fetchall()
+        if rows:
+            session.execute(
+                f'UPDATE {TABLE} SET lease_expires = ?'
+                f' WHERE uuid IN ({_placeholders(len(rows))}) AND task_status = ?',
+                (now + self.again, *(row[0] for row in rows), Status.ACCEPTED.value),
+            )
+        return [UUID(str(row[1])) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
