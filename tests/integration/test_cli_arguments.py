@@ -129,6 +129,11 @@ def test_host_that_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'of 192.0.2.1' in line
 
 
+def test_empty_host(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, 'serve', 'served:router', '--database', 'sqlite:///events.db', '--host', '')
+    assert 'can\'t listen' in line and '0.0.0.0' in line
+
+
 @pytest.mark.parametrize('arguments, reason', [
     (['sevre'], 'No such command \'sevre\'. .*See "pacifica-dispatcher --help".'),
     (['serve'], 'Missing argument \'MODULE:ROUTER\'. See "pacifica-dispatcher serve --help".'),

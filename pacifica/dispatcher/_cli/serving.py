@@ -1,7 +1,7 @@
 """Runs a receiver in this process: the front door on a WSGI server, a worker beside it, until a signal comes.
 
-The front door is served by cheroot, the server inside CherryPy: it needs none of CherryPy's process-wide state, so a
-process may have several (the demo, the tests).
+The front door is served by the same server as under CherryPy's engine, without the engine: so it says at once that a
+port is taken, and a process may have several (the demo, the tests).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import cherrypy
-from cheroot.wsgi import Server
+from cherrypy._cpserver import Server as CherryPyServer
 
 from pacifica.dispatcher._cli.errors import UsageFault, one_line
+from pacifica.dispatcher._http.server import FrontDoorServer
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.parameters import RouterReference
@@ -49,10 +50,15 @@ class HttpServer:
 
     def __init__(self, application: Any, host: str, port: int) -> None:
         cherrypy.log.screen = False  # what it says goes to our log, if there is one, in our log's form
-        self._server = Server((host, port), application, shutdown_timeout=SHUTDOWN_SECONDS)
+        settings = CherryPyServer()
+        settings.socket_port = port
+        settings.shutdown_timeout = SHUTDOWN_SECONDS
         try:
+            settings.socket_host = host
+            self._server = FrontDoorServer(settings)
+            self._server.wsgi_app = application
             self._server.prepare()
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # CherryPy refuses an empty host by a ValueError
             reason = re.search(r'\[Errno -?\d+\] ([^)]*)', str(exc))
             raise UsageFault(
                 f'can\'t listen on port {port} of {host}: {reason[1] if reason else exc}; '
