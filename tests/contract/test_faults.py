@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from support.behaving import behaving_router
 from support.events import ingest_event, received, router_to, wait_until
 
@@ -170,3 +170,25 @@ def test_events_accepted_together_are_accepted_all_or_none(model: Any) -> None:
     assert model.select().count() == 0
     queue.accept([received()])
     assert model.select().count() == 1
+
+
+def test_what_a_handler_did_is_written_once_the_database_is_back(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', 'my.tasks.receive')
+    worker = queue.create_worker(concurrency=1)
+    failures = iter([DatabaseUnavailableError('away')] * 3)
+    finish_and_claim = queue._store.finish_and_claim
+
+    def away_at_first(*args: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return finish_and_claim(*args)
+
+    monkeypatch.setattr(queue._store, 'finish_and_claim', away_at_first)
+    event = ingest_event()
+    task_id = queue.delay(event).id
+    worker.start()
+
+    wait_until(lambda: status(model, task_id) == '200 OK')
+    worker.stop(5)
+    assert seen == [event['eventID']]

@@ -163,6 +163,20 @@ def test_an_event_of_megabytes_is_kept_whole(model: Any) -> None:
     assert lengths == [3_000_000]
 
 
+def test_an_event_too_large_for_the_database_is_refused_as_the_senders_fault(model: Any) -> None:
+    queue = queue_of(model)
+    event = ingest_event(data=['x' * 12_000_000])
+    limit = model._writer.connections.writer.statement_limit
+
+    if limit is None:
+        assert queue.delay(event).id
+    else:
+        with pytest.raises(InvalidEventError, match='larger than the database') as excinfo:
+            queue.delay({**event, 'data': ['x' * (limit // 2)]})
+        assert excinfo.value.status == 413
+        assert queue.delay({**event, 'data': ['x' * (limit // 2 - 400_000)]}).id
+
+
 def test_an_error_that_cant_be_shown_ends_its_event_all_the_same(model: Any) -> None:
     class Shy(Exception):
         def __str__(self) -> str:

@@ -32,14 +32,17 @@ class _Child:
         self.pipe, theirs = _STARTED_ANEW.Pipe()
         self.process: Any = _STARTED_ANEW.Process(target=_serve, args=(pickled, theirs), daemon=True)
         self.process.start()
+        self._ready = False
         theirs.close()  # so that its end is noticed here when it dies
 
     def execute(self, held: Held, timeout: float | None) -> Outcome | None:
         """Return how the event ended.
 
-        :raises TimeoutError: if it has not after *timeout* seconds.
+        :raises TimeoutError: if it has not after *timeout* seconds; the process's start does not count.
         :raises EOFError, OSError: if the process died.
         """
+        if not self._ready:
+            self._ready = self.pipe.recv()
         self.pipe.send(held)
         if not wait([self.pipe], timeout):
             raise TimeoutError
@@ -68,6 +71,7 @@ def _serve(pickled: bytes, pipe: Connection) -> None:
         def execute(held: Held) -> Outcome:
             return failure
 
+    pipe.send(True)
     while True:
         try:
             held = pipe.recv()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Held
@@ -34,6 +35,7 @@ class Keeper:
         self._lease = lease
         self._retention = retention
         self._held: dict[str, Held] = {}
+        self._rescue_from = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -55,11 +57,15 @@ class Keeper:
             for one, kept in zip(held, self._store.renew(held, self._lease)):
                 if not kept:
                     self.drop(one)
+        if time.monotonic() >= self._rescue_from:
+            self._rescue()
+        if self._retention is not None:
+            self._prune(self._retention)
+
+    def _rescue(self) -> None:
         again, ended = self._store.rescue(self._max_attempts)
         if again or ended:
             _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
-        if self._retention is not None:
-            self._prune(self._retention)
 
     def _prune(self, retention: float) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
@@ -87,4 +93,6 @@ class Keeper:
             try:
                 self.run_once()
             except DispatcherError:
+                # Nobody could renew a lease meanwhile: whoever is alive gets the time to do so first.
+                self._rescue_from = time.monotonic() + self._lease
                 _LOG.exception('keeper.database_unavailable')

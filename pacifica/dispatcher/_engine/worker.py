@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from pacifica.dispatcher._engine.executor import Executor
@@ -23,7 +23,7 @@ from pacifica.dispatcher._engine.wakeup import Wakeup
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Held
-from pacifica.dispatcher.exceptions import DispatcherError
+from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['Worker']
 
@@ -115,8 +115,7 @@ class Worker:
             self._executor.stop()
             left = self._keeper.stop()
             if left:
-                _LOG.warning('worker.released', extra={'task_ids': [str(held.task_id) for held in left]})
-                self._store.release(left)
+                self._release(left)
             self._store.unsubscribe(self._wakeup.notify)
             self._threads = []
 
@@ -151,8 +150,8 @@ class Worker:
         while not self._wakeup.closed:
             try:
                 self._work_until_idle(polled)
-            except DispatcherError:  # the database is away; what was claimed is found again when its lease is over
-                _LOG.exception('worker.database_unavailable')
+            except Exception:  # the thread must go on; what was claimed runs again when its lease is over
+                _LOG.exception('worker.turn_failed')
             polled = self._wakeup.wait()
 
     def _work_until_idle(self, polled: bool) -> None:
@@ -165,12 +164,32 @@ class Worker:
             if outcome is None:
                 self._store.release([held])
                 return
-            if self._wakeup.closed:
-                self._finished(held, self._store.finish(held, outcome))
-                return
-            finished, following = self._store.finish_and_claim(held, outcome, self.owner, self.lease)
-            self._finished(held, finished)
-            held, more = following, True
+            held, more = self._finish(held, outcome), True
+
+    def _finish(self, held: Held, outcome: Outcome) -> Held | None:
+        """Write the outcome, for as long as that takes, and claim the next event unless the worker is stopping.
+
+        What a handler did is done: a database that is away must not make it run again if that can be helped.
+        """
+        while True:
+            try:
+                if self._wakeup.closed:
+                    self._finished(held, self._store.finish(held, outcome))
+                    return None
+                finished, following = self._store.finish_and_claim(held, outcome, self.owner, self.lease)
+                self._finished(held, finished)
+                return following
+            except DatabaseUnavailableError:
+                _LOG.exception('worker.finish_delayed', extra={'task_id': str(held.task_id)})
+                if self._wakeup.closed:
+                    return None
+
+    def _release(self, held: Sequence[Held]) -> None:
+        _LOG.warning('worker.released', extra={'task_ids': [str(one.task_id) for one in held]})
+        try:
+            self._store.release(held)
+        except DatabaseUnavailableError:
+            _LOG.exception('worker.release_failed')  # they run again when their leases are over
 
     def _handle(self, held: Held) -> Outcome | None:
         """Run the event while its lease is kept; ``None`` if it was stopped on the way."""

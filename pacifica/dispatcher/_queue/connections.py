@@ -36,6 +36,7 @@ class Session:
     def __init__(self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None) -> None:
         self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
+        self.statement_limit: int | None = None
         self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
         self._clock = clock
         self._clock_read = float('-inf')
@@ -52,6 +53,8 @@ class Session:
         self.database.connect()
         for statement in self.dialect.on_connect:
             self.database.execute_sql(statement)
+        if self.dialect.statement_limit:
+            self.statement_limit = int(self.database.execute_sql(self.dialect.statement_limit).fetchone()[0])
 
     def close(self) -> None:
         """Close this thread's connection once no transaction is under way on it."""

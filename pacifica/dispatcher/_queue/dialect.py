@@ -24,7 +24,8 @@ class Dialect:
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection; ``clock`` is a query for
     the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
-    a key already there alone; ``types`` maps the kinds of columns in the schema to types. The last ones serve
+    a key already there alone; ``statement_limit`` is a query for the bytes of the longest statement, if events can reach a
+    limit; ``types`` maps the kinds of columns in the schema to types. The last ones serve
     making and upgrading the table: kinds of columns whose type of the 0.2 series is too narrow, and how to change it.
     """
 
@@ -41,6 +42,7 @@ class Dialect:
     unlock_schema: Sequence[str] = ()
     connect_params: dict[str, Any] = field(default_factory=dict)
     table_options: str = ''
+    statement_limit: str = ''
     drop_index: str = 'DROP INDEX {index}'
     widened: frozenset[str] = frozenset()
     alter_type: str = ''
@@ -105,6 +107,7 @@ _MYSQL = Dialect(
     partial_indexes=False,
     lock_schema=("SELECT GET_LOCK('pacifica.dispatcher.schema', 60)",),
     unlock_schema=("SELECT RELEASE_LOCK('pacifica.dispatcher.schema')",),
+    statement_limit='SELECT @@max_allowed_packet',
     # Binary: names that differ in case or in trailing spaces are different names.
     table_options='DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
     drop_index='DROP INDEX {index} ON {table}',

@@ -22,6 +22,7 @@ from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.text import storable
+from pacifica.dispatcher.exceptions import InvalidEventError
 
 __all__ = [
     'Accept', 'Announce', 'Claim', 'ClaimTask', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue',
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _INSERT_ROWS = 200
+_STATEMENT_REST = 600_000  # bytes for the attributes, of which each may have 16,000 characters, and the SQL
 _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allowed_packet
 _ACCEPT_COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
@@ -81,6 +83,9 @@ class Accept:
         """Insert all rows, those with a known key excepted, whose first task ids are looked up."""
         now = session.now()
         inserted = 0
+        if session.statement_limit is not None:
+            for operation in operations:
+                operation._check_size(session.statement_limit)
         for chunk in _chunks(operations):
             rows = [row for operation in chunk for row in operation._row(session, now)]
             values = ', '.join([f'({_placeholders(len(_ACCEPT_COLUMNS))})'] * len(chunk))
@@ -96,6 +101,18 @@ class Accept:
         ).fetchall()
         first = {key: UUID(str(task_id)) for key, task_id in found}
         return [first.get(operation.key or '', operation.task_id) for operation in operations]
+
+    def _check_size(self, limit: int) -> None:
+        texts = (self.event.event_json, self.event.data_json)
+        if sum(map(len, texts)) * 8 < limit:  # four bytes a character, each escaped
+            return
+        # Quotes and backslashes are sent with a backslash before each.
+        size = sum(len(text.encode()) + text.count('"') + text.count('\\') + text.count("'") for text in texts)
+        if size + _STATEMENT_REST > limit:
+            raise InvalidEventError(
+                'the event is larger than the database of this receiver takes (its max_allowed_packet is less than '
+                'twice the event)', status=413,
+            )
 
     def _row(self, session: Session, now: float) -> Iterator[Any]:
         event, task_id, time = self.event, session.dialect.uuid(self.task_id), timestamp(now)
