@@ -32,7 +32,7 @@ from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.writer import Writer
-from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
@@ -53,7 +53,18 @@ class ReceiveTaskModelBase(Record):
 
         The arguments of :meth:`peewee.Model.create_table` are accepted and don't matter: what is there is kept.
         """
-        cls._writer.connections.prepare()
+        cls.migrate()
+
+    @classmethod
+    def migrate(cls) -> str:
+        """Make the table or upgrade it in place; return ``'created'``, ``'upgraded'`` or ``'current'``.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        try:
+            return cls._writer.connections.prepare()
+        except peewee.PeeweeException as exc:
+            raise DatabaseUnavailableError(f'the table could not be made or upgraded: {exc}') from exc
 
     @classmethod
     def close_connections(cls) -> None:

@@ -56,8 +56,9 @@ def test_every_row_is_kept_and_has_a_status_that_ends(model: Any) -> None:
     database = model._meta.database
     before = database.execute_sql('SELECT uuid, event_data, data, task_id, created FROM receivetaskmodel').fetchall()
 
-    model.create_table()
+    done = model.migrate()
 
+    assert done == 'upgraded'
     after = database.execute_sql('SELECT uuid, event_data, data, task_id, created FROM receivetaskmodel').fetchall()
     assert sorted(map(str, after)) == sorted(map(str, before))
     rows = {row.task_id: row for row in model.select()}
@@ -111,7 +112,7 @@ def test_upgrading_again_changes_nothing(model: Any, table_of_0_2: str) -> None:
     model.close_connections()
 
     another = create_peewee_model(connect(table_of_0_2))
-    another.create_table()
+    assert another.migrate() == 'current'
     another.close_connections()
 
     assert [row.__data__ for row in model.select().order_by(model.task_id)] == before

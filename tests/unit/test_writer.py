@@ -42,7 +42,7 @@ def connections(tmp_path: Path) -> Iterator[Connections]:
     Insert.gate.set()
     connections = Connections(
         peewee.SqliteDatabase(str(tmp_path / 'numbers.db')),
-        lambda session: session.execute('CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY)'),
+        lambda session: str(session.execute('CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY)')),
     )
     yield connections
     connections.close()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pacifica.dispatcher.router import Router
 
-__all__ = ['RouterReference', 'database', 'queue_options', 'router_reference', 'without_password']
+__all__ = ['RouterReference', 'database', 'database_option', 'queue_options', 'router_reference', 'without_password']
 
 DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
 
@@ -114,14 +114,20 @@ def without_password(url: str) -> str:
     return re.sub(r'(?<=//)([^/@]*?):[^/]*@', r'\1:***@', url)
 
 
+def database_option(command: _F) -> _F:
+    """Add the option ``--database``."""
+    return click.option(
+        '--database', callback=database, envvar='DATABASE_URL', default=DEFAULT_DATABASE, show_default=True,
+        show_envvar=True, metavar='URL',
+        help='Where events are kept: sqlite:///FILE, postgresql://USER@HOST/NAME, mysql://USER@HOST/NAME.',
+    )(command)
+
+
 def queue_options(command: _F) -> _F:
     """Add the argument ``MODULE:ROUTER`` and the options of a command that runs its queue."""
     decorators = [
         click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference),
-        click.option('--database', callback=database, envvar='DATABASE_URL', default=DEFAULT_DATABASE,
-                     show_default=True, show_envvar=True, metavar='URL',
-                     help='Where events are kept: sqlite:///FILE, postgresql://USER@HOST/NAME, '
-                          'mysql://USER@HOST/NAME.'),
+        database_option,
         click.option('--name', metavar='NAME', default=None,
                      help='The application whose events these are; must be the same for every process that '
                           'receives or works on them.  [default: MODULE]'),

@@ -131,19 +131,20 @@ class Connections:
     """The store's sessions for one database of the application's.
 
     :param database: what ``create_peewee_model`` was given; may still be a proxy or deferred until first use.
-    :param prepare: called once a process with the writing session before anything else uses it.
+    :param prepare: called once a process with the writing session before anything else uses it; says what it did.
     :param clock: replaces the database's clock, for tests.
     """
 
     def __init__(
         self,
         database: peewee.Database,
-        prepare: Callable[[Session], object],
+        prepare: Callable[[Session], str],
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._database = database
         self._prepare = prepare
         self._clock = clock
+        self._prepared = ''
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._writer: Session | None = None
@@ -179,9 +180,10 @@ class Connections:
                 'by threads: use a file, for example sqlite:///events.db'
             )
 
-    def prepare(self) -> None:
-        """Be ready for the first statement: the schema is made or upgraded, unless this process did so before."""
+    def prepare(self) -> str:
+        """Be ready for the first statement; return what was done to the schema when this process first did so."""
         self._open()
+        return self._prepared
 
     def close(self) -> None:
         """Close the writing connection, and this thread's reading one."""
@@ -206,7 +208,7 @@ class Connections:
                 self.require_shared()
             if self._writer is None or self._reader is None:
                 writer, reader = self._sessions()
-                self._prepare(writer)
+                self._prepared = self._prepare(writer)
                 self._writer, self._reader = writer, reader
             return self._writer, self._reader
 
@@ -223,7 +225,7 @@ class Connections:
         )
 
 
-def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], object]) -> Connections:
+def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], str]) -> Connections:
     return Connections(kind(name, **settings), prepare)
 
 

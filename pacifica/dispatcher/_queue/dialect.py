@@ -24,9 +24,11 @@ class Dialect:
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection; ``clock`` is a query for
     the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
-    a key already there alone; ``statement_limit`` is a query for the bytes of the longest statement, if events can reach a
-    limit; ``types`` maps the kinds of columns in the schema to types. The last ones serve
-    making and upgrading the table: kinds of columns whose type of the 0.2 series is too narrow, and how to change it.
+    a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
+    query for the bytes of the longest statement, where an event can reach that.
+
+    The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
+    that is changed.
     """
 
     name: str

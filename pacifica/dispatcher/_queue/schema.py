@@ -62,8 +62,8 @@ _INDEXES = (
 )
 
 
-def ensure_schema(session: Session) -> bool:
-    """Make or upgrade the table and its indexes; return whether a table of the 0.2 series was upgraded.
+def ensure_schema(session: Session) -> str:
+    """Make or upgrade the table and its indexes; return ``'created'``, ``'upgraded'`` or ``'current'``.
 
     :raises peewee.PeeweeException: what the database raises; nothing is half done where its DDL is transactional.
     """
@@ -85,7 +85,7 @@ def ensure_schema(session: Session) -> bool:
         session.rollback()
         session.disconnect()  # which also gives up a lock that is no transaction's
         raise
-    return old
+    return 'upgraded' if old else 'current' if columns else 'created'
 
 
 def _existing(session: Session) -> tuple[set[str], set[str]]:

@@ -1,0 +1,30 @@
+"""``pacifica-dispatcher migrate`` says what it did."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def migrate(url: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-m', 'pacifica.dispatcher', 'migrate', '--database', url]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_it_makes_the_table_once(tmp_path: Path) -> None:
+    url = f'sqlite:///{tmp_path / "events.db"}'
+
+    first, second = migrate(url), migrate(url)
+
+    assert (first.returncode, first.stdout) == (0, 'made the table\n')
+    assert (second.returncode, second.stdout) == (0, 'the table is up to date\n')
+
+
+def test_a_database_that_cant_be_opened_is_one_line_and_status_2(tmp_path: Path) -> None:
+    done = migrate(f'sqlite:///{tmp_path / "no such folder" / "events.db"}')
+
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert len(done.stderr.splitlines()) == 1
+    assert 'unable to open database file' in done.stderr
