@@ -32,7 +32,7 @@ from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.writer import Writer
-from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
+from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
@@ -59,12 +59,9 @@ class ReceiveTaskModelBase(Record):
     def migrate(cls) -> str:
         """Make the table or upgrade it in place; return ``'created'``, ``'upgraded'`` or ``'current'``.
 
-        :raises DatabaseUnavailableError: if the database does not answer.
+        :raises peewee.PeeweeException: as the database says why not.
         """
-        try:
-            return cls._writer.connections.prepare()
-        except peewee.PeeweeException as exc:
-            raise DatabaseUnavailableError(f'the table could not be made or upgraded: {exc}') from exc
+        return cls._writer.connections.prepare()
 
     @classmethod
     def close_connections(cls) -> None:

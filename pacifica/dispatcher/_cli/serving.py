@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cherrypy
 from cherrypy._cpserver import Server as CherryPyServer
 
-from pacifica.dispatcher._cli.errors import UsageFault, one_line
+from pacifica.dispatcher._cli.errors import UsageFault
+from pacifica.dispatcher._cli.tables import open_table
 from pacifica.dispatcher._http.server import FrontDoorServer
 
 if TYPE_CHECKING:
@@ -144,23 +145,9 @@ def open_queue(
 
     :raises UsageFault: if the database can't be used.
     """
-    import peewee
-
-    from pacifica.dispatcher.receiver import create_peewee_model
-
     name = name or reference.module
-    model = create_peewee_model(database)
-    queue = model.create_queue(reference.router, name, task_name or f'{name}.receive')
-    try:
-        model.create_table()
-    except peewee.ImproperlyConfigured as exc:
-        extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'
-        raise UsageFault(
-            f'this database needs a driver: pip install "pacifica-dispatcher[{extra}]" ({one_line(exc)})',
-        ) from exc
-    except peewee.PeeweeException as exc:
-        raise UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}') from exc
-    return model, queue
+    model, _ = open_table(database)
+    return model, model.create_queue(reference.router, name, task_name or f'{name}.receive')
 
 
 def describe(reference: RouterReference, database: Any) -> str:

@@ -28,8 +28,8 @@ def command(database: peewee.Database) -> None:
     Workers and receivers do the same when they start; this is for doing it at a time of your choice. Stop workers of
     the 0.2 series first. It may be run again, and by several at once.
     """
-    from pacifica.dispatcher.receiver import create_peewee_model
+    from pacifica.dispatcher._cli.tables import open_table
 
-    model = create_peewee_model(database)
-    click.echo(_SAID[model.migrate()])
+    model, done = open_table(database)
+    click.echo(_SAID[done])
     model.close_connections()

@@ -1,0 +1,33 @@
+"""Opens the table of events for a command, or says in one line why that can't be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pacifica.dispatcher._cli.errors import UsageFault, one_line
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher.receiver import ReceiveTaskModelBase
+
+__all__ = ['open_table']
+
+
+def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
+    """Return the model of the table in *database*, and what was done to have it: see ``ReceiveTaskModel.migrate``.
+
+    :raises UsageFault: if the database can't be used.
+    """
+    import peewee
+
+    from pacifica.dispatcher.receiver import create_peewee_model
+
+    model = create_peewee_model(database)
+    try:
+        return model, model.migrate()
+    except peewee.ImproperlyConfigured as exc:
+        extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'
+        raise UsageFault(
+            f'this database needs a driver: pip install "pacifica-dispatcher[{extra}]" ({one_line(exc)})',
+        ) from exc
+    except peewee.PeeweeException as exc:
+        raise UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}') from exc
