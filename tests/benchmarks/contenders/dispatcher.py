@@ -7,23 +7,25 @@ import sys
 
 import cherrypy
 from jsonpath2.path import Path
+from notifying import Notify
 from playhouse.db_url import connect
 
-from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.receiver import WorkerPlugin, create_peewee_model
 from pacifica.dispatcher.router import Router
 
 router = Router()
-router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), NoopEventHandler())
+router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), Notify())
 model = create_peewee_model(connect(sys.argv[2]))
 queue = model.create_queue(router, 'bench', 'bench.receive')
 concurrency = int(sys.argv[3]) if len(sys.argv) > 3 else 4
 
 cherrypy.config.update({
-    'server.socket_port': int(sys.argv[1]), 'server.thread_pool': 10, 'log.screen': False, 'engine.autoreload.on': False,
+    'server.socket_port': int(sys.argv[1]), 'server.thread_pool': 10, 'log.screen': False,
+    'engine.autoreload.on': False,
 })
 cherrypy.tree.mount(model.create_cherrypy_app(queue), '/')
 if concurrency:
     WorkerPlugin(cherrypy.engine, queue.create_worker(concurrency)).subscribe()
+cherrypy.engine.signals.subscribe()
 cherrypy.engine.start()
 cherrypy.engine.block()

@@ -9,13 +9,15 @@ import sys
 
 import cherrypy
 from jsonpath2.path import Path
-from pacifica.dispatcher.event_handlers import NoopEventHandler
-from pacifica.dispatcher.receiver import create_peewee_model
-from pacifica.dispatcher.router import Router
+from notifying import Notify
 from playhouse.db_url import connect
 
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
+
 router = Router()
-router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), NoopEventHandler())
+router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), Notify())
+# Its workers are processes that take turns at one file: SQLite's usual 5 seconds of patience fail some of them.
 settings = {'timeout': 60} if os.environ['BENCH_DATABASE'].startswith('sqlite') else {}
 database = connect(os.environ['BENCH_DATABASE'], **settings)
 model = create_peewee_model(database)
@@ -31,5 +33,6 @@ if __name__ == '__main__':
         'engine.autoreload.on': False,
     })
     cherrypy.tree.mount(model.create_cherrypy_app(celery_app.tasks['bench.receive']), '/')
+    cherrypy.engine.signals.subscribe()
     cherrypy.engine.start()
     cherrypy.engine.block()

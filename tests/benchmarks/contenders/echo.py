@@ -28,8 +28,10 @@ class Root:
 
 
 cherrypy.config.update({
-    'server.socket_port': int(sys.argv[1]), 'server.thread_pool': 10, 'log.screen': False, 'engine.autoreload.on': False,
+    'server.socket_port': int(sys.argv[1]), 'server.thread_pool': 10, 'log.screen': False,
+    'engine.autoreload.on': False,
 })
 cherrypy.tree.mount(Root(), '/', {'/': {'request.dispatch': cherrypy.dispatch.MethodDispatcher()}})
+cherrypy.engine.signals.subscribe()
 cherrypy.engine.start()
 cherrypy.engine.block()
