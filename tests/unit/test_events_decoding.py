@@ -61,6 +61,18 @@ def test_null_is_an_absent_attribute():
     assert decode(JSON, encode({**INGEST, 'eventTime': None}))[0].event_time is None
 
 
+@pytest.mark.parametrize('value, good', [
+    (0, True), (-2**31, True), (2**31 - 1, True), (True, True), (5.0, True), ('x', True), (2**31, False), (5.5, False),
+    (-2.0**31 - 1, False), (1e300, False), ([], False), ({}, False),
+])
+def test_an_extension_is_a_string_a_boolean_or_an_integer_of_32_bits(value, good):
+    body = encode({**NEW, 'ext': value})
+    if good:
+        assert decode(STRUCTURED, body)
+    else:
+        assert fields(refused(STRUCTURED, body)) == ['ext']
+
+
 def test_all_faults_are_named_in_one_error():
     error = refused(JSON, encode({
         'cloudEventsVersion': 1, 'eventType': '', 'source': None, 'contentType': '', 'schemaURL': [], 'extensions': 3,
@@ -89,15 +101,15 @@ def test_any_time_by_rfc_3339_is_taken(time):
     assert decode(STRUCTURED, encode({**NEW, 'time': time}))[0].event_time == time
 
 
-@pytest.mark.parametrize('member', [{'data_base64': 'AQID'}, {'data_base64': 'AQID', 'data': None}])
-def test_binary_data_of_1_0_is_stored_as_its_base64(member):
-    assert decode(STRUCTURED, encode({**NEW, **member}))[0].data_json == '"AQID"'
+def test_binary_data_of_1_0_is_stored_as_its_base64():
+    assert decode(STRUCTURED, encode({**NEW, 'data_base64': 'AQID'}))[0].data_json == '"AQID"'
     old = {**NEW, 'specversion': '0.3', 'datacontentencoding': 'base64', 'data': 'AQID'}
     assert decode(STRUCTURED, encode(old))[0].data_json == '"AQID"'
 
 
 def test_data_that_is_not_base64_is_refused():
-    assert fields(refused(STRUCTURED, encode({**NEW, 'data_base64': 'AQI'}))) == ['data_base64']
+    for member in ({'data_base64': 'AQI'}, {'data_base64': None}, {'data_base64': 'AQID', 'data': None}):
+        assert fields(refused(STRUCTURED, encode({**NEW, **member}))) == ['data_base64']
     old = {**NEW, 'specversion': '0.3', 'datacontentencoding': 'base64', 'data': 'AQI'}
     assert fields(refused(STRUCTURED, encode(old))) == ['data']
 

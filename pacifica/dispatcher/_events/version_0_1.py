@@ -11,15 +11,15 @@ from typing import Any
 from pacifica.dispatcher._events.received import ReceivedEvent
 from pacifica.dispatcher._events.strict_json import Document, raw_members
 
-__all__ = ['NOT_EMPTY', 'OPTIONAL_NOT_EMPTY', 'Fault', 'read']
+__all__ = ['NOT_EMPTY', 'OPTIONAL', 'OPTIONAL_NOT_EMPTY', 'REQUIRED', 'Fault', 'read']
 
 Fault = tuple[str, str]
 
 NOT_EMPTY = 'must be a non-empty string'
 OPTIONAL_NOT_EMPTY = 'must be a non-empty string or absent'
 
-_REQUIRED = ('cloudEventsVersion', 'eventType', 'source', 'eventID')
-_OPTIONAL = ('eventTypeVersion', 'eventTime', 'schemaURL', 'contentType')
+REQUIRED = ('cloudEventsVersion', 'eventType', 'source', 'eventID')
+OPTIONAL = ('eventTypeVersion', 'eventTime', 'schemaURL', 'contentType')
 
 
 def read(document: Document) -> tuple[ReceivedEvent | None, list[Fault]]:
@@ -30,8 +30,8 @@ def read(document: Document) -> tuple[ReceivedEvent | None, list[Fault]]:
     there (Pacifica's metadata service) leave the time zone out.
     """
     event: dict[str, Any] = document.value
-    faults = [(name, NOT_EMPTY) for name in _REQUIRED if not isinstance(event.get(name), str) or not event[name]]
-    for name in _OPTIONAL:
+    faults = [(name, NOT_EMPTY) for name in REQUIRED if not isinstance(event.get(name), str) or not event[name]]
+    for name in OPTIONAL:
         value = event.get(name)
         if value is not None and (not isinstance(value, str) or not value):
             faults.append((name, OPTIONAL_NOT_EMPTY))

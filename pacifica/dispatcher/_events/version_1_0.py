@@ -31,15 +31,14 @@ from pacifica.dispatcher._events.received import ReceivedEvent
 from pacifica.dispatcher._events.strict_json import Document, dumps, raw_members
 from pacifica.dispatcher._events.version_0_1 import NOT_EMPTY, OPTIONAL_NOT_EMPTY, Fault
 
-__all__ = ['VERSIONS', 'check_attributes', 'encode_base64', 'is_base64', 'read', 'received', 'sdk_faults']
+__all__ = ['REQUIRED', 'VERSIONS', 'check_attributes', 'encode_base64', 'is_base64', 'read', 'received', 'sdk_faults']
 
 VERSIONS = ('1.0', '0.3')
 
-_REQUIRED = ('specversion', 'id', 'source', 'type')
+REQUIRED = ('specversion', 'id', 'source', 'type')
 _OPTIONAL = ('datacontenttype', 'dataschema', 'schemaurl', 'subject', 'datacontentencoding')
-_KNOWN = frozenset((*_REQUIRED, *_OPTIONAL, 'time', 'data', 'data_base64'))
+_KNOWN = frozenset((*REQUIRED, *_OPTIONAL, 'time', 'data', 'data_base64'))
 _RFC3339 = re.compile(r'\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)', re.ASCII)
-_INTEGERS = range(-2**31, 2**31)
 
 
 class _Structured(JSONFormat):
@@ -60,21 +59,10 @@ def read(document: Document) -> tuple[ReceivedEvent | None, list[Fault]]:
     ``null`` stands for an absent attribute (JSON event format 1.0, section 2.2).
     """
     event: dict[str, Any] = document.value
-    attributes = {name: value for name, value in event.items() if value is not None}
-    has_data = 'data' in event, 'data_base64' in attributes
-    encoded = attributes.pop('data_base64', None)
-    data = attributes.pop('data', None)
-    faults = check_attributes(attributes)
-    if attributes['specversion'] == '0.3':
-        if has_data[1]:
-            faults.append(('data_base64', 'is not known to CloudEvents 0.3: use datacontentencoding'))
-        if attributes.get('datacontentencoding') == 'base64' and data is not None and not is_base64(data):
-            faults.append(('data', 'must be a base64 string, as datacontentencoding says'))
-    elif has_data[1]:
-        if data is not None:
-            faults.append(('data_base64', 'must not stand beside data'))
-        if not is_base64(encoded):
-            faults.append(('data_base64', 'must be a base64 string'))
+    attributes = {
+        name: value for name, value in event.items() if value is not None and name not in ('data', 'data_base64')
+    }
+    faults = check_attributes(attributes) + _check_data(event, attributes)
     try:
         from_structured(HTTPMessage({}, document.body), _Structured(attributes))
     except CloudEventValidationError as exc:
@@ -82,7 +70,23 @@ def read(document: Document) -> tuple[ReceivedEvent | None, list[Fault]]:
     if faults:
         return None, faults
     members = raw_members(document)
-    return received(event, document.text, members.get('data_base64' if has_data[1] else 'data', 'null')), []
+    return received(event, document.text, members.get('data_base64') or members.get('data', 'null')), []
+
+
+def _check_data(event: dict[str, Any], attributes: dict[str, Any]) -> list[Fault]:
+    """Return the faults of ``data`` and ``data_base64`` (JSON event format, section 3.1, in both versions)."""
+    faults = []
+    if attributes['specversion'] == '0.3':
+        if 'data_base64' in event:
+            faults.append(('data_base64', 'is not known to CloudEvents 0.3: use datacontentencoding'))
+        if attributes.get('datacontentencoding') == 'base64' and not is_base64(event.get('data', '')):
+            faults.append(('data', 'must be a base64 string, as datacontentencoding says'))
+    elif 'data_base64' in event:
+        if 'data' in event:
+            faults.append(('data_base64', 'must not stand beside data'))
+        if not is_base64(event['data_base64']):
+            faults.append(('data_base64', 'must be a base64 string'))
+    return faults
 
 
 def received(event: dict[str, Any], event_json: str, data_json: str) -> ReceivedEvent:
@@ -106,7 +110,7 @@ def check_attributes(attributes: dict[str, Any]) -> list[Fault]:
     What is found wrong here is replaced by something harmless, so that the SDK finds the rest.
     """
     faults = []
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if name not in attributes:
             faults.append((name, NOT_EMPTY))
             attributes[name] = 'absent'
@@ -120,7 +124,7 @@ def check_attributes(attributes: dict[str, Any]) -> list[Fault]:
             faults.append(('time', 'must be a timestamp by RFC 3339, for example 2026-11-24T08:54:35Z'))
     for name in [name for name in attributes if name not in _KNOWN]:
         value = attributes[name]
-        if not isinstance(value, str) and not (type(value) in (int, bool) and value in _INTEGERS):
+        if not isinstance(value, str) and not _is_integer(value):
             faults.append((name, 'must be a string, a boolean or an integer of 32 bits'))
     return faults
 
@@ -132,7 +136,7 @@ def sdk_faults(error: CloudEventValidationError) -> list[Fault]:
         if any(isinstance(each, CustomExtensionAttributeError) for each in errors):
             faults.append((name, 'is no name of an attribute: those have only a to z and 0 to 9'))
         else:
-            faults.append((name, NOT_EMPTY if name in _REQUIRED else OPTIONAL_NOT_EMPTY))
+            faults.append((name, NOT_EMPTY if name in REQUIRED else OPTIONAL_NOT_EMPTY))
     return faults
 
 
@@ -151,6 +155,11 @@ def is_timestamp(value: Any) -> bool:
 def encode_base64(data: bytes) -> str:
     """Return *data* as the JSON string of its base64 form."""
     return dumps(base64.b64encode(data).decode('ascii'))
+
+
+def _is_integer(value: Any) -> bool:
+    """Return whether *value* is a whole number of 32 bits, however it is written, or a boolean."""
+    return isinstance(value, (int, float)) and -2**31 <= value < 2**31 and value == int(value)
 
 
 def is_base64(value: Any) -> bool:

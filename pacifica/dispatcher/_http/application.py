@@ -15,8 +15,9 @@ from cherrypy._cplogging import LogManager, NullHandler
 
 from pacifica.dispatcher._http.dispatch import dispatch
 from pacifica.dispatcher._http.ports import Accept, Records
+from pacifica.dispatcher._http.receive import Receive
 from pacifica.dispatcher._http.request import FrontDoorRequest
-from pacifica.dispatcher._http.resources import Receive, Record, Root, Status
+from pacifica.dispatcher._http.root import Root
 from pacifica.dispatcher._http.server import limit_exchange, use_for
 from pacifica.dispatcher._http.tools import TOOL, schemes_of
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
@@ -71,6 +72,7 @@ class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no 
         limit_exchange(environ, self._request_timeout)
         mounted = environ.get('SCRIPT_NAME', '').rstrip('/')
         path = environ.get('PATH_INFO', '')
+        environ['dispatcher.mounted'] = mounted
         if mounted != self.script_name:
             environ = dict(environ)
             if not mounted and not (path + '/').startswith(self.script_name + '/'):
@@ -78,6 +80,7 @@ class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no 
                 return [b'{"status":"404 Not Found","message":"there is nothing here"}']
             inside = self.script_name and (path + '/').startswith(self.script_name + '/')
             environ['SCRIPT_NAME'] = '' if inside else self.script_name
+            environ['dispatcher.mounted'] = mounted + self.script_name if inside else mounted
         return super().__call__(environ, start_response)
 
 
@@ -112,7 +115,7 @@ def create_application(
     """
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes)
-    root = Root(receive, Status(records), Record(records), records)
+    root = Root(receive, records, schemes)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

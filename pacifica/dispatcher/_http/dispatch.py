@@ -18,9 +18,7 @@ def dispatch(path_info: str) -> None:
     request = cherrypy.serving.request
     root = request.app.root
     parts = [part for part in path_info.split('/') if part]
-    resource = root
-    if parts and parts[0].isidentifier() and getattr(getattr(root, parts[0], None), 'exposed', False):
-        resource = getattr(root, parts[0])
+    resource = root.resources.get(parts[0], root) if parts else root
     _configure(request, resource, path_info, parts)
     arguments = [part.replace('%2F', '/') for part in (parts if resource is root else parts[1:])]
     method = getattr(resource, 'GET' if request.method == 'HEAD' else request.method, None)

@@ -12,13 +12,23 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from pacifica.dispatcher._http.answers import Refusal
+from pacifica.dispatcher._http.operations import Parameter
 
 __all__ = ['DEFAULT_LIMIT', 'MAX_LIMIT', 'PARAMETERS', 'Filters']
 
 #: Tasks on a page, if the client doesn't say, and at most.
 DEFAULT_LIMIT = MAX_LIMIT = 1000
 
-PARAMETERS = ('limit', 'after', 'status', 'since', 'source', 'type')
+PARAMETERS = (
+    Parameter('limit', 'query', {'type': 'integer', 'minimum': 1, 'maximum': MAX_LIMIT, 'default': DEFAULT_LIMIT},
+              'how many tasks at most'),
+    Parameter('after', 'query', {'type': 'string', 'format': 'uuid'}, 'only tasks that come after this one'),
+    Parameter('status', 'query', {'type': 'string'}, 'only tasks with this status'),
+    Parameter('since', 'query', {'type': 'string', 'format': 'date-time'},
+              'only tasks created then or later; UTC if it names no zone'),
+    Parameter('source', 'query', {'type': 'string'}, 'only tasks of events with this source'),
+    Parameter('type', 'query', {'type': 'string'}, 'only tasks of events of this type'),
+)
 
 
 class Filters(NamedTuple):
@@ -45,7 +55,7 @@ class Filters(NamedTuple):
         if faults:
             message = '; '.join(f'{field} {what}' for field, what in faults)
             raise Refusal(422, message, faults)
-        kept = {name: given[name] for name in PARAMETERS if name in given}
+        kept = {parameter.name: given[parameter.name] for parameter in PARAMETERS if parameter.name in given}
         return cls(limit, after, given.get('status'), since, given.get('source'), given.get('type'), kept)
 
     def arguments(self) -> dict[str, Any]:
