@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pacifica.dispatcher._queue.connections import PASSING, Connections, Session
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.session import PASSING, Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
@@ -25,7 +26,6 @@ T = TypeVar('T')
 _FIELDS = (
     ('eventType', 'event_type'),
     ('eventTypeVersion', 'event_type_version'),
-    ('cloudEventsVersion', 'cloud_events_version'),
     ('source', 'source'),
     ('eventID', 'event_id'),
     ('eventTime', 'event_time'),

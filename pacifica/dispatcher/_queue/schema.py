@@ -6,8 +6,8 @@ number of processes may start at once, and is idempotent: what it finds done it 
 
 from __future__ import annotations
 
-from pacifica.dispatcher._queue.connections import Session
 from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, widen
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pacifica.dispatcher._queue.connections import Session
 from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
 __all__ = ['fill_in', 'widen']

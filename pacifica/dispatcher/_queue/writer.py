@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from pacifica.dispatcher._queue.connections import PASSING, Connections, Session
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.session import PASSING, Session
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['Operation', 'Writer']

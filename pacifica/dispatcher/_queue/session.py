@@ -1,0 +1,117 @@
+"""One of the store's database objects: statements, transactions, and the clock that decisions are made by."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import peewee
+
+from pacifica.dispatcher._queue.dialect import Dialect
+
+__all__ = ['PASSING', 'Session']
+
+PASSING = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+"""The database is away, or refused for a reason that passes: locked, deadlocked, restarted, connection lost."""
+
+T = TypeVar('T')
+
+_CLOCK_LIFETIME = 60.0  # seconds
+
+
+class Session:
+    """One of the store's database objects, and the SQL dialect it speaks."""
+
+    def __init__(self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None) -> None:
+        self.database: Any = database  # peewee's stubs leave much of Database out
+        self.dialect = dialect
+        self.statement_limit: int | None = None
+        self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
+        self._clock = clock
+        self._clock_read = float('-inf')
+        self._clock_offset = 0.0
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        """Execute *statement*, in which ``?`` stands for a parameter, and return the cursor."""
+        if self.database.is_closed():
+            self.connect()
+        return self.database.execute_sql(self.dialect.sql(statement), parameters)
+
+    def connect(self) -> None:
+        """Open this thread's connection."""
+        self.database.connect()
+        for statement in self.dialect.on_connect:
+            self.database.execute_sql(statement)
+        if self.dialect.statement_limit:
+            self.statement_limit = int(self.database.execute_sql(self.dialect.statement_limit).fetchone()[0])
+
+    def close(self) -> None:
+        """Close this thread's connection once no transaction is under way on it."""
+        with self._in_use:
+            self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close this thread's connection, whatever state it is in; the next statement opens a new one."""
+        if self.database.is_closed():
+            return
+        connection = self.database.connection()
+        self.database.dispose()
+        with suppress(Exception):  # a broken one may fail in any way of its driver's; it is gone all the same
+            connection.close()
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Run *work* in a transaction that may write, and return its result once that is committed."""
+        with self._in_use:
+            return self._transact(work)
+
+    def _transact(self, work: Callable[[], T]) -> T:
+        try:
+            self.execute(self.dialect.begin)
+        except PASSING:
+            if self.dialect.clock is not None:
+                self.disconnect()  # a server's: not to be trusted any more
+            raise
+        try:
+            result = work()
+            self.execute('COMMIT')
+        except PASSING:
+            self.abort()
+            raise
+        except BaseException:
+            self.rollback()
+            raise
+        return result
+
+    def rollback(self) -> None:
+        """Leave the transaction; a connection that can't even do that is closed."""
+        try:
+            self.execute('ROLLBACK')
+        except peewee.PeeweeException:
+            self.disconnect()
+
+    def abort(self) -> None:
+        """Leave whatever a passing fault left behind; a server's connection is not to be trusted after one."""
+        if self.dialect.clock is None:
+            self.rollback()
+        else:
+            self.disconnect()
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970 by the database's clock; without one of its own, by the host's.
+
+        A server's clock is asked once a minute and carried on with the host's monotonic clock in between, so that a
+        host whose wall clock is wrong, or is set, decides as all the others do.
+        """
+        if self._clock is not None:
+            return self._clock()
+        if self.dialect.clock is None:
+            return time.time()
+        monotonic = time.monotonic()
+        if monotonic > self._clock_read + _CLOCK_LIFETIME:
+            seconds = float(self.execute(self.dialect.clock).fetchone()[0])
+            self._clock_read = time.monotonic()
+            self._clock_offset = seconds - self._clock_read
+        return self._clock_offset + time.monotonic()

@@ -1,0 +1,20 @@
+"""Every statement that writes a row of the queue: the one place where a status changes.
+
+Each class is an :class:`~pacifica.dispatcher._queue.writer.Operation`: a value that says what is wanted, and a ``run``
+that does it for all of its kind at once inside the writer's transaction. Each change is an ``UPDATE`` guarded by the
+status it moves from and, once a worker holds the event, by the token of its claim; its row count says whether it
+happened. The states are drawn in :mod:`pacifica.dispatcher._queue.status`.
+"""
+
+from __future__ import annotations
+
+from pacifica.dispatcher._queue.transitions.accept import Accept
+from pacifica.dispatcher._queue.transitions.claim import Announce, Claim, ClaimTask
+from pacifica.dispatcher._queue.transitions.hold import Finish, Release, Renew, SaveResult
+from pacifica.dispatcher._queue.transitions.janitor import Prune, Rescue
+from pacifica.dispatcher._queue.transitions.values import Held, QueueName
+
+__all__ = [
+    'Accept', 'Announce', 'Claim', 'ClaimTask', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue',
+    'SaveResult',
+]

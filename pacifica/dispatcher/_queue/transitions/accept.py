@@ -1,0 +1,101 @@
+"""Events come in: nothing → ``202``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pacifica.dispatcher._events import ReceivedEvent
+from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.text import storable
+from pacifica.dispatcher._queue.transitions.values import QueueName, placeholders
+from pacifica.dispatcher.exceptions import InvalidEventError
+
+__all__ = ['Accept']
+
+_INSERT_ROWS = 200
+_STATEMENT_REST = 600_000  # bytes for the attributes, of which each may have 16,000 characters, and the SQL
+_INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allowed_packet
+_COLUMNS = (
+    'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
+    'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
+    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Store an event: nothing → ``202``. Results in the task id: of the first to come, if it has been here before.
+
+    ``key`` identifies the event among all that were ever accepted; ``None`` if each arrival is an event of its own.
+    ``announced`` is the seconds for which a message about it is taken to be on its way (see :class:`Announce`).
+    """
+
+    queue: QueueName
+    event: ReceivedEvent
+    task_id: UUID
+    key: str | None
+    announced: float | None = None
+
+    @staticmethod
+    def run(session: Session, operations: Sequence[Accept]) -> Sequence[UUID]:
+        """Insert all rows, those with a known key excepted, whose first task ids are looked up."""
+        now = session.now()
+        inserted = 0
+        if session.statement_limit is not None:
+            for operation in operations:
+                operation._check_size(session.statement_limit)
+        for chunk in _chunks(operations):
+            rows = [row for operation in chunk for row in operation._row(session, now)]
+            values = ', '.join([f'({placeholders(len(_COLUMNS))})'] * len(chunk))
+            inserted += session.execute(
+                f'INSERT INTO {TABLE} ({", ".join(_COLUMNS)}) VALUES {values} {session.dialect.on_duplicate}',
+                rows,
+            ).rowcount
+        if inserted == len(operations):
+            return [operation.task_id for operation in operations]
+        keys = [operation.key for operation in operations if operation.key is not None]
+        found = session.execute(
+            f'SELECT event_key, task_id FROM {TABLE} WHERE event_key IN ({placeholders(len(keys))})', keys
+        ).fetchall()
+        first = {key: UUID(str(task_id)) for key, task_id in found}
+        return [first.get(operation.key or '', operation.task_id) for operation in operations]
+
+    def _check_size(self, limit: int) -> None:
+        texts = (self.event.event_json, self.event.data_json)
+        if sum(map(len, texts)) * 8 < limit:  # four bytes a character, each escaped
+            return
+        # Quotes and backslashes are sent with a backslash before each.
+        size = sum(len(text.encode()) + text.count('"') + text.count('\\') + text.count("'") for text in texts)
+        if size + _STATEMENT_REST > limit:
+            raise InvalidEventError(
+                'the event is larger than the database of this receiver takes (its max_allowed_packet is less than '
+                'twice the event)', status=413,
+            )
+
+    def _row(self, session: Session, now: float) -> Iterator[Any]:
+        event, task_id, time = self.event, session.dialect.uuid(self.task_id), timestamp(now)
+        yield task_id
+        for text in (event.event_type, event.event_type_version, event.cloud_events_version, event.source,
+                     event.event_id, event.event_time, event.schema_url, event.content_type):
+            yield storable(text)
+        yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
+                    time, time, now, None if self.announced is None else now + self.announced, self.key)
+
+
+def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:
+    chunk: list[Accept] = []
+    size = 0
+    for operation in operations:
+        length = len(operation.event.event_json) + len(operation.event.data_json)
+        if chunk and (len(chunk) == _INSERT_ROWS or size + length > _INSERT_CHARACTERS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(operation)
+        size += length
+    if chunk:
+        yield chunk
