@@ -16,3 +16,4 @@ html_title = f'{project} {release}'
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'description'
+autodoc_typehints_description_target = 'documented_params'

@@ -5,8 +5,9 @@ from __future__ import annotations
 from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
+from pacifica.dispatcher.staging import StagedEventHandler
 
-__all__ = ['EventHandler', 'ExceptionEventHandler', 'NoopEventHandler']
+__all__ = ['EventHandler', 'ExceptionEventHandler', 'NoopEventHandler', 'StagedEventHandler']
 
 
 class NoopEventHandler(EventHandler):

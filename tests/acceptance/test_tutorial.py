@@ -1,0 +1,40 @@
+"""The tutorial's handler passes the tutorial's tests, and its service takes the tutorial's event."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.command_line import started
+from support.documents import TUTORIAL, rst_blocks
+from support.events import wait_until
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with the files that the tutorial shows."""
+    for name, text in {**rst_blocks(TUTORIAL, 'python'), **rst_blocks(TUTORIAL, 'json')}.items():
+        (tmp_path / name).write_text(text, 'utf-8')
+    return tmp_path
+
+
+def test_the_handler_passes_its_tests(directory: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_uppercase.py'],
+        cwd=directory, check=False, timeout=50, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert '3 passed' in done.stdout
+
+
+def test_the_service_takes_the_event(directory: Path) -> None:
+    prepare, _, command = rst_blocks(TUTORIAL, 'sh')['0'].rpartition('pacifica-dispatcher ')
+    subprocess.run(['sh', '-ec', prepare], cwd=directory, check=True)
+    with started(*command.split(), '--port', '0', cwd=directory, env={'DATABASE_URL': ''}) as service:
+        url = service.expect(r'listening: POST events to (\S+)/receive')[1]
+        task_id = service.call(f'{url}/receive', (directory / 'event.json').read_bytes())
+        wait_until(lambda: service.call(f'{url}/status/{task_id}') == '200 OK')
+    assert len(list((directory / 'bundles').glob('*.tar'))) == 1
