@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -156,7 +156,7 @@ class _Keepers:
     """A keeper in each process that handles events, started when it handles its first."""
 
     def __init__(self, store: Store, executor: Executor) -> None:
-        self._new = lambda: Keeper(store, executor.policy.max_attempts, _LEASE, None)
+        self._new: Callable[[], Keeper] = lambda: Keeper(store, executor.policy.max_attempts, _LEASE, None)
         self._lock = threading.Lock()
         self._keeper: Keeper | None = None
         self._pid = 0

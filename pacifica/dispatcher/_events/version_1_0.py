@@ -16,7 +16,6 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from datetime import datetime
 from typing import Any
@@ -166,6 +165,6 @@ def is_base64(value: Any) -> bool:
     """Return whether *value* is a string in base64 (RFC 4648, section 4)."""
     try:
         base64.b64decode(value, validate=True)
-    except (TypeError, ValueError, binascii.Error):
+    except (TypeError, ValueError):  # of which binascii.Error is one
         return False
     return isinstance(value, str)

@@ -59,7 +59,7 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
             return
         try:
             self.params.update(httputil.parse_query_string(self.query_string, encoding='utf-8'))
-        except (UnicodeError, ValueError) as exc:
+        except ValueError as exc:  # of which UnicodeError is one
             raise Refusal(404, 'the query string is not URL-encoded UTF-8') from exc
 
     def handle_error(self) -> None:
