@@ -10,6 +10,7 @@ import inspect
 import json
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -47,13 +48,18 @@ Say = Callable[[str, str], None]
 
 
 class _ShownDownload(LocalDownloaderRunner):
-    """Says which files were staged in."""
+    """Says that the event was routed and which files were staged in, once it was said that it was received.
 
-    def __init__(self, directory: Path, say: Say) -> None:
+    A worker takes an event as soon as it is committed, which may be before the client has read the answer.
+    """
+
+    def __init__(self, directory: Path, say: Say, received: threading.Event) -> None:
         super().__init__(str(directory), verify=True)
         self._say = say
+        self._received = received
 
     def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
+        self._received.wait(TIMEOUT)
         self._say('routed', f'{INGEST} → {Uppercase.__name__}; now {PROCESSING}')
         openers = super().download(basedir_name, files, timeout)
         for file in files or ():
@@ -112,6 +118,7 @@ class Demo:
         self.console = console
         self.bundles = folder / 'bundles'
         self._began = time.monotonic()
+        self._received = threading.Event()
 
     def say(self, step: str, text: str) -> None:
         """Print that *step* was done, and when."""
@@ -133,7 +140,7 @@ class Demo:
         """Return the router: one route, for ingests, to the handler between a download and an upload."""
         router = Router()
         router.add_route(JSONPath.parse_str(INGEST), StagedEventHandler(
-            _ShownDownload(self.folder / 'archive', self.say),
+            _ShownDownload(self.folder / 'archive', self.say, self._received),
             _ShownHandler(Uppercase(), self.say),
             _ShownUpload(self.bundles, self.say),
         ))
@@ -143,6 +150,7 @@ class Demo:
         """Post *event*, wait until it has ended, and return its record."""
         task_id = client.call('/receive', event)
         self.say('received', f'POST /receive answered 200 and the task id {task_id}: stored for good')
+        self._received.set()
         deadline = time.monotonic() + TIMEOUT
         status = None
         while status not in FINAL and time.monotonic() < deadline:
