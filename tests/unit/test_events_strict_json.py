@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher._events.strict_json import MAX_DEPTH, dumps, loads, parse, raw_members
+from pacifica.dispatcher._events.strict_json import MAX_DEPTH, dumps, loads, parse, parse_event, raw_members
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 JSON = st.recursive(
@@ -83,6 +83,44 @@ def test_any_bytes_are_a_document_or_an_error(body):
     except InvalidEventError:
         return
     json.loads(document.text)
+
+
+ITEMS = st.lists(st.dictionaries(
+    st.sampled_from(['_id', 'name', 'value', 'ctime', 'odd', ':']), st.text(':[]{}\\"é') | st.integers() | JSON,
+    max_size=4), min_size=1, max_size=5)
+
+
+@given(ITEMS, st.sampled_from([{}, {'a': ':'}, {'b': [1, {'c': [':']}]}]), st.booleans())
+def test_large_events_are_read_as_small_ones(items, rest, ensure_ascii):
+    event = {**rest, 'data': items + [{'name': 'x' * 20_000}], 'z': 1}
+    try:
+        body = json.dumps(event, ensure_ascii=ensure_ascii).encode()
+    except UnicodeEncodeError:
+        return  # a lone surrogate, which has no UTF-8
+    document = parse_event(body)
+    assert document.text.encode() == body
+    assert {name: value for name, value in document.value.items() if name != 'data'} == {**rest, 'z': 1}
+    assert isinstance(document.value['data'], list)
+    assert json.loads(raw_members(document)['data']) == event['data']
+
+
+@pytest.mark.parametrize('item', [
+    b'{"name":1,"name":2}', b'{"name":":","name":":"}', b'{"name":"\\u003a","_id":1,"_id":2}', b'{"name":NaN}',
+    b'{"name":1e999}', b'{"name":"\xff"}', b'{"name":' + b'[' * 250 + b']' * 250 + b'}', b'{"name":1,}',
+    b'{"odd":1,"odd":1}',
+])
+@pytest.mark.parametrize('rest', [b'"a":1', b'"a":":","b":{"c":[]}'])
+def test_large_events_are_refused_as_small_ones(item, rest):
+    padding = b'{"name":"' + b'x' * 20_000 + b'"}'
+    parse_event(b'{' + rest + b',"data":[' + padding + b']}')
+    for body in (b'{%b,"data":[%b,%b]}', b'{"data":[%b,%b],%b}', b'{"data":[],%b,"data":[%b,%b]}'):
+        order = (rest, padding, item) if not body.startswith(b'{"data":[%') else (padding, item, rest)
+        with pytest.raises(InvalidEventError):
+            parse_event(body % order)
+    with pytest.raises(InvalidEventError):
+        parse_event(b'{%b,"data":[%b],%b}' % (rest, padding, rest))
+    with pytest.raises(InvalidEventError):
+        parse_event(b'{"deep":%b,"data":[%b]}' % (b'[' * 250 + b']' * 250, padding))
 
 
 def test_lone_surrogates_nul_and_large_integers_are_kept():

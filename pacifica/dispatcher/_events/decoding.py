@@ -14,7 +14,7 @@ from typing import Any
 from pacifica.dispatcher._events import binary_mode, version_0_1, version_1_0
 from pacifica.dispatcher._events.media_types import MediaType
 from pacifica.dispatcher._events.received import ReceivedEvent
-from pacifica.dispatcher._events.strict_json import Document, dumps, parse, raw_members_of_list
+from pacifica.dispatcher._events.strict_json import Document, dumps, parse, parse_event, raw_members_of_list
 from pacifica.dispatcher._events.version_0_1 import Fault
 from pacifica.dispatcher.exceptions import InvalidEventError
 
@@ -46,10 +46,9 @@ def decode(headers: Mapping[str, str], body: bytes) -> list[ReceivedEvent]:
         raise _not_understood(media_type)
     if not media_type.is_utf8:
         raise InvalidEventError(f'JSON is accepted in UTF-8 only, not in {media_type.charset[:40]!r}', status=415)
-    document = parse(body)
     if media_type.name == _BATCHED:
-        return _batch(document)
-    return [_one(_read(document, media_type.name == _STRUCTURED))]
+        return _batch(parse(body))
+    return [_one(_read(parse_event(body), media_type.name == _STRUCTURED))]
 
 
 def from_dict(event: Mapping[str, Any]) -> ReceivedEvent:
@@ -61,7 +60,7 @@ def from_dict(event: Mapping[str, Any]) -> ReceivedEvent:
         text = dumps(dict(event))
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidEventError(f'the event can\'t be written as JSON: {exc}') from exc
-    return _one(_read(parse(text.encode('ascii')), False))
+    return _one(_read(parse_event(text.encode('ascii')), False))
 
 
 def _not_understood(media_type: MediaType) -> InvalidEventError:

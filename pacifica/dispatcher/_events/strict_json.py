@@ -25,7 +25,7 @@ import msgspec
 
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['MAX_DEPTH', 'Document', 'dumps', 'loads', 'parse', 'raw_members', 'raw_members_of_list']
+__all__ = ['MAX_DEPTH', 'Document', 'dumps', 'loads', 'parse', 'parse_event', 'raw_members', 'raw_members_of_list']
 
 #: The deepest nesting of arrays and objects that is accepted.
 MAX_DEPTH = 200
@@ -39,6 +39,18 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 
+#: The keys that the items of Pacifica's events have. Items with other keys are as good, and take twice as long.
+_COMMON_KEYS = (
+    '_id', 'destinationTable', 'name', 'subdir', 'size', 'hashtype', 'hashsum', 'mimetype', 'ctime', 'mtime',
+    'encoding', 'key', 'value',
+)
+_COMMON = msgspec.json.Decoder(list[msgspec.defstruct(  # type: ignore[misc]  # a type that is made here
+    'Item', [(key, Union[_Scalar, msgspec.UnsetType], msgspec.UNSET) for key in _COMMON_KEYS],
+    forbid_unknown_fields=True, gc=False,
+)])
+#: From this size on it is worth while to look for such items.
+_LARGE = 20_000
+
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = bytes.maketrans(b'[{]}', b'\x01\x01\xff\xff')
 _ESCAPE = re.compile(rb'\\.', re.DOTALL)
@@ -47,12 +59,27 @@ _ESCAPED_COLON = re.compile(rb'\\u003a', re.IGNORECASE)
 
 
 class Document(NamedTuple):
-    """A JSON text that was found good, and its value; ``exact`` is whether msgspec can parse it again."""
+    """A JSON text that was found good, and its value.
+
+    ``members`` is the text of each member if the value is an object and they were told apart anyway; ``exact`` whether
+    msgspec can parse the text again.
+    """
 
     body: bytes
     text: str
     value: Any
     exact: bool
+    members: dict[str, str] | None = None
+
+
+def parse_event(body: bytes) -> Document:
+    """Return *body* as :func:`parse` does, but faster for large events.
+
+    Of those, the value of a member ``data`` may be given as an empty list: only that it is a list is known then.
+
+    :raises InvalidEventError: as :func:`parse`.
+    """
+    return (_common_event(body) if len(body) >= _LARGE else None) or parse(body)
 
 
 def parse(body: bytes) -> Document:
@@ -99,6 +126,8 @@ def dumps(value: Any) -> str:
 
 def raw_members(document: Document) -> dict[str, str]:
     """Return each member of the object *document* as the JSON text that stands in it."""
+    if document.members is not None:
+        return document.members
     if document.exact:
         return {name: str(raw, 'utf-8') for name, raw in _MEMBERS.decode(document.body).items()}
     return {name: dumps(value) for name, value in document.value.items()}
@@ -114,6 +143,24 @@ def raw_members_of_list(document: Document) -> list[Document]:
         Document(text.encode(), text, value, document.exact)
         for text, value in zip(texts, document.value, strict=True)
     ]
+
+
+def _common_event(body: bytes) -> Document | None:
+    """Return an event whose data is a list of items with common keys, ``None`` for any other, good or bad."""
+    try:
+        text = str(body, 'utf-8')
+        members = _MEMBERS.decode(body)
+        data = _ENCODER.encode(_COMMON.decode(members['data']))
+        value = {name: _ANY.decode(raw) for name, raw in members.items() if name != 'data'}
+        rest = _ENCODER.encode(value)
+    except (KeyError, ValueError, OverflowError, RecursionError):
+        return None
+    if (b'\\' in body and _ESCAPED_COLON.search(body)) or rest.count(b'[') + rest.count(b'{') > MAX_DEPTH:
+        return None
+    if data.count(b':') + rest.count(b':') + 1 != body.count(b':'):
+        return None  # a key appears twice: parse() says which
+    texts = {name: str(raw, 'utf-8') for name, raw in members.items()}
+    return Document(body, text, {**value, 'data': []}, True, texts)
 
 
 def _lost_a_key(body: bytes, value: Any) -> bool:
