@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._queue.query import Records
 from support.events import received, router_to
 
 
@@ -69,3 +71,50 @@ def test_a_rescue_reads_the_index_of_leases(plans: dict[str, str]) -> None:
 
 def test_pruning_reads_the_index_of_ends(plans: dict[str, str]) -> None:
     assert 'receivetaskmodel_finalized' in _only(plans, 'finalized <')
+
+
+@pytest.mark.parametrize(('filters', 'index'), [
+    ({}, 'created'),
+    ({'since': '2026-01-01 00:00:00.000000'}, 'created'),
+    ({'status': '500 Internal Server Error'}, 'failed'),
+    ({'status': '202 Accepted'}, 'claimable'),
+    ({'source': 'http://rare'}, 'source'),
+    ({'event_type': 'rare'}, 'event_type'),
+])
+@pytest.mark.parametrize('paged', [False, True])
+def test_a_list_reads_an_index(model: Any, filters: dict[str, str], index: str, paged: bool) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    ids = queue.accept([received(source='http://common', eventType='common') for _ in range(600)])
+    model.update(task_status='200 OK').execute()
+    queue.accept([received(source='http://rare', eventType='rare') for _ in range(5)])
+    connections = model._writer.connections
+    if 'sqlite' not in _kind(model):
+        table = 'TABLE receivetaskmodel' if 'mysql' in _kind(model) else 'receivetaskmodel'
+        connections.writer.execute(f'ANALYZE {table}')
+    database, statements = connections.reader.database, []
+    execute = database.execute_sql
+    database.execute_sql = lambda statement, parameters=None: (
+        statements.append((statement, parameters)), execute(statement, parameters))[1]
+
+    Records(connections).page(limit=10, after=UUID(ids[-1]) if paged else None, **filters)
+
+    del database.execute_sql
+    assert f'receivetaskmodel_{index}' in _plan(model, execute, *statements[-1])
+
+
+def test_pages_follow_one_another_to_the_end(model: Any) -> None:
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    for _ in range(5):
+        queue.accept([received(source='http://some') for _ in range(5)])
+    queue.accept([received(source='http://other')])
+    records = Records(model._writer.connections)
+    seen: list[str] = []
+    page = records.page(limit=4, source='http://some')
+
+    while page:
+        seen += [record['taskID'] for record in page]
+        page = records.page(limit=4, source='http://some', after=UUID(seen[-1]))
+
+    rows = model.select().where(model.source == 'http://some').order_by(model.created.desc(), model.task_id.desc())
+    assert seen == [str(row.task_id) for row in rows]
+    assert len(seen) == 25

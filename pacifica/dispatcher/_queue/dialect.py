@@ -25,7 +25,8 @@ class Dialect:
     the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
     a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
-    query for the bytes of the longest statement, where an event can reach that.
+    query for the bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds
+    the beginning of a column; ``equals`` compares a column whose beginning is compared too.
 
     The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
     that is changed.
@@ -45,6 +46,8 @@ class Dialect:
     connect_params: dict[str, Any] = field(default_factory=dict)
     table_options: str = ''
     statement_limit: str = ''
+    prefix_index: str = '{expression}'
+    equals: str = '{column} = ?'
     drop_index: str = 'DROP INDEX {index}'
     widened: frozenset[str] = frozenset()
     alter_type: str = ''
@@ -73,6 +76,8 @@ _SQLITE = Dialect(
     partial_indexes=True,
     lock_schema=('BEGIN IMMEDIATE',),
     unlock_schema=('COMMIT',),
+    # Given "source = ?", SQLite puts the parameter into substr(source, …) as well, and finds no index for that.
+    equals='NOT ({column} <> ?)',
     # The store's connection is used by one thread at a time, but not always by the same one.
     connect_params={'check_same_thread': False},
 )
@@ -110,6 +115,7 @@ _MYSQL = Dialect(
     lock_schema=("SELECT GET_LOCK('pacifica.dispatcher.schema', 60)",),
     unlock_schema=("SELECT RELEASE_LOCK('pacifica.dispatcher.schema')",),
     statement_limit='SELECT @@max_allowed_packet',
+    prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
     # Binary: names that differ in case or in trailing spaces are different names.
     table_options='DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
     drop_index='DROP INDEX {index} ON {table}',

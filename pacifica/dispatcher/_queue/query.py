@@ -13,9 +13,12 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
 from pacifica.dispatcher._queue.session import PASSING, Session
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.text import storable
 from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.transitions.values import WAITING
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['Records']
@@ -77,8 +80,7 @@ class Records:
     def has_waiting(self, queue: QueueName, count: int) -> bool:
         """Return whether at least *count* events of *queue* are waiting; reads no more index entries than that."""
         return self._read(lambda session: session.execute(
-            f'SELECT 1 FROM {TABLE} WHERE task_status = ? AND task_application_name = ? AND task_name = ?'
-            f' LIMIT 1 OFFSET {count - 1:d}', (Status.ACCEPTED.value, *queue),
+            f'SELECT 1 FROM {TABLE} WHERE {WAITING} LIMIT 1 OFFSET {count - 1:d}', tuple(queue),
         ).fetchone()) is not None
 
     def page(
@@ -94,20 +96,31 @@ class Records:
         """Return at most *limit* records, newest first, as ``{taskID, created, updated, deleted}``.
 
         :param after: only records older than this one, whose task id came last on the page before.
+        :param status: only records in this status; another text than a status string raises :class:`ValueError`.
         :param since: only records created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
         """
-        filters = {'task_status = ?': status, 'created >= ?': since, 'source = ?': source, 'event_type = ?': event_type}
-        where = [condition for condition, value in filters.items() if value is not None]
-        values: list[Any] = [value for value in filters.values() if value is not None]
-        if after is not None:
-            where.append(f'(created, task_id) < (SELECT created, task_id FROM {TABLE} WHERE task_id = ?)')
-        condition = f' WHERE {" AND ".join(where)}' if where else ''
         columns = ', '.join(_COLUMN[key] for key in _LISTED)
-        rows = self._read(lambda session: session.execute(
-            f'SELECT {columns} FROM {TABLE}{condition} ORDER BY created DESC, task_id DESC LIMIT {limit:d}',
-            [*values, session.dialect.uuid(after)] if after is not None else values,
-        ).fetchall())
-        return [{key: _json(key, value) for key, value in zip(_LISTED, row)} for row in rows]
+        in_status = [] if status is None else [f"task_status = '{Status(status)}'"]  # written out, for partial indexes
+
+        def read(session: Session) -> Any:
+            conditions, parameters = _conditions(session, {'source': source, 'event_type': event_type}, since)
+            conditions += in_status
+            if after is not None:
+                last = session.execute(
+                    f'SELECT created, task_id FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(after),)
+                ).fetchone()
+                if last is None:
+                    return []
+                # Not a comparison of pairs, for which MySQL uses no index.
+                conditions.append('created <= ? AND (created < ? OR task_id < ?)')
+                parameters += [last[0], *last]
+            condition = f' WHERE {" AND ".join(conditions)}' if conditions else ''
+            return session.execute(
+                f'SELECT {columns} FROM {TABLE}{condition} ORDER BY created DESC, task_id DESC LIMIT {limit:d}',
+                parameters,
+            ).fetchall()
+
+        return [{key: _json(key, value) for key, value in zip(_LISTED, row)} for row in self._read(read)]
 
     def _read(self, query: Callable[[Session], T]) -> T:
         """Run *query*, once more on a new connection if the old one turns out to be gone."""
@@ -120,6 +133,24 @@ class Records:
                 return query(session)
         except PASSING as exc:
             raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
+
+
+def _conditions(
+    session: Session, equal: Mapping[str, str | None], since: str | None,
+) -> tuple[list[str], list[Any]]:
+    """Return SQL conditions and their parameters for what is wanted; long texts are found by their beginnings."""
+    conditions: list[str] = []
+    parameters: list[Any] = []
+    for column, value in equal.items():
+        if value is None:
+            continue
+        text = storable(value) or ''
+        conditions.append(f'{prefix(column)} = ? AND {session.dialect.equals.format(column=column)}')
+        parameters += [text[:PREFIX_CHARACTERS], text]
+    if since is not None:
+        conditions.append('created >= ?')
+        parameters.append(since)
+    return conditions, parameters
 
 
 def _json(key: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, widen
 
-__all__ = ['ensure_schema']
+__all__ = ['PREFIXED', 'PREFIX_CHARACTERS', 'ensure_schema', 'prefix']
 
 # column, kind (see Dialect.types), constraint when the table is new
 _COLUMNS_0_2 = (
@@ -50,11 +50,20 @@ _COLUMNS_0_3 = (
     ('route', 'text', ''),
     ('event_key', 'key', ''),
 )
+PREFIXED = frozenset({'source', 'event_type'})
+"""Columns found by their first ``PREFIX_CHARACTERS``: no database indexes texts of any length."""
+
+PREFIX_CHARACTERS = 200
+
 _QUEUE = 'task_status, task_application_name, task_name'
-# name, unique, columns, the rows it holds where the database has partial indexes
+# name, unique, columns, the rows it holds where the database has partial indexes; {…} is the beginning of a column
 _INDEXES = (
     ('task_id', True, 'task_id', ''),
-    ('created', False, 'created', ''),
+    ('created', False, 'created, task_id', ''),
+    ('failed', False, 'task_status, created, task_id', f"task_status = '{Status.FAILED}'"),
+    ('unrouted', False, 'task_status, created, task_id', f"task_status = '{Status.UNPROCESSABLE}'"),
+    ('source', False, '{source}, created, task_id', ''),
+    ('event_type', False, '{event_type}, created, task_id', ''),
     ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
     ('finalized', False, 'finalized', 'finalized IS NOT NULL'),
@@ -86,6 +95,11 @@ def ensure_schema(session: Session) -> str:
         session.disconnect()  # which also gives up a lock that is no transaction's
         raise
     return 'upgraded' if old else 'current' if columns else 'created'
+
+
+def prefix(column: str) -> str:
+    """Return the SQL of the beginning of *column*, as indexes hold it."""
+    return f'substr({column}, 1, {PREFIX_CHARACTERS})'
 
 
 def _existing(session: Session) -> tuple[set[str], set[str]]:
@@ -121,8 +135,19 @@ def _upgrade(session: Session, columns: set[str]) -> None:
 
 def _create_indexes(session: Session) -> None:
     _, existing = _existing(session)
+    dialect = session.dialect
+    beginnings = {
+        column: dialect.prefix_index.format(column=column, length=PREFIX_CHARACTERS, expression=prefix(column))
+        for column in PREFIXED
+    }
+    whole: set[str] = set()
     for name, unique, columns, rows in _INDEXES:
+        if not dialect.partial_indexes:
+            if columns in whole:
+                continue  # differs from the other in the rows it holds, which here are all
+            whole.add(columns)
         index = f'{TABLE}_{name}'
         if index not in existing:
-            where = f' WHERE {rows}' if rows and session.dialect.partial_indexes else ''
-            session.execute(f'CREATE {"UNIQUE " if unique else ""}INDEX {index} ON {TABLE} ({columns}){where}')
+            where = f' WHERE {rows}' if rows and dialect.partial_indexes else ''
+            session.execute(
+                f'CREATE {"UNIQUE " if unique else ""}INDEX {index} ON {TABLE} ({columns.format(**beginnings)}){where}')

@@ -13,7 +13,7 @@ import peewee
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.transitions.values import OF_QUEUE, Held, QueueName, placeholders
+from pacifica.dispatcher._queue.transitions.values import WAITING, Held, QueueName, placeholders
 
 __all__ = ['Announce', 'Claim', 'ClaimTask']
 
@@ -45,9 +45,9 @@ class Claim:
         now = session.now()
         rows = session.execute(
             f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE}'
-            f' WHERE {OF_QUEUE} AND due > 0 AND due <= ?'
+            f' WHERE {WAITING} AND due > 0 AND due <= ?'
             f' ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
-            (Status.ACCEPTED.value, *self.queue, now),
+            (*self.queue, now),
         ).fetchall()
         return _hold(session, now, rows, self.owner, self.lease)
 
@@ -70,8 +70,8 @@ class ClaimTask:
     def _take(self, session: Session, now: float) -> Held | None:
         rows = session.execute(
             f'SELECT uuid, task_id, attempts, event_data, result FROM {TABLE}'
-            f' WHERE task_id = ? AND {OF_QUEUE} AND due > 0 AND due <= ? {session.dialect.skip_locked}',
-            (session.dialect.uuid(self.task_id), Status.ACCEPTED.value, *self.queue, now),
+            f' WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ? {session.dialect.skip_locked}',
+            (session.dialect.uuid(self.task_id), *self.queue, now),
         ).fetchall()
         held = _hold(session, now, rows, self.owner, self.lease)
         return held[0] if held else None
@@ -116,10 +116,10 @@ class Announce:
     def _find(self, session: Session) -> list[UUID]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, task_id FROM {TABLE} WHERE {OF_QUEUE} AND due > 0 AND due <= ?'
+            f'SELECT uuid, task_id FROM {TABLE} WHERE {WAITING} AND due > 0 AND due <= ?'
             f' AND (lease_expires IS NULL OR lease_expires < ?)'
             f' ORDER BY due LIMIT {self.limit:d} {session.dialect.skip_locked}',
-            (Status.ACCEPTED.value, *self.queue, now, now),
+            (*self.queue, now, now),
         ).fetchall()
         if rows:
             session.execute(

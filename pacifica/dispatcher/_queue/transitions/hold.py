@@ -37,7 +37,7 @@ class Finish:
             (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
              storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),
              timestamp(now) if outcome.status in FINAL else None, timestamp(now),
-             self.held.uuid, Status.PROCESSING.value, self.held.token),
+             self.held.uuid, self.held.token),
         )
         return bool(cursor.rowcount)
 
@@ -57,7 +57,7 @@ class Release:
                 f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, due = ?, updated = ?,'
                 f' claim_token = NULL, claim_owner = NULL, lease_expires = NULL WHERE {HELD}',
                 (Status.ACCEPTED.value, now, timestamp(now),
-                 operation.held.uuid, Status.PROCESSING.value, operation.held.token),
+                 operation.held.uuid, operation.held.token),
             ).rowcount)
             for operation in operations
         ]
@@ -77,7 +77,7 @@ class Renew:
         return [
             bool(session.execute(
                 f'UPDATE {TABLE} SET lease_expires = ? WHERE {HELD}',
-                (now + operation.lease, operation.held.uuid, Status.PROCESSING.value, operation.held.token),
+                (now + operation.lease, operation.held.uuid, operation.held.token),
             ).rowcount)
             for operation in operations
         ]
@@ -97,7 +97,7 @@ class SaveResult:
         return [
             bool(session.execute(
                 f'UPDATE {TABLE} SET result = ?, updated = ? WHERE {HELD}',
-                (operation.result, now, operation.held.uuid, Status.PROCESSING.value, operation.held.token),
+                (operation.result, now, operation.held.uuid, operation.held.token),
             ).rowcount)
             for operation in operations
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.transitions.values import HELD, OF_QUEUE, QueueName, placeholders
+from pacifica.dispatcher._queue.transitions.values import HELD, PROCESSED, QueueName, placeholders
 
 __all__ = ['Prune', 'Rescue']
 
@@ -33,9 +33,9 @@ class Rescue:
     def _rescue(self, session: Session) -> tuple[int, int]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, claim_token, attempts, claim_owner FROM {TABLE} WHERE {OF_QUEUE} AND lease_expires < ?'
+            f'SELECT uuid, claim_token, attempts, claim_owner FROM {TABLE} WHERE {PROCESSED} AND lease_expires < ?'
             f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
-            (Status.PROCESSING.value, *self.queue, now),
+            (*self.queue, now),
         ).fetchall()
         counts = [0, 0]
         for uuid, token, attempts, owner in rows:
@@ -47,7 +47,7 @@ class Rescue:
                 ((Status.FAILED if last else Status.ACCEPTED).value, 'WorkerLostError',
                  f'worker {owner} died or hung in attempt {attempts} of {self.max_attempts}', '',
                  now + self._stagger(attempts),
-                 timestamp(now) if last else None, timestamp(now), uuid, Status.PROCESSING.value, token),
+                 timestamp(now) if last else None, timestamp(now), uuid, token),
             ).rowcount
         return counts[0], counts[1]
 

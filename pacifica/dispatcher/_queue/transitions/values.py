@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-__all__ = ['HELD', 'OF_QUEUE', 'Held', 'QueueName', 'placeholders']
+from pacifica.dispatcher._queue.status import Status
 
-OF_QUEUE = 'task_status = ? AND task_application_name = ? AND task_name = ?'
-"""The rows of a queue in one status."""
+__all__ = ['HELD', 'PROCESSED', 'WAITING', 'Held', 'QueueName', 'placeholders']
 
-HELD = 'uuid = ? AND task_status = ? AND claim_token = ?'
-"""The row that a worker holds, as long as it does."""
+# The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
+_OF_QUEUE = 'task_application_name = ? AND task_name = ?'
+
+WAITING = f"task_status = '{Status.ACCEPTED}' AND {_OF_QUEUE}"
+"""The rows of a queue that wait."""
+
+PROCESSED = f"task_status = '{Status.PROCESSING}' AND {_OF_QUEUE}"
+"""The rows of a queue that some worker holds."""
+
+HELD = f"uuid = ? AND task_status = '{Status.PROCESSING}' AND claim_token = ?"
+"""The row that a certain worker holds, as long as it does."""
 
 
 class QueueName(NamedTuple):
