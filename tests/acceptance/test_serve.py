@@ -100,6 +100,13 @@ def test_serve_says_what_it_runs(directory: Path) -> None:
         assert 'events are kept in events.db\n' in service.output
 
 
+@pytest.mark.parametrize('host, warned', [('127.0.0.1', False), ('localhost', False), ('0.0.0.0', True)])
+def test_serve_warns_if_it_lets_in_whoever_reaches_it(directory: Path, host: str, warned: bool) -> None:
+    with started(*SERVE, '--host', host, cwd=directory) as service:
+        service.expect('listening: POST events to http://')
+        assert ('no authentication: whoever reaches this address' in service.output) is warned
+
+
 def test_a_handler_that_fails_and_an_event_without_route_end_in_their_status(directory: Path) -> None:
     with started(*SERVE, cwd=directory) as service:
         url = address(service)

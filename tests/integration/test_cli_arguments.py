@@ -75,7 +75,9 @@ def test_bad_router(command: str, reference: str, reason: str, capsys: pytest.Ca
 @pytest.mark.parametrize('url, reason', [
     ('events.db', "'events.db' is not the URL of a database: write sqlite:///FILE, "),
     ('oracle://host/name', "'oracle://host/name' is not the URL of a database"),
-    ('postgresql://me:secret@host:port/name', r"'postgresql://me:\*\*\*@host:port/name' can't be used: Port could not"),
+    ('postgresql://me:secret@host:port/name', r"'postgresql://me:\*\*\*@host:port/name' names no database, or no"),
+    ('postgresql://me:se/secret@x@host/name', r"'postgresql://me:\*\*\*@host/name' names no database, or no"),
+    ('postgresql://host?password=secret', r"'postgresql://host\?password=\*\*\*' names no database"),
     ('sqlite:////no/such/directory/events.db', "database '/no/such/directory/events.db' can't be used: unable to open"),
     ('sqlite:///text', "database 'text' can't be used: file is not a database"),
     ('sqlite:///:memory:', 'an in-memory SQLite database .* use a file, for example sqlite:///events.db'),

@@ -220,5 +220,6 @@ def run(keep: bool) -> int:
                           f'to send another.\n  curl -H "Content-Type: application/json" --data-binary '
                           f'@{demo.folder / "event.json"} {server.url}/receive', markup=False, soft_wrap=True)
             stop.wait()
+    model.close_connections()
     console.print(f'\nAll of this stays in {demo.folder} until you remove it.', markup=False, soft_wrap=True)
     return 0 if fine else EXIT_FAILED

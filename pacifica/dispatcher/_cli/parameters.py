@@ -103,15 +103,17 @@ def database(_ctx: click.Context, _param: click.Parameter, value: str) -> peewee
             'mysql://USER@HOST/NAME',
         )
     try:
-        made: peewee.Database = db_url.connect(value)
-    except (ValueError, TypeError, RuntimeError) as exc:
-        raise click.BadParameter(f'{shown!r} can\'t be used: {str(exc).replace(value, shown)}') from exc
+        made: peewee.Database = db_url.connect(value, unquote_user=True, unquote_password=True)
+    except (ValueError, TypeError, RuntimeError) as exc:  # their text may quote a password, so it is not shown
+        raise click.BadParameter(
+            f'{shown!r} names no database, or no valid port: write what has a meaning in a URL (/ : @ ? #) as %XX',
+        ) from exc
     return made
 
 
 def without_password(url: str) -> str:
     """Return *url* without the password it may contain."""
-    return re.sub(r'(?<=//)([^/@]*?):[^/]*@', r'\1:***@', url)
+    return re.sub(r'(?<=[?&])(passw[^=&]*)=[^&]*', r'\1=***', re.sub(r'(?<=//)([^:@/]*):.*@', r'\1:***@', url))
 
 
 def database_option(command: _F) -> _F:

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -72,6 +73,11 @@ class HttpServer:
         """Where it listens, without a slash at the end."""
         host, port = self._server.bind_addr[:2]
         return f'http://[{host}]:{port}' if ':' in str(host) else f'http://{host}:{port}'
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only programs of this machine reach it."""
+        return ip_address(str(self._server.bind_addr[0]).partition('%')[0]).is_loopback
 
     def start(self) -> None:
         """Start to answer requests; return at once."""

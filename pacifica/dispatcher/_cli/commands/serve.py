@@ -38,7 +38,10 @@ def command(
     server = HttpServer(model.create_cherrypy_app(queue), host, port)
     with running(queue.create_worker(concurrency=concurrency), server) as stop:
         click.echo(describe(reference, database))
+        if not server.on_loopback:
+            click.echo('no authentication: whoever reaches this address can send events and read all records')
         click.echo(f'listening: POST events to {server.url}/receive')
         stop.wait()
         click.echo('stopping')
+    model.close_connections()
     click.echo('stopped')

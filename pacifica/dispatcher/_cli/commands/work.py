@@ -29,10 +29,11 @@ def command(
     from pacifica.dispatcher._cli.serving import describe, open_queue, running
 
     logs.configure()
-    _, queue = open_queue(reference, database, name, task_name)
+    model, queue = open_queue(reference, database, name, task_name)
     with running(queue.create_worker(concurrency=concurrency)) as stop:
         click.echo(describe(reference, database))
         click.echo('working')
         stop.wait()
         click.echo('stopping')
+    model.close_connections()
     click.echo('stopped')
