@@ -151,10 +151,9 @@ class RemoteDownloaderRunner(DownloaderRunner):
         files = list(files or ())
         paths = staged.wanted_paths(files)
         meter = Meter('download', len(files), _total(files), self.progress)
-        order = cart.Order(dict(zip(paths, files)), meter)
         target = self.input_directory(basedir_name)
         with cart.CartService(self.downloader, timeout, self.request_timeout) as service:
-            cart.fetch(service, order, target, self.cart_timeout)
+            cart.fetch(service, dict(zip(paths, files)), meter, target, self.cart_timeout)
         return [staged.make_opener(target / path, file) for file, path in zip(files, paths)]
 
 

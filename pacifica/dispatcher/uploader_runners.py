@@ -18,6 +18,7 @@ from pacifica.dispatcher._transfers.progress import Meter, Progress, ProgressCal
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 
 if TYPE_CHECKING:
+    from pacifica.downloader.downloader import Downloader
     from pacifica.uploader.bundler.bundler import Bundler
     from pacifica.uploader.uploader import Uploader
 
@@ -99,14 +100,21 @@ class RemoteUploaderRunner(UploaderRunner):
     :param uploader: says where Ingest is and how to authenticate; its session's settings are used.
     :param progress: told how far each upload has come; see :class:`Progress`.
     :param request_timeout: seconds that Ingest may stay silent in one request, and accept no byte of an upload.
+    :param read_back: fetches each upload back from the archive and compares it, for an archive whose word is not
+        enough; takes about as long as the upload. What differs is an error, and a rerun sends it again.
+    :param policy_url: where the Policy service is, which lists what is to be read back; by default where the
+        environment says (``POLICY_ADDR``, ``POLICY_PORT``), else on this machine.
     """
 
     def __init__(
         self, uploader: Uploader, *, progress: ProgressCallback | None = None, request_timeout: float = 30,
+        read_back: Downloader | None = None, policy_url: str | None = None,
     ) -> None:
         self.uploader = uploader
         self.progress = progress
         self.request_timeout = request_timeout
+        self.read_back = read_back
+        self.policy_url = policy_url
 
     def upload(
         self, basedir_name: str, transaction: Transaction | None = None,
@@ -119,5 +127,12 @@ class RemoteUploaderRunner(UploaderRunner):
         bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
         meter = Meter('upload', len(bundle.entries), bundle.files_size, self.progress)
         with ingest.IngestService(self.uploader, timeout, self.request_timeout) as service:
-            job_id, state = ingest.upload_once(service, bundle, meter)
+            job_id, state = ingest.upload_once(service, bundle, meter, self._read_back if self.read_back else None)
         return bundle, job_id, state
+
+    def _read_back(self, job_id: int, contents: str, timeout: float) -> str | None:
+        from pacifica.dispatcher._transfers import readback  # speaks HTTP: see the top of this module
+
+        assert self.read_back is not None
+        return readback.read_back(
+            self.read_back, self.policy_url, job_id, contents, timeout, self.request_timeout)

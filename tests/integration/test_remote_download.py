@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import io
 import os
@@ -225,6 +226,18 @@ def test_a_wrong_file_is_fetched_again_and_twice_wrong_is_lasting(cartd, runner,
         runner.download(str(tmp_path / 'other'), files(), timeout=20)
     assert not caught.value.transient
     assert not cartd.carts and names(tmp_path / 'other') == []
+
+
+def test_paths_longer_than_cartd_keeps_have_other_names_in_the_cart(cartd, runner, tmp_path):
+    contents = {'/'.join(['d' * 50] * 25) + '/' + name: name.encode() for name in 'ab'}
+    wanted = files(contents)
+    cartd.contents = collections.defaultdict(lambda: b'a', {'top.csv': b'1,2\r\n'})
+    cartd.archive = lambda found: tar_of(dict(zip(found, contents.values())))
+    cartd.fail('HEAD', status(204, X_Pacifica_Status='ready', X_Pacifica_Message=''))
+    assert read(runner.download(str(tmp_path), wanted)) == [b'a', b'b']
+    assert {str(path.relative_to(tmp_path / 'data')) for path in tmp_path.rglob('*') if path.is_file()} == set(contents)
+    asked, = cartd.ordered
+    assert max(len(file['path']) for file in asked) < 255
 
 
 def test_missing_files_are_named(cartd, runner, tmp_path):

@@ -179,6 +179,7 @@ class FakeCartd(Fake):
         super().__init__()
         self.contents = contents
         self.carts: dict[str, list[dict[str, Any]]] = {}
+        self.ordered: list[list[dict[str, Any]]] = []
         self.deleted: list[str] = []
         self.polls = 0
         #: How many carts stay in staging for ever.
@@ -189,6 +190,7 @@ class FakeCartd(Fake):
     def do_post(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
         """Begin a cart."""
         self.carts[path] = json.loads(handler.body())['fileids']
+        self.ordered.append(self.carts[path])
         handler.answer_json({'message': 'Cart Processing has begun'}, 201)
 
     def do_head(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:

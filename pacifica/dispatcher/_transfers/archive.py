@@ -25,11 +25,13 @@ __all__ = ['Order', 'move', 'unpack']
 
 #: Bytes of a member's extended header: names and times; more than this is an attack on our memory.
 _MOST_HEADER = 1 << 20
+#: Bytes read from the network at once; tarfile copies what is left of it for each header, so not many.
+_BUFFER = 1 << 15
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: files by their path, and who is told how far it has come."""
+    """What is wanted: files by their names in the archive, and who is told how far it has come."""
 
     files: Mapping[str, File]
     meter: Meter
@@ -55,15 +57,18 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
     :raises DownloadError: ``transient`` if the archive is cut short; not so if it holds what would lie, or lead,
         outside of *root*, or can be no file: nothing of that is written.
     """
-    faults = {path: f'{path!a} is missing' for path in order.files}
+    faults = {file.path: f'{file.path!a} is missing' for file in order.files.values()}
     made: set[str] = set()
+    parents: set[str] = set()
     try:
-        for member, path, archive in _members(stream, root):
-            if (file := order.files.get(path)) is None:
+        for member, name, archive in _members(stream, root):
+            if (file := order.files.get(name)) is None:
                 continue
+            path = file.path
             if path in made:
                 raise DownloadError(f'the archive has {path!a} more than once')
             made.add(path)
+            make_parents(root, path, parents)
             if fault := _write(archive, member, root, path, file, order.meter):
                 faults[path] = fault
             else:
@@ -79,8 +84,8 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
 
 
 def _members(stream: IO[bytes], root: Path) -> Iterator[tuple[tarfile.TarInfo, str, tarfile.TarFile]]:
-    """Yield each file of the archive with its path under the top folder; refuse what is neither file nor folder."""
-    with tarfile.open(mode='r|', fileobj=stream, bufsize=CHUNK, tarinfo=_Member, encoding='utf-8') as archive:
+    """Yield each file of the archive with its name under the top folder; refuse what is neither file nor folder."""
+    with tarfile.open(mode='r|', fileobj=stream, bufsize=_BUFFER, tarinfo=_Member, encoding='utf-8') as archive:
         for member in archive:
             archive.members.clear()  # type: ignore[attr-defined] # else it remembers each member: memory would grow
             if member.isdir():
@@ -107,21 +112,19 @@ def _write(
     """Write one file, hashing on the way; return what is wrong with it."""
     if file.size is not None and str(file.size) != str(member.size):
         return check(file, member.size, None)
-    source = archive.extractfile(member)
-    if source is None:
-        raise tarfile.ReadError(f'{path!a} has no bytes')
-    digest, size = hasher(file), 0
-    make_parents(root, path)
-    with open(root / path, 'xb', buffering=0) as target:
-        while chunk := source.read(CHUNK):
-            size += len(chunk)
+    digest, left = hasher(file), member.size
+    with open(f'{root}/{path}', 'xb', buffering=0) as target:
+        while left:
+            # The archive is a stream, and stands at the member's bytes.
+            chunk = archive.fileobj.read(min(left, CHUNK))
+            if not chunk:
+                raise tarfile.ReadError(f'{path!a} ends {left} bytes too early')
+            left -= len(chunk)
             target.write(chunk)
             if digest is not None:
                 digest.update(chunk)
             meter.add_bytes(len(chunk))
-    if size != member.size:
-        raise tarfile.ReadError(f'{path!a} ends after {size} of {member.size} bytes')
-    return check(file, size, digest)
+    return check(file, member.size, digest)
 
 
 def move(fresh: Path, target: Path, paths: list[str]) -> None:

@@ -28,7 +28,7 @@ from pacifica.dispatcher._transfers.tree import Entry, read_entry, scan
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 
-__all__ = ['Bundle', 'describe_upload']
+__all__ = ['Bundle', 'describe_upload', 'fingerprint']
 
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
@@ -58,6 +58,15 @@ def describe_upload(transaction: Transaction | None, key_values: Iterable[Transa
     return described
 
 
+def fingerprint(files: Iterable[Any]) -> str:
+    """Return a digest of the paths, sizes and hashes of *files*, in any order, as the archive has them."""
+    lines = sorted(
+        ascii((f'{file.subdir or ""}/{file.name}', str(file.size), file.hashtype, str(file.hashsum).lower()))
+        for file in files
+    )
+    return hashlib.sha256('\n'.join(lines).encode('ascii')).hexdigest()
+
+
 class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: to mypy its class is Any
     """A directory that can be streamed as a bundle, as often as one likes, while its files stay as they are.
 
@@ -84,6 +93,12 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         return [
             {'name': f'data/{entry.path}', 'size': entry.size, 'mtime': entry.mtime_ns / 1e9} for entry in self.entries
         ]
+
+    @property
+    def contents(self) -> str:
+        """The fingerprint of the files as the last stream described them."""
+        files = (item for item in self.md_obj if isinstance(item, FileObj))
+        return fingerprint(file._replace(subdir=file.subdir.removeprefix('data/')) for file in files)
 
     @property
     def files_size(self) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from uuid import uuid4
 
 from pacifica.dispatcher._transfers.archive import Order, move, unpack
 from pacifica.dispatcher._transfers.files import hasher
+from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
 from pacifica.dispatcher._transfers.tree import remove
 from pacifica.dispatcher.exceptions import DownloadError
@@ -31,11 +32,14 @@ from pacifica.dispatcher.models import File
 if TYPE_CHECKING:
     from pacifica.downloader.downloader import Downloader
 
-__all__ = ['CartService', 'Order', 'fetch']
+__all__ = ['CartService', 'fetch']
 
 _LOG = logging.getLogger(__name__)
 _MOST_CARTS = 3
+_UNLIKELY = uuid4().hex  # in no event: what a cart calls files whose own paths are too long for it
 _FIRST_POLL, _LAST_POLL = 0.05, 1.0
+#: Characters of a path that Cartd keeps; a cart with a longer one stays in staging for ever.
+_LONGEST_PATH = 255
 
 
 class CartService(Service):
@@ -110,24 +114,27 @@ class _Body:
             return bytes(self._raw.read(size))
 
 
-def fetch(service: CartService, order: Order, target: Path, cart_timeout: float | None) -> None:
-    """Put the files of *order* into *target*: all of them and each as the event says, or none.
+def fetch(
+    service: CartService, wanted: Mapping[str, File], meter: Meter, target: Path, cart_timeout: float | None = None,
+) -> None:
+    """Put the *wanted* files, by their paths, into *target*: all of them and each as the event says, or none.
 
     :param cart_timeout: seconds after which a cart that is still in staging gets another one beside it.
     :raises DownloadError: if that can't be done, ``transient`` if it may be done later.
     """
-    files = [_ordered_as(path, file) for path, file in order.files.items()]
+    order = Order({_name_in_cart(path, number): file for number, (path, file) in enumerate(wanted.items())}, meter)
+    files = [_ordered_as(name, file) for name, file in order.files.items()]
     patience = min(30.0, service.deadline.seconds / 4) if cart_timeout is None else cart_timeout
     target.parent.mkdir(parents=True, exist_ok=True)
     wrong: set[str] = set()
 
     def once() -> None:
-        order.meter.restart()
+        meter.restart()
         cart = _ready(service, files, patience)
         with _fresh_directory(target.parent) as fresh, service.archive(cart) as stream:
             faults = unpack(stream, order, fresh)
             if not faults:
-                move(fresh, target, list(order.files))
+                move(fresh, target, list(wanted))
                 return
         # The same file wrong in two carts: it is the archive that differs from the event, not an accident on the way.
         lasting = wrong.intersection(faults)
@@ -139,12 +146,16 @@ def fetch(service: CartService, order: Order, target: Path, cart_timeout: float 
     service.retry(once)
 
 
-def _ordered_as(path: str, file: File) -> dict[str, Any]:
+def _name_in_cart(path: str, number: int) -> str:
+    return path if len(path) <= _LONGEST_PATH else f'.long-path-{_UNLIKELY}/{number}'
+
+
+def _ordered_as(name: str, file: File) -> dict[str, Any]:
     if file._id is None:
-        raise DownloadError(f'{path!a} has no _id in the event: the archive can\'t be asked for it')
+        raise DownloadError(f'{file.path!a} has no _id in the event: the archive can\'t be asked for it')
     hasher(file)  # a hash that can't be compared is said before anything is fetched
     return {
-        'id': file._id, 'path': path, 'hashtype': str(file.hashtype or ''), 'hashsum': str(file.hashsum or ''),
+        'id': file._id, 'path': name, 'hashtype': str(file.hashtype or ''), 'hashsum': str(file.hashsum or ''),
     }
 
 

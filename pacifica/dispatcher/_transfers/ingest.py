@@ -14,7 +14,7 @@ complete, at its last task, at 100 %.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pacifica.dispatcher._transfers.bundle import Bundle
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ['IngestService', 'upload_once']
 
+ReadBack = Callable[[int, str, float], 'str | None']
 _LOG = logging.getLogger(__name__)
 _FIRST_POLL, _LAST_POLL = 0.05, 1.0
 _LAST_TASK = 'ingest metadata'
@@ -145,22 +146,36 @@ class _Body:
         return self._bundle.chunks(self._meter.add_bytes, self._meter.add_file)
 
 
-def upload_once(service: IngestService, bundle: Bundle, meter: Meter) -> tuple[int, dict[str, Any]]:
+def upload_once(
+    service: IngestService, bundle: Bundle, meter: Meter, read_back: ReadBack | None = None,
+) -> tuple[int, dict[str, Any]]:
     """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one.
 
+    :param read_back: given the job's id, the bundle's fingerprint and the seconds that are left, says what is wrong
+        with what the archive has of the upload.
     :raises UploadError: if Ingest doesn't confirm it.
     """
+    def confirmed(job_id: int) -> tuple[int, dict[str, Any]]:
+        state = service.wait(job_id)
+        if read_back is not None:
+            fault = read_back(job_id, upload.contents, service.deadline.remaining)
+            if fault is not None:
+                upload.forget()
+                raise UploadError(
+                    f'job {job_id} of Ingest is complete, but {fault}', transient=True, job_id=job_id, state=state)
+        return job_id, upload.confirm(state)
+
     upload = Uploads.of_current_task(service.name).next()
     if upload.job_id is not None:
         if upload.state is not None:
             return upload.job_id, upload.state
         try:
-            return upload.job_id, upload.confirm(service.wait(upload.job_id))
+            return confirmed(upload.job_id)
         except TransferError as exc:
             failed = isinstance(exc, UploadError) and exc.state.get('state') == 'FAILED'
             if not failed and exc.status != 404:
                 raise
             _LOG.warning('upload_again', extra={'job_id': upload.job_id, 'reason': str(exc)})
     job_id, _ = service.submit(bundle, meter)
-    upload.began(job_id)
-    return job_id, upload.confirm(service.wait(job_id))
+    upload.began(job_id, bundle.contents)
+    return confirmed(job_id)

@@ -1,0 +1,137 @@
+"""How fast bundles are made and files staged, beside the tools that do nothing else: ``python bench_transfers.py``.
+
+- one large file: streaming its bundle (which hashes it) beside ``sha1sum`` and then ``cp`` of the same file; and the
+  most memory that a process needs for it;
+- many small files: staging out (a bundle) beside ``tar -cf``, and staging in (a cart's archive, each file's hash
+  compared) beside ``tar -xf``.
+
+Every number is the best of several runs that take turns, because the machine may be busy with something else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pacifica.dispatcher._transfers.archive import Order, unpack
+from pacifica.dispatcher._transfers.progress import Meter
+from pacifica.dispatcher.models import File, Transaction
+from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
+
+TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
+PEAK = '''
+import resource, sys
+from pacifica.dispatcher.models import Transaction
+from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
+bundle, _, _ = LocalUploaderRunner().upload(sys.argv[1], Transaction(submitter=10, instrument=54, project='p'))
+with open(sys.argv[2], 'wb') as stream:
+    bundle.stream(stream)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+'''
+
+
+def best(runs: int, **tasks: Callable[[], object]) -> dict[str, float]:
+    """Return the least seconds that each of the tasks took; they take turns."""
+    least = dict.fromkeys(tasks, float('inf'))
+    for _ in range(runs):
+        for name, task in tasks.items():
+            began = time.perf_counter()
+            task()
+            least[name] = min(least[name], time.perf_counter() - began)
+    return least
+
+
+def run(*command: str | Path) -> None:
+    """Run a command to its end."""
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+
+
+def stream(root: Path, target: Path) -> None:
+    """Stage out *root* into the file *target*."""
+    bundle, _, _ = LocalUploaderRunner().upload(str(root), TRANSACTION)
+    with target.open('wb') as file:
+        bundle.stream(file)
+
+
+def large(work: Path, size: int, runs: int) -> None:
+    """Measure one large file."""
+    root = work / 'large'
+    root.mkdir()
+    block = os.urandom(1 << 20)
+    with (root / 'file').open('wb') as file:
+        for number in range(size >> 20):
+            file.write(block[number % 4096:] + block[:number % 4096])
+    source, target = root / 'file', work / 'target'
+
+    def tools() -> None:
+        run('sha1sum', source)
+        run('cp', '--reflink=never', source, target)
+
+    def ours() -> None:
+        stream(root, target)
+
+    found = best(runs, tools=tools, ours=ours)
+    peak = subprocess.run(
+        [sys.executable, '-c', PEAK, root, target], check=True, capture_output=True, text=True).stdout.strip()
+    print(f'bundle of {size >> 20} MiB: {found["ours"]:.2f} s; sha1sum, then cp: {found["tools"]:.2f} s; '
+          f'{found["ours"] / found["tools"]:.2f} x; peak memory {peak} MiB')
+    shutil.rmtree(root)
+    target.unlink()
+
+
+def small(work: Path, count: int, runs: int) -> None:
+    """Measure many small files."""
+    root, files = work / 'small', {}
+    for number in range(count):
+        path = f'day/{number % 31:02}/scan-{number:05}.csv'
+        content = f'{number},2\n'.encode() * 100
+        files[path] = File(
+            _id=number, name=path, size=len(content), hashtype='sha1', hashsum=hashlib.sha1(content).hexdigest())
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    archive, target, into = work / 'archive.tar', work / 'target', work / 'into'
+    run('tar', '--format=posix', '-C', work, '-cf', archive, 'small')
+
+    def fresh() -> None:
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir()
+
+    def tar_in() -> None:
+        run('tar', '-xf', archive, '-C', into)
+
+    def stage_in() -> None:
+        with archive.open('rb') as file:
+            assert not unpack(io.BufferedReader(file.raw), Order(files, Meter('download', count, None)), into)
+
+    out = best(runs, tar=lambda: run('tar', '-C', root, '-cf', target, '.'), ours=lambda: stream(root, target))
+    print(f'stage out of {count:,} files: {out["ours"]:.2f} s; tar -cf: {out["tar"]:.2f} s; '
+          f'{out["ours"] / out["tar"]:.2f} x')
+    inn = best(runs, clean_1=fresh, tar=tar_in, clean_2=fresh, ours=stage_in)
+    print(f'stage in of {count:,} files: {inn["ours"]:.2f} s; tar -xf: {inn["tar"]:.2f} s; '
+          f'{inn["ours"] / inn["tar"]:.2f} x')
+
+
+def main() -> None:
+    """Print the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--mib', type=int, default=1024, help='size of the large file')
+    parser.add_argument('--files', type=int, default=10_000, help='how many small files')
+    parser.add_argument('--runs', type=int, default=3, help='how often each is measured')
+    parser.add_argument('--directory', help='where to measure; the system\'s for temporary files if not given')
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.directory) as work:
+        large(Path(work), args.mib << 20, args.runs)
+        small(Path(work), args.files, args.runs)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,159 @@
+"""The real Pacifica services for a test session: brought up on ports of their own, and taken down again.
+
+``PACIFICA_STACK`` names the folder of the scripts. Installing them takes most of a minute; ``PACIFICA_STACK_WORK``
+names a directory in which they stay installed from one session to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+from pacifica.downloader import Downloader
+from pacifica.uploader import Uploader
+
+from support import services
+
+SERVICES = ('archiveinterface', 'cartd', 'ingest', 'metadata', 'policy', 'uniqueid', 'notifications')
+
+
+class Stack:
+    """The services that are up, and how to reach them."""
+
+    def __init__(self, ports: dict[str, int]) -> None:
+        self.ports = ports
+
+    def url(self, service: str) -> str:
+        """Return where a service is."""
+        return f'http://127.0.0.1:{self.ports[service]}'
+
+    def downloader(self) -> Downloader:
+        """Return a client of Cartd."""
+        return Downloader(addr='127.0.0.1', port=str(self.ports['cartd']))
+
+    def uploader(self) -> Uploader:
+        """Return a client of Ingest."""
+        return Uploader(addr='127.0.0.1', port=str(self.ports['ingest']))
+
+    def allow_uploads(self, count: int) -> None:
+        """Move the counter of jobs past the transactions of the test data."""
+        requests.get(f'{self.url("uniqueid")}/getid', params={'range': count, 'mode': 'upload_job'}, timeout=10)
+
+    def archived(self, transaction: int) -> dict[str, bytes]:
+        """Return what the archive really has of a transaction, not asking Cartd: content by path."""
+        listed = requests.get(
+            f'{self.url("metadata")}/files', params={'transaction_id': transaction}, timeout=30).json()
+        return {
+            '/'.join(filter(None, (item['subdir'], item['name']))): requests.get(
+                f'{self.url("archiveinterface")}/{item["_id"]}', timeout=60).content
+            for item in listed
+        }
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(('127.0.0.1', 0)) for _ in range(count)]
+    ports = [int(found.getsockname()[1]) for found in sockets]
+    for found in sockets:
+        found.close()
+    return ports
+
+
+@contextmanager
+def running(racy: bool) -> Iterator[Stack]:
+    """Run the services; skip the test, or fail it in CI, where their scripts are not there.
+
+    :param racy: with upstream's own concurrency, which loses and corrupts data.
+    """
+    folder, kept = services.require_stack(), os.environ.get('PACIFICA_STACK_WORK')
+    work = Path(kept or tempfile.mkdtemp(prefix='pacifica-stack-')) / ('racy' if racy else 'plain')
+    work.mkdir(parents=True, exist_ok=True)
+    for directory in (work, work.parent):  # PostgreSQL runs as another user
+        directory.chmod(0o755)
+    (work / 'ports').unlink(missing_ok=True)
+    (work / 'redis').unlink(missing_ok=True)
+    (work / 'loaded').unlink(missing_ok=True)
+    for stale in ('pg', 'data', 'conf'):
+        shutil.rmtree(work / stale, ignore_errors=True)
+    *ports, postgresql, redis = _free_ports(len(SERVICES) + 2)
+    found = dict(zip(SERVICES, ports))
+    environment = {
+        **os.environ, **{f'{name.upper()}_PORT': str(port) for name, port in found.items()}, 'PG_PORT': str(postgresql),
+        'INGEST_MAX_BODY': '0', 'PACIFICA_RACY': '1' if racy else '0',
+        # Where nothing listens: a private Redis is started there.
+        'PACIFICA_REDIS': f'redis://127.0.0.1:{redis}', 'PACIFICA_REDIS_PORT': str(redis),
+    }
+    try:
+        subprocess.run([folder / 'up', work], env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL)
+        yield Stack(found)
+    finally:
+        subprocess.run([folder / 'down', work], env=environment, timeout=120, stdout=subprocess.DEVNULL)
+        if not kept:
+            shutil.rmtree(work.parent, ignore_errors=True)
+
+
+class Subscriber(ThreadingHTTPServer):
+    """Receives the events of ingests; a context manager."""
+
+    daemon_threads = True
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(('127.0.0.1', 0), _Receiver)
+        self.events: dict[int, dict[str, Any]] = {}
+        self._arrived = threading.Condition()
+        self._stack = stack
+
+    def receive(self, event: dict[str, Any]) -> None:
+        """Keep an event, by its transaction."""
+        transaction, = (item['value'] for item in event['data'] if item['destinationTable'] == 'Transactions._id')
+        with self._arrived:
+            self.events[transaction] = event
+            self._arrived.notify_all()
+
+    def event_of(self, transaction: int, seconds: float = 30) -> dict[str, Any]:
+        """Return the event of a transaction, as soon as it is there."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: transaction in self.events, seconds), 'no event came'
+            return self.events[transaction]
+
+    def __enter__(self) -> Subscriber:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        answer = requests.post(
+            f'{self._stack.url("notifications")}/eventmatch', headers={'Http-Remote-User': 'dmlb2001'}, timeout=30,
+            json={
+                'name': 'test', 'target_url': f'http://127.0.0.1:{self.server_address[1]}/receive',
+                'jsonpath': '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]',
+            })
+        assert answer.status_code == 200, answer.text
+        self._subscription = answer.json()['uuid']
+        return self
+
+    def __exit__(self, *args: Any) -> None:
+        requests.delete(
+            f'{self._stack.url("notifications")}/eventmatch/{self._subscription}',
+            headers={'Http-Remote-User': 'dmlb2001'}, timeout=30)
+        self.shutdown()
+        self.server_close()
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    server: Subscriber
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        self.send_response(200)
+        self.end_headers()
+        self.server.receive(json.loads(body))
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
