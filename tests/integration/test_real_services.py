@@ -166,7 +166,8 @@ class Queue:
 
 
 @pytest.mark.slow
-def test_services_that_corrupt_and_lose_never_end_in_success_with_wrong_data(tmp_path, record_property):
+@pytest.mark.timeout(3000)
+def test_services_that_corrupt_and_lose_never_end_in_success_with_wrong_data(tmp_path):
     """200 events, four at a time, against upstream's own concurrency."""
     with running(racy=True) as stack:
         stack.allow_uploads(10_000)
@@ -200,7 +201,7 @@ def test_services_that_corrupt_and_lose_never_end_in_success_with_wrong_data(tmp
             RemoteDownloaderRunner(stack.downloader(), cart_timeout=3), Check(),
             RemoteUploaderRunner(
                 stack.uploader(), read_back=stack.downloader(), policy_url=stack.url('policy')),
-            download_timeout=30, upload_timeout=30)
+            download_timeout=30, upload_timeout=20, directory=tmp_path)
         with ThreadPoolExecutor(4) as pool:
             events = [(job_id, event) for job_id, (event, _) in sources.items()] * 10
             ends = list(pool.map(lambda item: (item[0], Queue(handler).run(item[1])), events))

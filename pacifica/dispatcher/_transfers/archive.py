@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
 from pacifica.dispatcher._transfers.files import CHUNK, check, hasher
 from pacifica.dispatcher._transfers.progress import Meter
+from pacifica.dispatcher._transfers.tar import FILE, FOLDER, TarReader
 from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 
 __all__ = ['Order', 'move', 'unpack']
 
-#: Bytes of a member's extended header: names and times; more than this is an attack on our memory.
-_MOST_HEADER = 1 << 20
-#: Bytes read from the network at once; tarfile copies what is left of it for each header, so not many.
-_BUFFER = 1 << 15
+#: Stands for the directory when the data filter judges a path: there is nothing to look up, so it costs little.
+_ANYWHERE = f'{os.sep}pacifica-dispatcher-unpacks-here'
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,6 @@ class Order:
 
     files: Mapping[str, File]
     meter: Meter
-
-
-class _Member(tarfile.TarInfo):
-    """A member whose extended header is not read if it is too large."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        if self.type not in tarfile.SUPPORTED_TYPES or self.type in (
-            tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-            tarfile.GNUTYPE_LONGLINK,
-        ):
-            if self.size > _MOST_HEADER:
-                raise DownloadError(f'the archive has a header of {self.size} bytes: it is damaged, or an attack')
-        return super()._proc_member(archive)  # type: ignore[misc] # tarfile documents it for subclasses, typeshed not
 
 
 def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
@@ -60,16 +46,21 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
     faults = {file.path: f'{file.path!a} is missing' for file in order.files.values()}
     made: set[str] = set()
     parents: set[str] = set()
+    judged: set[str] = set()
     try:
-        for member, name, archive in _members(stream, root):
-            if (file := order.files.get(name)) is None:
+        reader = TarReader(stream)
+        for kind, name, size in reader:
+            if kind == FOLDER:
+                continue
+            file = order.files.get(_safe_name(kind, name, judged))
+            if file is None:
                 continue
             path = file.path
             if path in made:
                 raise DownloadError(f'the archive has {path!a} more than once')
             made.add(path)
             make_parents(root, path, parents)
-            if fault := _write(archive, member, root, path, file, order.meter):
+            if fault := _write(reader, size, f'{root}/{path}', file, order.meter):
                 faults[path] = fault
             else:
                 del faults[path]
@@ -83,48 +74,59 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
     return faults
 
 
-def _members(stream: IO[bytes], root: Path) -> Iterator[tuple[tarfile.TarInfo, str, tarfile.TarFile]]:
-    """Yield each file of the archive with its name under the top folder; refuse what is neither file nor folder."""
-    with tarfile.open(mode='r|', fileobj=stream, bufsize=_BUFFER, tarinfo=_Member, encoding='utf-8') as archive:
-        for member in archive:
-            archive.members.clear()  # type: ignore[attr-defined] # else it remembers each member: memory would grow
-            if member.isdir():
-                continue
-            if not member.isreg() or member.issparse():
-                raise DownloadError(f'the archive holds {member.name!a}, which is a link, device or other special file')
-            yield member, _path(member, root), archive
+def _safe_name(kind: bytes, name: str, judged: set[str]) -> str:
+    """Return the name of a member under the top folder; *judged* are the folders found safe.
 
-
-def _path(member: tarfile.TarInfo, root: Path) -> str:
-    path = safe_path(member.name)
-    try:
-        tarfile.data_filter(member, str(root))
-    except AttributeError:
-        pass  # Pythons before 3.10.12 and 3.11.4 have no filters; the checks here are the stricter ones
-    except tarfile.FilterError as exc:
-        raise DownloadError(f'the archive holds {member.name!a}, which is not safe: {exc}') from exc
+    :raises DownloadError: if it is neither file nor folder, or not safe.
+    """
+    if kind != FILE:
+        raise DownloadError(f'the archive holds {name!a}, which is a link, device or other special file')
+    path = safe_path(name)
+    folder = path.rpartition('/')[0]
+    if folder not in judged:
+        _judge(folder)
+        judged.add(folder)
     return path.partition('/')[2]
 
 
-def _write(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path, path: str, file: File, meter: Meter,
-) -> str | None:
+def _judge(folder: str) -> None:
+    """Ask Python's own filter for data about a folder; once for each, because that takes as long as writing a file.
+
+    Pythons before 3.10.12 and 3.11.4 have no filters; what is checked here otherwise is the stricter.
+    """
+    data_filter = getattr(tarfile, 'data_filter', None)
+    if data_filter is None:
+        return
+    member = tarfile.TarInfo(folder)
+    member.type = tarfile.DIRTYPE
+    try:
+        data_filter(member, _ANYWHERE)
+    except tarfile.TarError as exc:
+        raise DownloadError(f'the archive holds {folder!a}, which is not safe: {exc}') from exc
+
+
+def _write(reader: TarReader, size: int, target: str, file: File, meter: Meter) -> str | None:
     """Write one file, hashing on the way; return what is wrong with it."""
-    if file.size is not None and str(file.size) != str(member.size):
-        return check(file, member.size, None)
-    digest, left = hasher(file), member.size
-    with open(f'{root}/{path}', 'xb', buffering=0) as target:
-        while left:
-            # The archive is a stream, and stands at the member's bytes.
-            chunk = archive.fileobj.read(min(left, CHUNK))
-            if not chunk:
-                raise tarfile.ReadError(f'{path!a} ends {left} bytes too early')
-            left -= len(chunk)
-            target.write(chunk)
+    if file.size is not None and str(file.size) != str(size):
+        return check(file, size, None)
+    digest = hasher(file)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o666)
+    try:
+        while reader.left:
+            chunk = reader.take(CHUNK)
+            _write_all(descriptor, chunk)
             if digest is not None:
                 digest.update(chunk)
             meter.add_bytes(len(chunk))
-    return check(file, member.size, digest)
+    finally:
+        os.close(descriptor)
+    return check(file, size, digest)
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    written = os.write(descriptor, chunk)
+    while written < len(chunk):
+        written += os.write(descriptor, chunk[written:])
 
 
 def move(fresh: Path, target: Path, paths: list[str]) -> None:
