@@ -96,11 +96,7 @@ class Connection:
         lines = [f'{method} {path} HTTP/1.1', 'Host: x', *(f'{name}: {value}' for name, value in headers)]
         lines.append(f'Content-Length: {len(body)}')
         data = '\r\n'.join([*lines, '', '']).encode('latin-1') + body
-        if self._socket is None:
-            self._socket = socket.create_connection(self._address, timeout=20)
-            self._file = self._socket.makefile('rb')
-        self._socket.sendall(data)
-        status = int(self._file.readline().split()[1])
+        status = int(self._send(data).split()[1])
         answered = {}
         while (line := self._file.readline()) != b'\r\n':
             name, _, value = line.decode('latin-1').partition(':')
@@ -110,6 +106,21 @@ class Connection:
         if answered.get('connection') == 'close':
             self.close()
         return status, answered, content
+
+    def _send(self, data):
+        """Send the request and return the first line of its answer; anew if the server had closed the connection."""
+        if self._socket is not None:
+            try:
+                self._socket.sendall(data)
+                if line := self._file.readline():
+                    return line
+            except OSError:
+                pass
+            self.close()
+        self._socket = socket.create_connection(self._address, timeout=20)
+        self._file = self._socket.makefile('rb')
+        self._socket.sendall(data)
+        return self._file.readline()
 
     def close(self):
         if self._socket is not None:
