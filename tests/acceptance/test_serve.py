@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import sqlite3
@@ -102,9 +103,28 @@ def test_serve_says_what_it_runs(directory: Path) -> None:
 
 @pytest.mark.parametrize('host, warned', [('127.0.0.1', False), ('localhost', False), ('0.0.0.0', True)])
 def test_serve_warns_if_it_lets_in_whoever_reaches_it(directory: Path, host: str, warned: bool) -> None:
-    with started(*SERVE, '--host', host, cwd=directory) as service:
+    with started(*SERVE, '--host', host, '--insecure', cwd=directory) as service:
         service.expect('listening: POST events to http://')
         assert ('no authentication: whoever reaches this address' in service.output) is warned
+
+
+def test_serve_asks_who_comes_in(directory: Path) -> None:
+    (directory / 'access.py').write_text(
+        'from pacifica.dispatcher.authentication import BearerTokens, Secret\n'
+        "token = BearerTokens(Secret.from_environment('TOKEN'))\n")
+    options = ('--host', '0.0.0.0', '--authenticate', 'access:token')
+    with started(*SERVE, *options, cwd=directory, env={'TOKEN': 'open sesame'}) as service:
+        service.expect('listening: POST events to http://')
+        assert 'no authentication' not in service.output
+        port = service.output.rpartition(':')[2].partition('/')[0]
+        statuses = []
+        for headers in ({}, {'Authorization': 'Bearer open sesame'}):
+            connection = http.client.HTTPConnection('127.0.0.1', int(port), timeout=20)
+            connection.request('GET', '/', headers=headers)
+            statuses.append(connection.getresponse().status)
+            connection.close()
+        assert statuses == [401, 200]
+        assert 'sesame' not in service.output
 
 
 def test_a_handler_that_fails_and_an_event_without_route_end_in_their_status(directory: Path) -> None:

@@ -127,8 +127,24 @@ def test_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
 
 @UNBOUND
 def test_host_that_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refusal(capsys, 'serve', 'served:router', '--database', 'sqlite:///events.db', '--host', '192.0.2.1')
+    line = refusal(
+        capsys, 'serve', 'served:router', '--database', 'sqlite:///events.db', '--host', '192.0.2.1', '--insecure')
     assert 'of 192.0.2.1' in line
+
+
+@pytest.mark.parametrize('host', ['0.0.0.0', '::', '192.0.2.1', 'example.org'])
+def test_an_address_that_others_reach_without_authentication(capsys: pytest.CaptureFixture[str], host: str) -> None:
+    line = refusal(capsys, 'serve', 'served:router', '--database', 'sqlite:///events.db', '--host', host)
+    assert host in line and '--authenticate' in line and '--insecure' in line
+
+
+@pytest.mark.parametrize('value, reason', [
+    ('served', 'is not MODULE:NAME'), ('nowhere:schemes', 'there is no module'), ('served:none', "has no 'none'"),
+    ('served:router.add_route.__doc__', 'is no scheme'),
+])
+def test_authentication_that_is_none(capsys: pytest.CaptureFixture[str], value: str, reason: str) -> None:
+    line = refusal(capsys, 'serve', 'served:router', '--database', 'sqlite:///events.db', '--authenticate', value)
+    assert reason in line
 
 
 def test_empty_host(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from pacifica.dispatcher.router import Router
 
-__all__ = ['RouterReference', 'database', 'database_option', 'queue_options', 'router_reference', 'without_password']
+__all__ = [
+    'RouterReference', 'database', 'database_option', 'import_named', 'is_reference', 'queue_options',
+    'router_reference', 'without_password',
+]
 
 DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
 
@@ -53,12 +56,12 @@ def router_reference(_ctx: click.Context, _param: click.Parameter, value: str) -
     from pacifica.dispatcher.router import Router
 
     module_name, _, attribute = value.partition(':')
-    if not (_DOTTED.fullmatch(module_name) and _DOTTED.fullmatch(attribute)) or module_name.endswith('.py'):
+    if not is_reference(value):
         raise click.BadParameter(
             f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
             'the router in it, for example my_package.routes:router',
         )
-    module = _import(module_name)
+    module = import_named(module_name)
     found: object = module
     for part in attribute.split('.'):
         if not hasattr(found, part):
@@ -72,7 +75,17 @@ def router_reference(_ctx: click.Context, _param: click.Parameter, value: str) -
     return RouterReference(module_name, attribute, found)
 
 
-def _import(name: str) -> ModuleType:
+def is_reference(value: str) -> bool:
+    """Return whether *value* names something in a module: dotted names on both sides of a colon, no file."""
+    module, _, attribute = value.partition(':')
+    return bool(_DOTTED.fullmatch(module) and _DOTTED.fullmatch(attribute)) and not module.endswith('.py')
+
+
+def import_named(name: str) -> ModuleType:
+    """Import a module of the user's, with the current directory on the path.
+
+    :raises click.BadParameter: if there is none, or importing it fails, saying where.
+    """
     here = os.getcwd()
     if here not in sys.path and '' not in sys.path:
         sys.path.insert(0, here)

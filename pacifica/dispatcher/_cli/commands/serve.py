@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pacifica.dispatcher._cli.access import access_options, refuse_open_door
 from pacifica.dispatcher._cli.parameters import RouterReference, queue_options
 
 if TYPE_CHECKING:
     import peewee
+
+    from pacifica.dispatcher.authentication import Authenticate
 
 __all__ = ['command']
 
@@ -20,9 +23,10 @@ __all__ = ['command']
               help='Address to listen on; 0.0.0.0 is every one of this machine\'s.')
 @click.option('--port', type=click.IntRange(0, 65535), default=8069, show_default=True, metavar='PORT',
               help='Port to listen on; 0 takes a free one.')
+@access_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
-    host: str, port: int,
+    host: str, port: int, authenticate: Authenticate | None, insecure: bool,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
 
@@ -33,12 +37,13 @@ def command(
     from pacifica.dispatcher._cli import logs
     from pacifica.dispatcher._cli.serving import HttpServer, describe, open_queue, running
 
+    refuse_open_door(host, authenticate, insecure)
     logs.configure()
     model, queue = open_queue(reference, database, name, task_name)
-    server = HttpServer(model.create_cherrypy_app(queue), host, port)
+    server = HttpServer(model.create_cherrypy_app(queue, authenticate=authenticate), host, port)
     with running(queue.create_worker(concurrency=concurrency), server) as stop:
         click.echo(describe(reference, database))
-        if not server.on_loopback:
+        if authenticate is None and not server.on_loopback:
             click.echo('no authentication: whoever reaches this address can send events and read all records')
         click.echo(f'listening: POST events to {server.url}/receive')
         stop.wait()
