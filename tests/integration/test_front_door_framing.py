@@ -66,6 +66,10 @@ def parse(received):
     (b'POST /receive HTTP/1.1\nHost: x\n\n', 400),
     (b'POST /receive HTTP/3.0\r\nHost: x\r\n\r\n', 505),
     (b'nonsense\r\n\r\n', 400),
+    (b'GET //[ HTTP/1.1\r\nHost: x\r\n\r\n', 400),
+    (b'GET //[x]y/ HTTP/1.1\r\nHost: x\r\n\r\n', 400),
+    (b'GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n', 400),
+    (b'CONNECT x:99999 HTTP/1.1\r\nHost: x\r\n\r\n', 400),
     (b'post /receive HTTP/1.1\r\nHost: x\r\n\r\n', 400),
     (request('X: ' + 'x' * 600_000), 413),
 ])

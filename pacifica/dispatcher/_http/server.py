@@ -119,6 +119,14 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
         super().parse_request()
         self.conn.deadlines.read_by = None
 
+    def read_request_line(self) -> bool:
+        """Read the request line; ``False`` if an error was answered. cheroot fails on some that are no URI."""
+        try:
+            return bool(super().read_request_line())
+        except ValueError:
+            self.simple_response('400 Bad Request', 'Malformed Request-URI')
+            return False
+
     def read_request_headers(self) -> bool:
         """Read the headers; ``False`` if an error was answered."""
         if not super().read_request_headers():
