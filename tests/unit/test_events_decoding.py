@@ -6,6 +6,7 @@ import json
 import pytest
 
 from pacifica.dispatcher._events import decode, from_dict, is_batch, loads
+from pacifica.dispatcher._events.decoding import MAX_BATCH
 from pacifica.dispatcher.exceptions import InvalidEventError
 from support.front_door import INGEST
 
@@ -188,6 +189,11 @@ def test_one_bad_event_refuses_its_batch_and_is_named():
     error = refused(BATCHED, encode([NEW, {**NEW, 'id': ''}, 5, {}]))
     assert fields(error) == ['[1].id', '[2]', '[3].specversion', '[3].id', '[3].source', '[3].type']
     assert fields(refused(BATCHED, encode(NEW))) == []
+
+
+def test_a_batch_of_more_events_than_fit_a_transaction_is_413():
+    assert len(decode(BATCHED, b'[' + b','.join([encode(NEW)] * MAX_BATCH) + b']')) == MAX_BATCH
+    assert refused(BATCHED, b'[' + b','.join([encode(NEW)] * (MAX_BATCH + 1)) + b']').status == 413
 
 
 @pytest.mark.parametrize('content_type', [

@@ -18,7 +18,10 @@ from pacifica.dispatcher._events.strict_json import Document, dumps, parse, pars
 from pacifica.dispatcher._events.version_0_1 import Fault
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['decode', 'from_dict', 'is_batch']
+__all__ = ['MAX_BATCH', 'decode', 'from_dict', 'is_batch']
+
+#: Events in a batch, all of which go into one transaction.
+MAX_BATCH = 10_000
 
 _STRUCTURED = 'application/cloudevents+json'
 _BATCHED = 'application/cloudevents-batch+json'
@@ -84,6 +87,8 @@ def _batch(document: Document) -> list[ReceivedEvent]:
     """All or nothing (JSON event format 1.0, section 4): one bad event refuses the batch."""
     if not isinstance(document.value, list):
         raise InvalidEventError('not a batch of CloudEvents: a batch is a JSON array')
+    if len(document.value) > MAX_BATCH:
+        raise InvalidEventError(f'a batch may hold {MAX_BATCH} events, this holds {len(document.value)}', status=413)
     events: list[ReceivedEvent] = []
     faults: list[Fault] = []
     for position, member in enumerate(raw_members_of_list(document)):

@@ -17,6 +17,7 @@ import msgspec
 __all__ = ['Refusal', 'answer', 'error_page', 'revalidated']
 
 _ENCODER = msgspec.json.Encoder()
+_PHRASES = {413: 'Request Entity Too Large', 422: 'Unprocessable Entity'}
 
 
 class Refusal(cherrypy.HTTPError):  # type: ignore[misc]  # CherryPy has no types
@@ -41,13 +42,18 @@ class Refusal(cherrypy.HTTPError):  # type: ignore[misc]  # CherryPy has no type
         for name in ('Content-Length', 'Cache-Control', 'ETag', 'Link', 'Last-Modified'):
             response.headers.pop(name, None)
         response.headers.update(self.headers)
-        response.status = self.status
+        response.status = status_line(self.code)
         response.body = answer(error_body(self.code, self._message, self.faults))
+
+
+def status_line(status: int) -> str:
+    """Return a status with its phrase, the same on every Python: 3.13 has new ones for two."""
+    return f'{status} {_PHRASES.get(status) or HTTPStatus(status).phrase}'
 
 
 def error_body(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
     """Return the object that every error answers with: ``status``, ``message``, and ``faults`` if there are any."""
-    body: dict[str, Any] = {'status': f'{status} {HTTPStatus(status).phrase}', 'message': message}
+    body: dict[str, Any] = {'status': status_line(status), 'message': message}
     if faults:
         body['faults'] = [{'field': field, 'message': what} for field, what in faults]
     return body
