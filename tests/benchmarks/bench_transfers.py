@@ -94,8 +94,8 @@ def small(work: Path, count: int, runs: int) -> None:
     for number in range(count):
         path = f'day/{number % 31:02}/scan-{number:05}.csv'
         content = f'{number},2\n'.encode() * 100
-        files[path] = File(
-            _id=number, name=path, size=len(content), hashtype='sha1', hashsum=hashlib.sha1(content).hexdigest())
+        files[path] = (path, File(
+            _id=number, name=path, size=len(content), hashtype='sha1', hashsum=hashlib.sha1(content).hexdigest()))
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     archive, target, into = work / 'archive.tar', work / 'target', work / 'into'

@@ -18,6 +18,8 @@ from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 from support.pacifica_fakes import FakeCartd, drip, hang, late, reset, status, tar_of
 
+#: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
+SLACK = 2.0
 CONTENT = {'sub/dir/\xe9.bin': bytes(range(256)) * 300, 'top.csv': b'1,2\r\n', 'empty': b''}
 
 
@@ -104,7 +106,7 @@ def test_time_is_kept_against_servers_that_hang_or_drip(cartd, runner, tmp_path,
         assert method == 'DELETE' and read(openers) == list(CONTENT.values())
     except DownloadError as exc:
         assert exc.transient and f'127.0.0.1:{cartd.port}' in str(exc) and method in str(exc)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 0.8 + SLACK
 
 
 def test_time_is_kept_against_a_body_that_drips(cartd, runner, tmp_path):
@@ -119,7 +121,7 @@ def test_time_is_kept_against_a_body_that_drips(cartd, runner, tmp_path):
     began = time.monotonic()
     with pytest.raises(DownloadError, match=r'GET http://127.*in time \(the 0.7 s .* are over\)') as caught:
         runner.download(str(tmp_path), files(), timeout=0.7)
-    assert caught.value.transient and time.monotonic() - began < 0.9
+    assert caught.value.transient and time.monotonic() - began < 0.7 + SLACK
     assert names(tmp_path) == []
 
 
@@ -143,7 +145,7 @@ def test_a_cartd_that_is_not_there_is_a_passing_fault(tmp_path):
     began = time.monotonic()
     with pytest.raises(DownloadError, match='Connection refused') as caught:
         runner.download(str(tmp_path), files(), timeout=0.5)
-    assert caught.value.transient and 0.3 < time.monotonic() - began < 0.7
+    assert caught.value.transient and 0.3 < time.monotonic() - began < 0.5 + SLACK
 
 
 @pytest.mark.parametrize('code', [400, 401, 403, 404, 413])
@@ -174,12 +176,13 @@ def test_a_cart_stuck_in_staging_gets_another_beside_it(cartd, tmp_path):
     assert cartd.count('POST') == 3 and not cartd.carts and len(cartd.deleted) == 3
 
 
-def test_carts_stuck_for_ever_are_a_passing_fault(cartd, runner, tmp_path):
+def test_carts_stuck_for_ever_are_a_passing_fault(cartd, tmp_path):
     cartd.stuck = 99
+    runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), cart_timeout=0.01)
     began = time.monotonic()
     with pytest.raises(DownloadError, match='no cart was ready in .*: 3 ordered, staging heard of them') as caught:
         runner.download(str(tmp_path), files(), timeout=0.8)
-    assert caught.value.transient and time.monotonic() - began < 1
+    assert caught.value.transient and time.monotonic() - began < 0.8 + SLACK
     assert len(cartd.deleted) == 3 and not cartd.carts
 
 

@@ -20,6 +20,8 @@ from pacifica.dispatcher.uploader_runners import Progress, RemoteUploaderRunner
 from support.pacifica_fakes import FakeIngest, drip, hang, late, reset, status
 
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
+#: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
+SLACK = 2.0
 DONE = {'task': 'ingest metadata', 'task_percent': '100.00000', 'complete': True}
 
 
@@ -154,7 +156,7 @@ def test_a_job_that_stops_for_ever_is_given_up_when_the_time_is_over(ingest, run
     with pytest.raises(UploadError, match="job 1 .* not complete in .*'ingest files'") as caught:
         send(runner, output, timeout=0.7)
     assert caught.value.transient and caught.value.job_id == 1 and caught.value.state['task'] == 'ingest files'
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 0.7 + SLACK
 
 
 @pytest.mark.parametrize('fault', [hang, drip], ids=['hang', 'drip'])
@@ -165,7 +167,7 @@ def test_time_is_kept_against_servers_that_hang_or_drip(ingest, runner, output, 
     with pytest.raises(UploadError) as caught:
         send(runner, output, timeout=0.6)
     assert caught.value.transient and f'{method} http://127.0.0.1:{ingest.port}' in str(caught.value)
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 0.7 + SLACK
 
 
 def test_time_is_kept_against_a_server_that_takes_no_byte(ingest, runner, tmp_path):
@@ -176,7 +178,7 @@ def test_time_is_kept_against_a_server_that_takes_no_byte(ingest, runner, tmp_pa
     began = time.monotonic()
     with pytest.raises(UploadError) as caught:
         send(runner, tmp_path / 'out', timeout=0.6)
-    assert caught.value.transient and time.monotonic() - began < 0.9
+    assert caught.value.transient and time.monotonic() - began < 0.6 + SLACK
 
 
 def test_late_answers_are_waited_for_and_no_second_job_is_made(ingest, output):

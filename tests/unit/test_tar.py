@@ -84,7 +84,7 @@ def test_sizes_over_8_gib_are_read():
 def test_a_tar_cut_short_anywhere_is_never_taken_for_whole(data):
     whole = tar_of([('data/a', b'1' * 700), ('data/b', b'2' * 100)])
     end = data.draw(st.integers(0, whole.rindex(b'2')))
-    files = {name: File(name=name, size=size) for name, size in (('a', 700), ('b', 100))}
+    files = {name: (name, File(name=name, size=size)) for name, size in (('a', 700), ('b', 100))}
     with tempfile.TemporaryDirectory() as root:
         try:
             assert unpack(io.BytesIO(whole[:end]), Order(files, Meter('download', 2, None)), Path(root))
@@ -97,7 +97,7 @@ def test_a_damaged_tar_writes_nothing_outside_and_raises_nothing_else(data):
     whole = bytearray(tar_of([('data/a', b'1' * 700), ('data/' + 'b' * 200, b'2' * 100)]))
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, 5000))] = data.draw(st.integers(0, 255))
-    files = {'a': File(name='a', size=700)}
+    files = {'a': ('a', File(name='a', size=700))}
     with tempfile.TemporaryDirectory() as outer:
         root = Path(outer, 'root')
         root.mkdir()

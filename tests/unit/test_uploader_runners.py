@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from pacifica.uploader.bundler.bundler import Bundler
 
 from pacifica.dispatcher._paths import make_parents
+from pacifica.dispatcher._transfers.bundle import _any_header, _short_header
 from pacifica.dispatcher._transfers.tree import has_files, remove
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
@@ -162,6 +164,35 @@ def test_a_size_over_8_gib_is_headed_right(tmp_path):
     member = tarfile.TarInfo.frombuf(header[-512:], 'utf-8', 'surrogateescape')
     assert b'size=8589934593' in header or member.size == (8 << 30) + 1
     assert bundle.length > 8 << 30
+
+
+@given(
+    st.text(st.characters(max_codepoint=0x250, exclude_characters='\0'), max_size=120),
+    st.integers(0, 8 ** 12), st.integers(-10, 8 ** 12))
+def test_short_headers_are_those_that_tarfile_makes(name, size, mtime):
+    short = _short_header(name, size, mtime)
+    assert short in (None, _any_header(name, size, mtime))
+    assert short or not name.isascii() or len(name) > 100 or size >= 8 ** 11 or not 0 <= mtime < 8 ** 11
+
+
+@pytest.mark.parametrize(('name', 'mimetype'), [
+    ('a.tar.gz', 'application/x-tar'), ('a.b.csv', 'text/csv'), ('.csv', 'application/octet-stream'),
+    ('.a.csv', 'text/csv'), ('A.CSV', 'text/csv'), ('csv', 'application/octet-stream'),
+    ('x.', 'application/octet-stream'),
+    ('data:text,a.png', 'image/png'),
+])
+def test_mime_types_are_those_of_the_names(tmp_path, name, mimetype):
+    write(tmp_path, name, b'')
+    assert unpack(bundle_of(tmp_path))[1][-1]['mimetype'] == mimetype
+
+
+@pytest.mark.parametrize('seconds', [-(1 << 40), 1 << 40])
+def test_a_time_that_is_no_date_is_named(tmp_path, seconds):
+    write(tmp_path, 'a', b'')
+    bundle = bundle_of(tmp_path)
+    bundle.entries = [dataclasses.replace(bundle.entries[0], mtime_ns=seconds * 1_000_000_000)]
+    with pytest.raises(StagingError, match="'a' has a time that is no date"):
+        bundle.length
 
 
 def test_few_files_are_open_at_once(tmp_path):

@@ -30,9 +30,9 @@ _ANYWHERE = f'{os.sep}pacifica-dispatcher-unpacks-here'
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: files by their names in the archive, and who is told how far it has come."""
+    """What is wanted: by its name in the archive, each file and where it goes; and who hears of the progress."""
 
-    files: Mapping[str, File]
+    files: Mapping[str, tuple[str, File]]
     meter: Meter
 
 
@@ -43,7 +43,7 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
     :raises DownloadError: ``transient`` if the archive is cut short; not so if it holds what would lie, or lead,
         outside of *root*, or can be no file: nothing of that is written.
     """
-    faults = {file.path: f'{file.path!a} is missing' for file in order.files.values()}
+    faults: dict[str, str] = {}
     made: set[str] = set()
     parents: set[str] = set()
     judged: set[str] = set()
@@ -52,10 +52,10 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
         for kind, name, size in reader:
             if kind == FOLDER:
                 continue
-            file = order.files.get(_safe_name(kind, name, judged))
-            if file is None:
+            wanted = order.files.get(_safe_name(kind, name, judged))
+            if wanted is None:
                 continue
-            path = file.path
+            path, file = wanted
             if path in made:
                 raise DownloadError(f'the archive has {path!a} more than once')
             made.add(path)
@@ -63,7 +63,6 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
             if fault := _write(reader, size, f'{root}/{path}', file, order.meter):
                 faults[path] = fault
             else:
-                del faults[path]
                 order.meter.add_file()
     except (tarfile.TarError, EOFError) as exc:
         raise DownloadError(f'the archive is cut short or damaged: {exc}', transient=True) from exc
@@ -71,6 +70,7 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
         raise DownloadError(f'the archive would leave its directory: {exc}') from exc
     except (ValueError, ArithmeticError) as exc:
         raise DownloadError(f'the archive is damaged: {exc}', transient=True) from exc
+    faults.update((path, f'{path!a} is missing') for path, _ in order.files.values() if path not in made)
     return faults
 
 

@@ -122,8 +122,9 @@ def fetch(
     :param cart_timeout: seconds after which a cart that is still in staging gets another one beside it.
     :raises DownloadError: if that can't be done, ``transient`` if it may be done later.
     """
-    order = Order({_name_in_cart(path, number): file for number, (path, file) in enumerate(wanted.items())}, meter)
-    files = [_ordered_as(name, file) for name, file in order.files.items()]
+    named = {_name_in_cart(path, number): (path, file) for number, (path, file) in enumerate(wanted.items())}
+    order = Order(named, meter)
+    files = [_ordered_as(name, file) for name, (_, file) in named.items()]
     patience = min(30.0, service.deadline.seconds / 4) if cart_timeout is None else cart_timeout
     target.parent.mkdir(parents=True, exist_ok=True)
     wrong: set[str] = set()

@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from pacifica.dispatcher.exceptions import StagingError
 
@@ -122,24 +121,29 @@ def remove(root: Path) -> None:
         os.rmdir(directory)
 
 
-def read_entry(root: Path, entry: Entry, chunk: int) -> Iterator[bytes]:
+def read_entry(root: str, entry: Entry, chunk: int) -> Iterator[bytes]:
     """Yield the bytes of *entry*, exactly as many as were listed, *chunk* at a time.
 
     :raises StagingError: if it vanished, changed, grew or shrank since it was listed, or can't be read.
     """
     try:
-        with _open(root / entry.path) as stream:
-            _same(entry, stream, 'before')
+        # Non-blocking: should a FIFO have taken the file's place, opening it must not wait for somebody to write.
+        descriptor = os.open(
+            f'{root}/{entry.path}', os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+        try:
+            _same(entry, descriptor, 'before')
             left = entry.size
             while left:
-                data = stream.read(min(chunk, left))
+                data = os.read(descriptor, min(chunk, left))
                 if not data:
                     raise StagingError(f'{entry.path!a} shrank while it was sent: {_ADVICE}')
                 left -= len(data)
                 yield data
-            if stream.read(1):
+            if os.read(descriptor, 1):
                 raise StagingError(f'{entry.path!a} grew while it was sent: {_ADVICE}')
-            _same(entry, stream, 'while')
+            _same(entry, descriptor, 'while')
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise StagingError(f'{entry.path!a} can\'t be read while it is sent ({exc.strerror}): {_ADVICE}') from exc
 
@@ -147,12 +151,6 @@ def read_entry(root: Path, entry: Entry, chunk: int) -> Iterator[bytes]:
 _ADVICE = 'write every file to its end before the upload, and leave it alone until then'
 
 
-def _open(path: Path) -> BinaryIO:
-    # Non-blocking: should a FIFO have taken the file's place, opening it must not wait for somebody to write.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
-    return open(descriptor, 'rb', buffering=0)
-
-
-def _same(entry: Entry, stream: BinaryIO, when: str) -> None:
-    if not entry.same(os.fstat(stream.fileno())):
+def _same(entry: Entry, descriptor: int, when: str) -> None:
+    if not entry.same(os.fstat(descriptor)):
         raise StagingError(f'{entry.path!a} changed {when} it was sent: {_ADVICE}')
