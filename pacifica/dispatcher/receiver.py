@@ -36,8 +36,9 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
-    import celery
     import cherrypy
+
+    import celery
 
 __all__ = ['EventQueue', 'ReceiveTaskModelBase', 'WorkerPlugin', 'create_peewee_model']
 
@@ -104,7 +105,18 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def create_celery_app(
-        cls, router: Router, name: str, receive_task_name: str, *args: Any, **kwargs: Any,
+        cls,
+        router: Router,
+        name: str,
+        receive_task_name: str,
+        *args: Any,
+        retry_for: Sequence[type[BaseException]] = (),
+        max_attempts: int = 3,
+        backoff: float = 5.0,
+        deduplicate: bool = True,
+        max_backlog: int | None = None,
+        lease: float = 30.0,
+        **kwargs: Any,
     ) -> celery.Celery:
         """Return a Celery application with a task that runs the events of this table.
 
@@ -114,7 +126,9 @@ class ReceiveTaskModelBase(Record):
         :param router: which handler an event goes to.
         :param name: the application's name, ``task_application_name`` on its records.
         :param receive_task_name: the task's name, ``task_name`` on its records.
-        :param args: passed on to ``celery.Celery``, as *kwargs* is: broker, backend and so on.
+        :param args: passed on to ``celery.Celery`` after the name, as *kwargs* is: broker, backend and so on.
+        :param retry_for: as all up to *max_backlog* the same as for :meth:`create_queue`.
+        :param lease: seconds after which the event of a worker that died runs elsewhere.
         :raises ConfigurationError: if Celery is not installed.
         """
         try:
@@ -125,9 +139,11 @@ class ReceiveTaskModelBase(Record):
             raise ConfigurationError(
                 'create_celery_app needs Celery: install it with pip install "pacifica-dispatcher[celery]"'
             ) from exc
-        store = Store(cls._writer, QueueName(name, receive_task_name))
-        executor = Executor(router, RetryPolicy(), store.save_result)
-        return create_celery_app(store, executor, name, receive_task_name, *args, **kwargs)
+        store = Store(
+            cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate, max_backlog=max_backlog,
+        )
+        executor = Executor(router, RetryPolicy(tuple(retry_for), max_attempts, backoff), store.save_result)
+        return create_celery_app(store, executor, lease, receive_task_name, name, *args, **kwargs)
 
     @classmethod
     def create_cherrypy_app(cls, receive_task: Any, script_name: str = '', **settings: Any) -> cherrypy.Application:

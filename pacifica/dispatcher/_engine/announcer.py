@@ -12,21 +12,22 @@ from collections.abc import Callable
 from uuid import UUID
 
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher.exceptions import DispatcherError
 
 __all__ = ['Announcer']
 
 _LOG = logging.getLogger(__name__)
 _FEW_MESSAGES = 100
 _ROWS = 1000
+_ROWS_WHILE_BUSY = 100
+_STOP_SECONDS = 5.0
 
 
 class Announcer:
-    """Announces waiting events while the broker holds few messages.
+    """Announces waiting events of which the broker has no message.
 
     :param store: the queue's.
     :param publish: sends the message of a task; raises what the broker's client raises.
-    :param backlog: returns how many messages the broker holds; ``None`` if it does not answer.
+    :param backlog: returns how many messages the broker holds; raises what the broker's client raises.
     :param again: seconds after which a message that nobody acted on counts as lost.
     :param interval: seconds between turns.
     """
@@ -34,8 +35,8 @@ class Announcer:
     def __init__(
         self,
         store: Store,
-        publish: Callable[[UUID], None],
-        backlog: Callable[[], int | None],
+        publish: Callable[[UUID], object],
+        backlog: Callable[[], int],
         *,
         again: float = 10.0,
         interval: float = 1.0,
@@ -51,23 +52,23 @@ class Announcer:
     def run_once(self) -> int:
         """Publish what waits without a message; return how many messages were sent.
 
-        While the broker holds many messages nothing is sent: events wait because workers are busy, not because a
-        message was lost.
+        While the broker holds many messages, events wait because workers are busy. Then no more is sent than messages
+        are missing, one for each event, the longest waiting first: a lost message is found all the same, and the
+        broker never holds many more messages than there are events.
 
         :raises DatabaseUnavailableError: if the database does not answer.
+        :raises Exception: what the broker's client raises; what was not sent is announced again later.
         """
-        backlog = self._backlog()
-        if backlog is None or backlog >= _FEW_MESSAGES:
+        messages = self._backlog()
+        limit = _ROWS
+        if messages >= _FEW_MESSAGES:
+            limit = min(self._store.count_due(messages + _ROWS_WHILE_BUSY) - messages, _ROWS_WHILE_BUSY)
+        if limit <= 0:
             return 0
-        sent = 0
-        for task_id in self._store.announce(self._again, _ROWS):
-            try:
-                self._publish(task_id)
-            except Exception as exc:  # a broker's client has errors of many libraries; it is announced again later
-                _LOG.warning('announcer.broker_unavailable', extra={'task_id': str(task_id), 'error': str(exc)})
-                break
-            sent += 1
-        return sent
+        task_ids = self._store.announce(self._again, limit)
+        for task_id in task_ids:
+            self._publish(task_id)
+        return len(task_ids)
 
     def start(self) -> None:
         """Start the thread."""
@@ -76,15 +77,15 @@ class Announcer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread."""
+        """Stop the thread, but don't wait long for one that waits for a broker."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
             self._thread = None
 
     def _loop(self) -> None:
         while not self._stopping.wait(self._interval):
             try:
                 self.run_once()
-            except DispatcherError:
-                _LOG.exception('announcer.database_unavailable')
+            except Exception as exc:  # the database's or, of any library, the broker's; what is lost waits for a turn
+                _LOG.warning('announcer.turn_failed', extra={'error': str(exc)})

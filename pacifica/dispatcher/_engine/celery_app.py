@@ -2,81 +2,115 @@
 
 ``delay(event)`` commits the row, then publishes a message that carries its task id, under that id. The worker claims
 the row by the guarded claim that all engines share, so a message may come twice, late or never. Handlers' exceptions
-end on the row and never reach Celery's own error path. Each worker process keeps the leases of what it handles; the
-worker's main process sends lost messages again.
+end on the row and never reach Celery's own error path. Each process that handles events keeps its leases; the worker's
+main process sends lost messages again.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import celery
-from celery import signals
-
+from celery import bootsteps
 from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine import whole_events
 from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.announcer import Announcer
 from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.keeper import Keeper
+from pacifica.dispatcher._engine.publisher import Publisher
+from pacifica.dispatcher._engine.task_runner import TaskRunner
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import Held
-from pacifica.dispatcher.exceptions import DispatcherError, InvalidEventError
+from pacifica.dispatcher.exceptions import InvalidEventError
 
 __all__ = ['create_celery_app']
 
 _LOG = logging.getLogger(__name__)
-_LEASE = 30.0
 _MESSAGE_LIFETIME = 10.0  # seconds for which a message is taken to be on its way before it is sent again
-_BROKER_PAUSE = 5.0  # seconds without attempts to publish after one failed: each may take the broker's time-out
+_FURTHER = 0.1  # seconds in which one message may lead to further events, see ReceiveTask._further
+_RETRY_ONCE = {'max_retries': 1, 'interval_start': 0.0, 'interval_max': 0.0}  # a pooled connection may be an old one
 
 
 def create_celery_app(
-    store: Store, executor: Executor, name: str, receive_task_name: str, *args: Any, **kwargs: Any,
+    store: Store, executor: Executor, lease: float, receive_task_name: str, *args: Any, **kwargs: Any,
 ) -> celery.Celery:
-    """Return ``Celery(name, *args, **kwargs)`` with a task *receive_task_name* that runs the events of *store*."""
-    app = celery.Celery(name, *args, **kwargs)
-    task = ReceiveTask(store, executor, receive_task_name)
-    app.register_task(task)
-    announcer = Announcer(store, task.publish, task.backlog, again=_MESSAGE_LIFETIME)
+    """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs the events of *store*."""
+    app = celery.Celery(*args, **kwargs)
+    app.task(
+        _receive,
+        name=receive_task_name,
+        # The application's own base class of tasks, if it was given one, goes on to count.
+        base=type('ReceiveTask', (ReceiveTask, app.Task), {}),
+        bind=True,
+        shared=False,  # else every other Celery application of the process would have it too
+        store=store,
+        runner=TaskRunner(store, executor, lease),
+    )
 
-    def ready(sender: Any = None, **_: Any) -> None:
-        if getattr(sender, 'app', None) is app:
-            announcer.start()
+    class Janitor(_Janitor):
+        task_name = receive_task_name
 
-    def shutting_down(**_: Any) -> None:
-        announcer.stop()
-
-    # weak=False: nothing else holds on to these two.
-    signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutdown.connect(shutting_down, weak=False)
+    app.steps['worker'].add(Janitor)
     return app
+
+
+class _Janitor(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """What the main process of a worker does besides: it is there when no process handles anything."""
+
+    requires = ('celery.worker.components:Pool',)  # whose processes are forked first
+    task_name: str
+
+    def create(self, worker: Any) -> _Janitor:
+        """Make what :meth:`start` starts."""
+        self._task = worker.app.tasks[self.task_name]
+        self._announcer = Announcer(
+            self._task.store, self._task.publish, self._task.backlog, again=_MESSAGE_LIFETIME)
+        return self
+
+    def start(self, worker: Any) -> None:
+        """Look after what dead workers and brokers left."""
+        self._task.runner.start()
+        self._announcer.start()
+
+    def stop(self, worker: Any) -> None:
+        """Stop doing so, now that nothing is running any more."""
+        self._announcer.stop()
+        self._task.runner.stop()
+
+    terminate = stop
+
+
+def _receive(task: ReceiveTask, event: Any) -> None:
+    """Run the event whose task id, or in a message of the 0.2 series which itself, is given."""
+    task.receive(event)
 
 
 class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no types
     """Takes an event as a dict, as in the 0.2 series, or the task id of a stored one."""
 
+    abstract = True
     acks_late = True
-    ignore_result = None  # the application's configuration says
+    ignore_result = True  # as in 0.2: the record is the result
+    store: Store
+    runner: TaskRunner
 
-    def __init__(self, store: Store, executor: Executor, name: str) -> None:
-        self.name = name
-        self._store = store
-        self._executor = executor
-        self._broker_away_until = 0.0
-        self._keepers = _Keepers(store, executor)
+    def __init__(self) -> None:
+        self._publisher = Publisher(self.publish)
 
     def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
-        """Store *events*, then publish a message for each; a broker that is away costs time, not the event."""
-        task_ids = self._store.accept(events, announced=_MESSAGE_LIFETIME)
-        for task_id in task_ids:
-            self._publish_if_possible(task_id)
+        """Store *events*, then have a message published for each; a broker that is away costs time, not the event."""
+        task_ids = self.store.accept(events, announced=_MESSAGE_LIFETIME)
+        if self.app.conf.task_always_eager:
+            for task_id in task_ids:
+                self.publish(task_id)
+        else:
+            self._publisher.put(task_ids)
         return [str(task_id) for task_id in task_ids]
 
     def apply_async(
@@ -84,99 +118,110 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
     ) -> Any:
         """Store the event given as a dict and publish its task id; ``delay(event)`` comes here.
 
+        With ``countdown`` or ``eta`` the event is due then, and its message is published then.
+
         :raises InvalidEventError: if the dict is no CloudEvent; nothing was stored.
         """
         event = _only_argument(args, kwargs)
         if not isinstance(event, Mapping):
-            return super().apply_async(args, kwargs, task_id=task_id, **options)
-        [stored] = self._store.accept(
-            [_events.from_dict(event)], task_id=None if task_id is None else UUID(task_id), announced=_MESSAGE_LIFETIME,
+            return self.publish(_uuid(event), **options)
+        delay = _delay(options.pop('countdown', None), options.pop('eta', None))
+        [stored] = self.store.accept(
+            [_events.from_dict(event)], task_id=None if task_id is None else whole_events.task_id_of(task_id),
+            announced=None if delay else _MESSAGE_LIFETIME, delay=delay,
         )
-        return self._publish_if_possible(stored, **options) or self.AsyncResult(str(stored))
+        sent = None if delay else self._publisher.send(stored, **options)
+        return sent or self.AsyncResult(str(stored))
 
     def publish(self, task_id: UUID, **options: Any) -> Any:
-        """Send the message of a stored event; raise what the broker's client raises, without trying again."""
-        return super().apply_async((str(task_id),), task_id=str(task_id), **{'retry': False, **options})
+        """Send the message of a stored event; raise what the broker's client raises."""
+        options = {'retry': True, 'retry_policy': _RETRY_ONCE, **options}
+        return super().apply_async((str(task_id),), task_id=str(task_id), **options)
 
-    def _publish_if_possible(self, task_id: UUID, **options: Any) -> Any:
-        if time.monotonic() < self._broker_away_until:
-            return None
-        try:
-            return self.publish(task_id, **options)
-        except Exception as exc:  # a broker's client has errors of many libraries; the announcer sends it later
-            self._broker_away_until = time.monotonic() + _BROKER_PAUSE
-            _LOG.warning('celery.broker_unavailable', extra={'task_id': str(task_id), 'error': str(exc)})
-            return None
+    def backlog(self) -> int:
+        """Return how many messages wait in this task's queue; raise what the broker's client raises."""
+        queue = self.app.amqp.router.route({}, self.name).get('queue') or self.app.amqp.queues.default_queue
+        with self.app.pool.acquire(block=True) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            try:
+                with connection.channel() as channel:
+                    return int(queue.bind(channel).queue_declare(passive=True).message_count)
+            except connection.channel_errors:
+                return 0  # no such queue yet: the first message declares it
+            except connection.connection_errors:
+                connection.collapse()
+                raise
 
-    def backlog(self) -> int | None:
-        """Return how many messages wait in this task's queue; ``None`` if the broker does not answer."""
-        queue = self.app.amqp.router.route({}, self.name)['queue']
-        try:
-            with self.app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=_BROKER_PAUSE)
-                try:
-                    return int(queue.bind(connection.default_channel).queue_declare(passive=True).message_count)
-                except connection.channel_errors:
-                    return 0  # no such queue yet: the first message declares it
-        except Exception as exc:  # a broker's client has errors of many libraries
-            _LOG.warning('celery.broker_unavailable', extra={'error': str(exc)})
-            return None
-
-    def run(self, event: Any = None, **_: Any) -> None:
-        """Claim the row, run its event, write how that ended; never raise.
+    def receive(self, event: Any) -> None:
+        """Run what a message is about; never raise.
 
         A dict is a message of a 0.2 receiver: it is stored first, under the id that the receiver answered with.
         """
         try:
-            task_id = self._store_if_new(event) if isinstance(event, Mapping) else UUID(str(event))
-            held = self._store.claim_task(task_id, _owner(), _LEASE)
-            if held is not None:
-                self._run(held)
+            task_id = self._store_whole(event) if isinstance(event, Mapping) else _uuid(event)
+            around = partial(_as_request, self)
+            if self.request.called_directly or self.request.is_eager:
+                self.runner.once(task_id, around)
+            else:
+                self.runner.run(task_id, around, self._further())
         except InvalidEventError:
             _LOG.exception('celery.message_without_event', extra={'task_id': self.request.id})
-        except DispatcherError:  # the database is away: the row waits, or is rescued when its lease is over
-            _LOG.exception('celery.database_unavailable', extra={'task_id': self.request.id})
+        except Exception:  # mostly the database is away: the row waits, or is rescued when its lease is over
+            _LOG.exception('celery.turn_failed', extra={'task_id': self.request.id})
 
-    def _store_if_new(self, event: Mapping[str, Any]) -> UUID:
-        received = _events.from_dict(event)
-        return self._store.accept([received], task_id=UUID(str(self.request.id)), announced=_LEASE)[0]
+    def _store_whole(self, event: Mapping[str, Any]) -> UUID:
+        received = whole_events.received(event)
+        task_id = whole_events.task_id_of(self.request.id)
+        if self.store.accept([received], task_id=task_id, announced=_MESSAGE_LIFETIME) != [task_id]:
+            # The event was here before, but its sender was told this id: it is an event of its own, as in 0.2.
+            self.store.accept([received], task_id=task_id, announced=_MESSAGE_LIFETIME, deduplicate=False)
+        return task_id
 
-    def _run(self, held: Held) -> None:
-        keeper = self._keepers.here()
-        keeper.hold(held)
-        try:
-            outcome = self._executor.execute(held)
-        finally:
-            keeper.drop(held)
-        if outcome is None or not self._store.finish(held, outcome):
-            _LOG.warning('worker.lease_lost', extra={'task_id': str(held.task_id), 'attempt': held.attempt})
+    def _further(self) -> float:
+        """Return the seconds in which this message may lead to other events that are due, so that they share commits.
+
+        Few, so that limits of time mean one event; none where Celery was told to count the runs of this task.
+        """
+        conf = self.app.conf
+        counted = self.rate_limit or conf.worker_max_tasks_per_child or conf.worker_max_memory_per_child
+        return 0.0 if counted else _FURTHER
 
 
-class _Keepers:
-    """A keeper in each process that handles events, started when it handles its first."""
-
-    def __init__(self, store: Store, executor: Executor) -> None:
-        self._new: Callable[[], Keeper] = lambda: Keeper(store, executor.policy.max_attempts, _LEASE, None)
-        self._lock = threading.Lock()
-        self._keeper: Keeper | None = None
-        self._pid = 0
-
-    def here(self) -> Keeper:
-        """Return this process's keeper; a forked child has none of its parent's threads."""
-        if self._keeper is None or self._pid != os.getpid():
-            with self._lock:
-                if self._keeper is None or self._pid != os.getpid():
-                    self._keeper = self._new()
-                    self._keeper.start()
-                    self._pid = os.getpid()
-        return self._keeper
+@contextmanager
+def _as_request(task: ReceiveTask, task_id: UUID) -> Iterator[None]:
+    """Make *task_id* the id of the current request, if another event's message led to this one."""
+    if task.request.id == str(task_id):
+        yield
+        return
+    task.push_request(task.request.__dict__, id=str(task_id), args=(str(task_id),))
+    try:
+        yield
+    finally:
+        task.pop_request()
 
 
 def _only_argument(args: Any, kwargs: Any) -> Any:
     """Return the one argument of the task, however it was passed."""
     values = [*(args or ()), *(kwargs or {}).values()]
-    return values[0] if len(values) == 1 else None
+    if len(values) != 1:
+        raise TypeError(f'the task takes one argument, the event as a dict, not {len(values)}')
+    return values[0]
 
 
-def _owner() -> str:
-    return f'{socket.gethostname()}:{os.getpid()}'
+def _uuid(task_id: object) -> UUID:
+    try:
+        return UUID(str(task_id))
+    except ValueError as exc:
+        raise InvalidEventError(
+            f'neither a CloudEvent as a dict nor the task id of one: a {type(task_id).__name__}'
+        ) from exc
+
+
+def _delay(countdown: float | None, eta: datetime | None) -> float:
+    if countdown is not None:
+        return max(0.0, float(countdown))
+    if eta is None:
+        return 0.0
+    if eta.tzinfo is None:
+        eta = eta.replace(tzinfo=timezone.utc)
+    return max(0.0, eta.timestamp() - time.time())

@@ -65,12 +65,17 @@ class Connections:
         """The session that reads: each thread has a connection of its own behind it."""
         return self._reader if self._reader and self._pid == os.getpid() and not self._owner else self._open()[1]
 
+    @property
+    def shared(self) -> bool:
+        """Whether more than one thread can see the database."""
+        return not _is_in_memory(self._resolve())
+
     def require_shared(self) -> None:
         """Refuse a database that only one thread can see.
 
         :raises ConfigurationError: for an in-memory SQLite database.
         """
-        if _is_in_memory(self._resolve()):
+        if not self.shared:
             raise ConfigurationError(
                 'an in-memory SQLite database is seen by one thread only, so it can be neither served nor worked on '
                 'by threads: use a file, for example sqlite:///events.db'

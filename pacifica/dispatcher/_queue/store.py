@@ -19,7 +19,7 @@ from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.transitions import (
-    Accept, Announce, Claim, ClaimTask, Finish, Held, Prune, QueueName, Release, Renew, Rescue, SaveResult,
+    Accept, Announce, Claim, ClaimTask, CountDue, Finish, Held, Prune, QueueName, Release, Renew, Rescue, SaveResult,
 )
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
@@ -65,12 +65,20 @@ class Store:
         self._listeners.remove(listener)
 
     def accept(
-        self, events: Sequence[ReceivedEvent], *, task_id: UUID | None = None, announced: float | None = None,
+        self,
+        events: Sequence[ReceivedEvent],
+        *,
+        task_id: UUID | None = None,
+        announced: float | None = None,
+        delay: float = 0.0,
+        deduplicate: bool = True,
     ) -> list[UUID]:
         """Store *events*, all or none; return their task ids in order once they are committed.
 
         :param task_id: the id to give to a single event; by default each gets a new one.
         :param announced: seconds for which messages about them are taken to be on their way.
+        :param delay: seconds until they are due.
+        :param deduplicate: ``False`` if each is an event of its own, whatever was here before.
         :raises QueueFullError: if ``max_backlog`` events are waiting; nothing was stored.
         :raises DatabaseUnavailableError: if the database did not take them.
         """
@@ -78,7 +86,8 @@ class Store:
             self._check_backlog(self._max_backlog)
         task_ids = self._writer.run(*(
             Accept(self.name, event, task_id or new_task_id(),
-                   event_key(event.source, event.event_id) if self._deduplicate else None, announced)
+                   event_key(event.source, event.event_id) if deduplicate and self._deduplicate else None,
+                   announced, delay)
             for event in events
         ))
         for listener in self._listeners:
@@ -94,6 +103,10 @@ class Store:
         """Take the event with this id, if it is due, for *lease* seconds."""
         held: Held | None = self._writer.run(ClaimTask(self.name, task_id, owner, lease))[0]
         return held
+
+    def count_due(self, most: int) -> int:
+        """Return how many events are due, or *most* if there are more."""
+        return int(self._writer.run(CountDue(self.name, most))[0])
 
     def announce(self, again: float, limit: int) -> list[UUID]:
         """Return at most *limit* events that are due without a message on its way; not again for *again* seconds."""

@@ -9,12 +9,12 @@ happened. The states are drawn in :mod:`pacifica.dispatcher._queue.status`.
 from __future__ import annotations
 
 from pacifica.dispatcher._queue.transitions.accept import Accept
-from pacifica.dispatcher._queue.transitions.claim import Announce, Claim, ClaimTask
+from pacifica.dispatcher._queue.transitions.claim import Announce, Claim, ClaimTask, CountDue
 from pacifica.dispatcher._queue.transitions.hold import Finish, Release, Renew, SaveResult
 from pacifica.dispatcher._queue.transitions.janitor import Prune, Rescue
 from pacifica.dispatcher._queue.transitions.values import Held, QueueName
 
 __all__ = [
-    'Accept', 'Announce', 'Claim', 'ClaimTask', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue',
-    'SaveResult',
+    'Accept', 'Announce', 'Claim', 'ClaimTask', 'CountDue', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew',
+    'Rescue', 'SaveResult',
 ]

@@ -32,7 +32,8 @@ class Accept:
     """Store an event: nothing → ``202``. Results in the task id: of the first to come, if it has been here before.
 
     ``key`` identifies the event among all that were ever accepted; ``None`` if each arrival is an event of its own.
-    ``announced`` is the seconds for which a message about it is taken to be on its way (see :class:`Announce`).
+    ``announced`` is the seconds for which a message about it is taken to be on its way (see :class:`Announce`);
+    ``delay`` the seconds until it is due.
     """
 
     queue: QueueName
@@ -40,6 +41,7 @@ class Accept:
     task_id: UUID
     key: str | None
     announced: float | None = None
+    delay: float = 0.0
 
     @staticmethod
     def run(session: Session, operations: Sequence[Accept]) -> Sequence[UUID]:
@@ -56,9 +58,9 @@ class Accept:
                 f'INSERT INTO {TABLE} ({", ".join(_COLUMNS)}) VALUES {values} {session.dialect.on_duplicate}',
                 rows,
             ).rowcount
-        if inserted == len(operations):
-            return [operation.task_id for operation in operations]
         keys = [operation.key for operation in operations if operation.key is not None]
+        if inserted == len(operations) or not keys:
+            return [operation.task_id for operation in operations]
         found = session.execute(
             f'SELECT event_key, task_id FROM {TABLE} WHERE event_key IN ({placeholders(len(keys))})', keys
         ).fetchall()
@@ -84,7 +86,7 @@ class Accept:
                      event.event_id, event.event_time, event.schema_url, event.content_type):
             yield storable(text)
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
-                    time, time, now, None if self.announced is None else now + self.announced, self.key)
+                    time, time, now + self.delay, None if self.announced is None else now + self.announced, self.key)
 
 
 def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:

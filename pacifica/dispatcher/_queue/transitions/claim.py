@@ -15,7 +15,7 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions.values import WAITING, Held, QueueName, placeholders
 
-__all__ = ['Announce', 'Claim', 'ClaimTask']
+__all__ = ['Announce', 'Claim', 'ClaimTask', 'CountDue']
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +128,23 @@ class Announce:
                 (now + self.again, *(row[0] for row in rows), Status.ACCEPTED.value),
             )
         return [UUID(str(row[1])) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class CountDue:
+    """Count the events that are due: changes nothing. Results in how many, ``most`` at most."""
+
+    queue: QueueName
+    most: int
+
+    @staticmethod
+    def run(session: Session, operations: Sequence[CountDue]) -> Sequence[int]:
+        """Count the events of each queue, by the clock that claims go by."""
+        now = session.now()
+        return [
+            int(session.execute(
+                f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {WAITING} AND due > 0 AND due <= ?'
+                f' LIMIT {operation.most:d}) AS waiting', (*operation.queue, now),
+            ).fetchone()[0])
+            for operation in operations
+        ]
