@@ -12,8 +12,9 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,7 +28,7 @@ if __name__ == '__main__':  # pytest makes tests/ importable, and deals with ser
 
 from benchmarks.environments import python_of
 from benchmarks.running import CONTENDERS, Service, run_json, service
-from benchmarks.table import Row, interleave, text
+from benchmarks.table import Row, compare, interleave, text
 
 from support import services
 from support.databases import temporary_database
@@ -38,12 +39,15 @@ REDIS_DATABASE = '/7'
 OURS = 'dispatcher'
 OLD = 'dispatcher 0.2.5'
 
+Numbers = dict[str, float]  # by unit
+
 
 @dataclass(frozen=True)
 class Scale:
     """How much of everything."""
 
     rounds: int
+    bursts: int  # in a round; the numbers of events up to drained are for one burst
     posts: int
     handled: int
     handled_old: int
@@ -55,8 +59,8 @@ class Scale:
     grown: int
 
 
-FULL = Scale(5, 4000, 5000, 600, 200, 5000, 1_000_000, 100_000, 60, 100_000)
-QUICK = Scale(2, 300, 300, 60, 20, 300, 2000, 400, 20, 2000)
+FULL = Scale(5, 5, 800, 1000, 120, 50, 5000, 1_000_000, 100_000, 60, 100_000)
+QUICK = Scale(2, 2, 100, 100, 20, 10, 300, 2000, 400, 20, 2000)
 
 
 @pytest.fixture(scope='module')
@@ -107,7 +111,7 @@ class Contenders:
                 yield running
 
     @contextmanager
-    def old(self, kind: str = 'sqlite', concurrency: int = 4) -> Iterator[Service]:
+    def old(self, kind: str = 'sqlite', concurrency: int = 4, notify: bool = True) -> Iterator[Service]:
         """The 0.2.5 distribution: a receiver, and Celery's workers unless there is no concurrency."""
         python = self._python(OLD)
         broker = urlunsplit(urlsplit(services.require(services.REDIS))._replace(path=REDIS_DATABASE))
@@ -116,7 +120,7 @@ class Contenders:
             programs: list[list[str | Path]] = [[python, 'dispatcher_0_2_5.py', 'PORT']]
             if concurrency:
                 programs.append([python, '-m', 'celery', '-A', 'dispatcher_0_2_5', 'worker', '-c', str(concurrency)])
-            with service(scratch, programs, {'BENCH_DATABASE': url, 'BENCH_BROKER': broker}) as running:
+            with service(scratch, programs, {'BENCH_DATABASE': url, 'BENCH_BROKER': broker}, notify) as running:
                 yield running
 
 
@@ -133,99 +137,113 @@ def _scratch() -> Iterator[Path]:
 
 
 def _of(
-    contender: Callable[[], AbstractContextManager[Service]], measure: Callable[[Service], float],
-) -> Callable[[], float]:
-    def once() -> float:
+    contender: Callable[[], AbstractContextManager[Service]], measure: Callable[[Service], Numbers],
+) -> Callable[[], AbstractContextManager[Callable[[], Numbers]]]:
+    """Return what starts a service, warms it up, and yields the measure of it."""
+    @contextmanager
+    def start() -> Iterator[Callable[[], Numbers]]:
         with contender() as running:
-            return measure(running)
-    return once
+            measure(running)
+            yield partial(measure, running)
+    return start
+
+
+def _process(measure: Callable[[], Numbers]) -> Callable[[], AbstractContextManager[Callable[[], Numbers]]]:
+    """Return what does nothing beforehand, for a measure that is one process from start to end."""
+    return lambda: nullcontext(measure)
+
+
+def _load(count: int, rate: str) -> Callable[[Service], Numbers]:
+    """Return what sends *count* events and returns that rate, and the processor time of the service for an event."""
+    def measure(running: Service) -> Numbers:
+        before = running.cpu_seconds()
+        result = running.load(count)
+        return {'/s': result[rate], 'ms CPU': (running.cpu_seconds() - before) / count * 1000}
+    return measure
 
 
 def test_accepted_posts(scale: Scale, rows: list[Row], contenders: Contenders) -> None:
     """POSTs accepted a second at 8 connections, beside a bare CherryPy that stores nothing."""
-    def measure(running: Service) -> float:
-        running.post(scale.posts // 10)
-        return running.post(scale.posts)
-
+    measure = _load(scale.posts, 'accepted_per_second')
     print('POSTs accepted a second, SQLite, fsync on')
     found = interleave(scale.rounds, {
         'echo': _of(contenders.echo, measure),
         'ours, no worker': _of(lambda: contenders.ours(concurrency=0, notify=False), measure),
-        'ours, worker in the process': _of(lambda: contenders.ours(notify=False), measure),
-        '0.2.5, no worker': _of(lambda: contenders.old(concurrency=0), measure),
-    })
+        'ours, worker in the process': _of(contenders.ours, measure),
+        '0.2.5, no worker': _of(lambda: contenders.old(concurrency=0, notify=False), measure),
+    }, scale.bursts)
     for name, target in (('ours, no worker', 0.65), ('ours, worker in the process', 0.65), ('0.2.5, no worker', None)):
-        rows.append(Row(f'accepted POSTs, SQLite: {name} / bare CherryPy', '/s', found[name], found['echo'], target))
+        what = f'accepted POSTs, SQLite: {name} / bare CherryPy'
+        rows.append(compare(what, '/s', found[name], found['echo'], target))
+        rows.append(compare('… processor time of the service for one', 'ms CPU', found[name], found['echo']))
 
 
 @pytest.mark.parametrize(('kind', 'target'), [('sqlite', 7.0), ('postgresql', 8.0)])
 def test_handled(scale: Scale, rows: list[Row], contenders: Contenders, kind: str, target: float) -> None:
     """Events from POST to handled a second, the whole service, beside 0.2.5 with Celery on Redis."""
-    def measure(count: int) -> Callable[[Service], float]:
-        def once(running: Service) -> float:
-            running.handle(count // 10)
-            return running.handle(count)
-        return once
-
     print(f'events handled a second, {kind}')
     found = interleave(scale.rounds, {
-        'ours': _of(lambda: contenders.ours(kind), measure(scale.handled)),
-        '0.2.5': _of(lambda: contenders.old(kind), measure(scale.handled_old)),
-    })
-    rows.append(Row(f'POST to handled, {kind}: ours / 0.2.5', '/s', found['ours'], found['0.2.5'], target))
+        'ours': _of(lambda: contenders.ours(kind), _load(scale.handled, 'handled_per_second')),
+        '0.2.5': _of(lambda: contenders.old(kind), _load(scale.handled_old, 'handled_per_second')),
+    }, scale.bursts)
+    rows.append(compare(f'POST to handled, {kind}: ours / 0.2.5', '/s', found['ours'], found['0.2.5'], target))
+    rows.append(compare('… processor time of the service for one', 'ms CPU', found['ours'], found['0.2.5']))
 
 
 @pytest.mark.parametrize('kind', ['sqlite', 'postgresql'])
 def test_latency(scale: Scale, rows: list[Row], contenders: Contenders, kind: str) -> None:
     """Median time from POST to handled, one event at a time."""
-    def measure(running: Service) -> float:
-        return running.latency(scale.latencies)['handled_ms']
+    def measure(running: Service) -> Numbers:
+        return {'ms': running.latency(scale.latencies)['handled_ms']}
 
     print(f'ms from POST to handled, {kind}')
     found = interleave(scale.rounds, {
         'ours': _of(lambda: contenders.ours(kind), measure),
         '0.2.5': _of(lambda: contenders.old(kind), measure),
-    })
-    rows.append(Row(f'latency p50, {kind}: ours / 0.2.5', 'ms', found['ours'], found['0.2.5'], 0.25, at_most=True))
+    }, scale.bursts)
+    rows.append(compare(f'latency p50, {kind}: ours / 0.2.5', 'ms', *found.values(), 0.25, at_most=True))
 
 
 def test_drain_sqlite(scale: Scale, rows: list[Row], environments: Callable[[str], Path]) -> None:
     """Waiting no-op events drained a second by 4 threads on SQLite, beside huey's two queues on SQLite."""
-    def ours() -> float:
+    def ours() -> Numbers:
         with _scratch() as scratch:
             url = f'sqlite:///{scratch / "queue.db"}'
             return _drain(scale, environments(OURS), 'drain_dispatcher.py', url)
 
-    def huey(kind: str) -> Callable[[], float]:
-        def once() -> float:
+    def huey(kind: str) -> Callable[[], Numbers]:
+        def once() -> Numbers:
             with _scratch() as scratch:
                 return _drain(scale, environments('huey'), 'drain_huey.py', kind, str(scratch / 'queue.db'))
         return once
 
     print('events drained a second, SQLite')
-    found = interleave(scale.rounds, {'ours': ours, 'SqlHuey': huey('SqlHuey'), 'SqliteHuey': huey('SqliteHuey')})
+    found = interleave(scale.rounds, {
+        'ours': _process(ours), 'SqlHuey': _process(huey('SqlHuey')), 'SqliteHuey': _process(huey('SqliteHuey')),
+    })
     for name in ('SqlHuey', 'SqliteHuey'):
-        rows.append(Row(f'drain, 4 threads, SQLite: ours / {name}', '/s', found['ours'], found[name], 1.5))
+        rows.append(compare(f'drain, 4 threads, SQLite: ours / {name}', '/s', found['ours'], found[name], 1.5))
 
 
 def test_drain_postgresql(scale: Scale, rows: list[Row], environments: Callable[[str], Path]) -> None:
     """Waiting no-op events drained a second by 4 threads on PostgreSQL, beside procrastinate."""
-    def drain(name: str, script: str) -> Callable[[], float]:
-        def once() -> float:
+    def drain(name: str, script: str) -> Callable[[], Numbers]:
+        def once() -> Numbers:
             with _scratch() as scratch, temporary_database('postgresql', scratch) as url:
                 return _drain(scale, environments(name), script, url)
         return once
 
     print('events drained a second, PostgreSQL')
     found = interleave(scale.rounds, {
-        'ours': drain(OURS, 'drain_dispatcher.py'), 'procrastinate': drain('procrastinate', 'drain_procrastinate.py'),
+        'ours': _process(drain(OURS, 'drain_dispatcher.py')),
+        'procrastinate': _process(drain('procrastinate', 'drain_procrastinate.py')),
     })
-    rows.append(Row('drain, 4 threads, PostgreSQL: ours / procrastinate', '/s', *found.values(), None))
+    rows.append(compare('drain, 4 threads, PostgreSQL: ours / procrastinate', '/s', *found.values()))
 
 
-def _drain(scale: Scale, python: Path, script: str, *arguments: str) -> float:
+def _drain(scale: Scale, python: Path, script: str, *arguments: str) -> Numbers:
     result = run_json([python, CONTENDERS / script, *arguments, str(scale.drained), '4'])
-    return scale.drained / float(result['seconds'])
+    return {'/s': scale.drained / float(result['seconds'])}
 
 
 @pytest.mark.parametrize('kind', ['sqlite', 'postgresql', 'mysql'])
@@ -254,7 +272,7 @@ def test_memory(scale: Scale, rows: list[Row], contenders: Contenders) -> None:
     with contenders.ours() as running:
         sizes = []
         for _ in range(10):
-            running.handle(scale.grown // 10)
+            running.load(scale.grown // 10)
             sizes.append(running.private_mebibytes())
     print('MiB after each tenth of the events: ' + ', '.join(f'{size:.1f}' for size in sizes), flush=True)
     what = f'memory (USS) after {scale.grown:,} events / {scale.grown // 10:,}'

@@ -73,25 +73,36 @@ def await_port(port: int) -> None:
 class Service:
     """A service that runs: where it listens, its processes, and where its handlers say that they ran."""
 
-    def __init__(self, port: int, notify: Path, pids: Sequence[int]) -> None:
+    def __init__(self, port: int, notify: Path | None, pids: Sequence[int]) -> None:
         self.port = port
         self.pids = pids
         self._notify = notify
 
-    def post(self, count: int, connections: int = 8) -> float:
-        """Send events; return how many were accepted a second."""
-        result = run_json([sys.executable, HERE / 'load.py', str(self.port), str(count), str(connections)])
-        return float(result['accepted_per_second'])
+    def load(self, count: int, connections: int = 8) -> dict[str, float]:
+        """Send events; return ``accepted_per_second``.
 
-    def handle(self, count: int, connections: int = 8) -> float:
-        """Send events; return how many were handled a second, from the first POST to the end of the last handler."""
-        result = run_json(
-            [sys.executable, HERE / 'load.py', str(self.port), str(count), str(connections), self._notify])
-        return float(result['handled_per_second'])
+        If the service has handlers that say that they ran, return once all did, and ``handled_per_second`` too: from
+        the first POST to the end of the last handler.
+        """
+        notify = [self._notify] if self._notify else []
+        return run_json([sys.executable, HERE / 'load.py', str(self.port), str(count), str(connections), *notify])
 
     def latency(self, count: int) -> dict[str, float]:
         """Send events one at a time; return the medians of the milliseconds to the answer and to the handler's end."""
+        assert self._notify, 'the handlers do not say that they ran'
         return run_json([sys.executable, HERE / 'latency.py', str(self.port), str(count), self._notify])
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that all processes of the service have used, those they started included."""
+        ticks = 0
+        for stat in Path('/proc').glob('[0-9]*/stat'):
+            try:
+                fields = stat.read_text().rpartition(')')[2].split()
+            except OSError:  # it has ended
+                continue
+            if int(fields[3]) in self.pids:  # the session, which each program was given of its own
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf('SC_CLK_TCK')
 
     def private_mebibytes(self) -> float:
         """Return the memory that would be freed if the service ended (USS)."""
@@ -112,8 +123,8 @@ def service(
     :param scratch: an empty directory for this measurement.
     :param notify: whether handlers say that they ran.
     """
-    port, path = free_port(), scratch / 'handled'
-    environment = {**(environment or {}), **({'BENCH_NOTIFY': str(path)} if notify else {})}
+    port, path = free_port(), scratch / 'handled' if notify else None
+    environment = {**(environment or {}), **({'BENCH_NOTIFY': str(path)} if path else {})}
     with ExitStack() as stack:
         pids = [
             stack.enter_context(started(

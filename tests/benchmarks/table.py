@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 HEAD = ('what', 'ours', 'theirs', 'ratio (min / median / max)', 'target')
@@ -49,12 +50,45 @@ def text(rows: Sequence[Row]) -> str:
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
 
 
-def interleave(rounds: int, measures: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Take each measure once a round, every other round in reverse order; return the numbers of each."""
-    numbers: dict[str, list[float]] = {name: [] for name in measures}
+# How the number of a round is made out of those of its bursts, by unit; rates are those of equal loads.
+_MEANS = {'/s': statistics.harmonic_mean, 'ms': statistics.median, 'ms CPU': statistics.fmean}
+
+Found = dict[str, dict[str, list[float]]]
+
+
+def interleave(
+    rounds: int,
+    contenders: Mapping[str, Callable[[], AbstractContextManager[Callable[[], Mapping[str, float]]]]],
+    bursts: int = 1,
+) -> Found:
+    """Measure all contenders in each round; return by contender and unit the numbers, one a round.
+
+    In a round each contender is started anew, then all are measured in short bursts one after another, *bursts* times,
+    every other time in reverse order: what else the machine does at the time is the same for all of them.
+
+    :param contenders: what starts one, yielding what measures a burst and returns numbers by unit.
+    """
+    numbers: Found = {name: {} for name in contenders}
     for turn in range(rounds):
-        for name in reversed(measures) if turn % 2 else measures:
-            numbers[name].append(measures[name]())
-        print(f'  round {turn + 1}: ' + ', '.join(f'{name} {values[-1]:.4g}' for name, values in numbers.items()),
+        with ExitStack() as stack:
+            measures = {name: stack.enter_context(start()) for name, start in contenders.items()}
+            found: dict[str, list[Mapping[str, float]]] = {name: [] for name in measures}
+            for burst in range(turn, turn + bursts):
+                for name in reversed(measures) if burst % 2 else measures:
+                    found[name].append(measures[name]())
+        for name, results in found.items():
+            for unit in results[0]:
+                numbers[name].setdefault(unit, []).append(_MEANS[unit]([result[unit] for result in results]))
+        print(f'  round {turn + 1}: ' + '; '.join(f'{name} {_last(values)}' for name, values in numbers.items()),
               flush=True)
     return numbers
+
+
+def _last(numbers: Mapping[str, Sequence[float]]) -> str:
+    return ', '.join(f'{values[-1]:.4g} {unit}' for unit, values in numbers.items())
+
+
+def compare(what: str, unit: str, ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]],
+            target: float | None = None, at_most: bool = False) -> Row:
+    """Return the row of the numbers of one unit."""
+    return Row(what, unit, ours[unit], theirs[unit], target, at_most)
