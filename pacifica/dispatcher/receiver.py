@@ -36,9 +36,8 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
-    import cherrypy
-
     import celery
+    import cherrypy
 
 __all__ = ['EventQueue', 'ReceiveTaskModelBase', 'WorkerPlugin', 'create_peewee_model']
 

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
+import celery
 import pytest
 from playhouse.db_url import connect
 
-import celery
 from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError, QueueFullError, RetryLater
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import current_task

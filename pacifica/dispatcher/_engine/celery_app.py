@@ -19,6 +19,7 @@ from uuid import UUID
 
 import celery
 from celery import bootsteps
+
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine import whole_events
 from pacifica.dispatcher._engine.acceptor import Acceptor
