@@ -6,6 +6,7 @@ meanwhile neither repeat nor hide any.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -29,6 +30,11 @@ PARAMETERS = (
     Parameter('source', 'query', {'type': 'string'}, 'only tasks of events with this source'),
     Parameter('type', 'query', {'type': 'string'}, 'only tasks of events of this type'),
 )
+
+
+# What Python 3.10 doesn't know of ISO 8601: the zone Z, and fractions that haven't three or six digits.
+_ZULU = re.compile('[Zz]$')
+_FRACTION = re.compile(r'\.(\d+)', re.ASCII)
 
 
 class Filters(NamedTuple):
@@ -70,6 +76,10 @@ class Filters(NamedTuple):
         return f'<?{urlencode({**self.given, "after": last})}>; rel="next"'
 
 
+def _six_digits(fraction: re.Match[str]) -> str:
+    return '.' + fraction[1][:6].ljust(6, '0')
+
+
 def _limit(text: str | None, faults: list[tuple[str, str]]) -> int:
     if text is None:
         return DEFAULT_LIMIT
@@ -94,7 +104,7 @@ def _time(text: str | None, faults: list[tuple[str, str]]) -> str | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text.removesuffix('Z') + '+00:00' if text.endswith('Z') else text)
+        time = datetime.fromisoformat(_FRACTION.sub(_six_digits, _ZULU.sub('+00:00', text)))
         if time.tzinfo is not None:
             time = time.astimezone(timezone.utc).replace(tzinfo=None)
     except (ValueError, OverflowError):
