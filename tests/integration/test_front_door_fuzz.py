@@ -21,10 +21,6 @@ from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from support.front_door import INGEST, cherrypy_server
 
-# The connections of the server's threads are closed when those are collected, of which Python 3.13 warns.
-UNCLOSED = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-pytestmark = UNCLOSED
-
 REQUESTS = int(os.environ.get('PACIFICA_FUZZ') or 200)
 THREADS = 4
 

@@ -22,10 +22,6 @@ from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from support.front_door import INGEST, cherrypy_server
 
-# The connections of the server's threads are closed when those are collected, of which Python 3.13 warns.
-UNCLOSED = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-pytestmark = UNCLOSED
-
 
 class Keep(EventHandler):
     """Keeps the events that it handles."""

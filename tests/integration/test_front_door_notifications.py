@@ -16,9 +16,7 @@ from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.front_door import cherrypy_server
 from support.stack import running
 
-# The connections of the server's threads are closed when those are collected, of which Python 3.13 warns.
-UNCLOSED = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-pytestmark = [pytest.mark.timeout(600), UNCLOSED]
+pytestmark = pytest.mark.timeout(600)
 
 USER = {'Http-Remote-User': 'dmlb2001'}
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
