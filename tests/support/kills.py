@@ -1,0 +1,45 @@
+"""What tests that kill things have in common: events are sent until they are accepted, and runs are counted."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import requests
+
+from support.events import wait_until
+from support.processes import Service
+
+FINAL = ('200 OK', '422 Unprocessable Entity', '500 Internal Server Error')
+
+
+def post(service: Service, event: dict[str, Any]) -> str:
+    """Send *event* until it is accepted, as often as it takes; return its task id."""
+    def answer() -> str | None:
+        try:
+            response = requests.post(f'http://127.0.0.1:{service.port}/receive', json=event, timeout=10)
+        except requests.RequestException:
+            return None
+        return str(response.json()) if response.status_code == 200 else None
+
+    return str(wait_until(answer, 60))
+
+
+def post_all(service: Service, events: list[dict[str, Any]], task_ids: dict[str, str]) -> list[threading.Thread]:
+    """Start eight senders that share *events*; *task_ids* gets the id that each event was answered with."""
+    def send(share: list[dict[str, Any]]) -> None:
+        for event in share:
+            task_ids[event['eventID']] = post(service, event)
+
+    threads = [threading.Thread(target=send, args=(events[number::8],)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def runs_without_reason(service: Service) -> dict[str, Any]:
+    """Return the events that were run again though the worker that ran them before was never killed."""
+    return {
+        event_id: lines for event_id, lines in service.runs().items()
+        if any(pid not in service.killed for pid in [pid for what, pid, _ in lines if what == 'start'][:-1])
+    }
