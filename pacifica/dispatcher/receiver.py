@@ -65,7 +65,7 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def close_connections(cls) -> None:
-        """Close the connections that queue and front door opened in this thread; they are opened anew if needed.
+        """Close the connections that queue and front door have open; they are opened anew if needed.
 
         The application's own, of the database object it passed, are its own affair.
         """

@@ -113,7 +113,7 @@ def test_a_forked_child_makes_connections_of_its_own(model: Any) -> None:
 def isolated(model: Any) -> Iterator[Any]:
     """A queue whose started worker runs each handler in a process of its own."""
     queue = model.create_queue(behaving_router(), 'my.app', 'my.tasks.receive', max_attempts=2)
-    worker = queue.create_worker(concurrency=2, isolation='process', handler_timeout=1.5)
+    worker = queue.create_worker(concurrency=2, isolation='process', handler_timeout=5)
     worker.start()
     yield queue
     worker.stop(0)

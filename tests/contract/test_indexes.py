@@ -91,7 +91,8 @@ def test_a_list_reads_an_index(model: Any, filters: dict[str, str], index: str, 
     if 'sqlite' not in _kind(model):
         table = 'TABLE receivetaskmodel' if 'mysql' in _kind(model) else 'receivetaskmodel'
         connections.writer.execute(f'ANALYZE {table}')
-    database, statements = connections.reader.database, []
+    with connections.reading() as session:  # the one that is used next, too
+        database, statements = session.database, []
     execute = database.execute_sql
     database.execute_sql = lambda statement, parameters=None: (
         statements.append((statement, parameters)), execute(statement, parameters))[1]

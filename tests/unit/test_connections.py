@@ -61,10 +61,23 @@ def test_the_applications_connection_is_left_alone(tmp_path: Path) -> None:
 def test_sqlite_commits_to_disk_and_lets_others_read_meanwhile(tmp_path: Path) -> None:
     connections = Connections(peewee.SqliteDatabase(str(tmp_path / 'events.db')), ensure_schema)
 
-    for session in (connections.writer, connections.reader):
-        assert session.execute('PRAGMA journal_mode').fetchone()[0] == 'wal'
-        assert session.execute('PRAGMA synchronous').fetchone()[0] == 2  # FULL
+    with connections.reading() as reader:
+        for session in (connections.writer, reader):
+            assert session.execute('PRAGMA journal_mode').fetchone()[0] == 'wal'
+            assert session.execute('PRAGMA synchronous').fetchone()[0] == 2  # FULL
     connections.close()
+
+
+def test_there_are_as_many_reading_connections_as_are_used_at_once(tmp_path: Path) -> None:
+    connections = Connections(peewee.SqliteDatabase(str(tmp_path / 'events.db')), ensure_schema)
+
+    with connections.reading() as first, connections.reading() as second:
+        assert first is not second
+    with connections.reading() as third:
+        assert third in (first, second)
+
+    connections.close()
+    assert first.database.is_closed() and second.database.is_closed()
 
 
 def test_in_memory_events_are_run_in_the_thread_that_accepted_them() -> None:

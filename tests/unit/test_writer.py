@@ -49,7 +49,8 @@ def connections(tmp_path: Path) -> Iterator[Connections]:
 
 
 def numbers(connections: Connections) -> list[int]:
-    return [number for number, in connections.reader.execute('SELECT number FROM numbers ORDER BY number').fetchall()]
+    with connections.reading() as session:
+        return [number for number, in session.execute('SELECT number FROM numbers ORDER BY number').fetchall()]
 
 
 def together(count: int, run: Any) -> None:

@@ -1,4 +1,4 @@
-"""The store's own connections: one that writes, and one a thread to read with.
+"""The store's own connections: one that writes, and as many to read with as are used at once.
 
 Used by the store and the schema. The application's connections are left alone: it may open, close and use its
 database object as it likes. Connections are made at first use, anew after an error and anew after ``fork``.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import peewee
@@ -44,7 +45,7 @@ class Connections:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._writer: Session | None = None
-        self._reader: Session | None = None
+        self._readers: list[Session] = []  # those that nobody uses just now
         self._owner: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -58,12 +59,21 @@ class Connections:
     @property
     def writer(self) -> Session:
         """The session that writes; its callers take turns (see :mod:`._queue.writer`)."""
-        return self._writer if self._writer and self._pid == os.getpid() and not self._owner else self._open()[0]
+        return self._writer if self._writer and self._pid == os.getpid() and not self._owner else self._open()
 
-    @property
-    def reader(self) -> Session:
-        """The session that reads: each thread has a connection of its own behind it."""
-        return self._reader if self._reader and self._pid == os.getpid() and not self._owner else self._open()[1]
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session to read with, the caller's alone inside the ``with`` block."""
+        writer = self.writer
+        try:
+            session = self._readers.pop()
+        except IndexError:
+            session = writer if self._owner else self._session()
+        try:
+            yield session
+        finally:
+            if not self._owner:
+                self._readers.append(session)
 
     @property
     def shared(self) -> bool:
@@ -87,11 +97,13 @@ class Connections:
         return self._prepared
 
     def close(self) -> None:
-        """Close the writing connection, and this thread's reading one."""
+        """Close every connection that nobody uses just now."""
         with self._lock:
-            if self._writer is not None and self._reader is not None and self._pid == os.getpid():
-                self._writer.close()
-                self._reader.close()
+            if self._writer is None or self._pid != os.getpid():
+                return
+            self._writer.close()
+            while self._readers:
+                self._readers.pop().close()
 
     def _resolve(self) -> Any:
         database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database
@@ -99,31 +111,27 @@ class Connections:
             raise ConfigurationError('the database is not initialized yet: call its init() or initialize() first')
         return database
 
-    def _open(self) -> tuple[Session, Session]:
+    def _open(self) -> Session:
         with self._lock:
             if self._pid != os.getpid():
-                _INHERITED.append((self._writer, self._reader))
-                self._writer = self._reader = self._owner = None
+                _INHERITED.append((self._writer, self._readers))
+                self._writer, self._readers, self._owner = None, [], None
                 self._pid = os.getpid()
             if self._owner not in (None, threading.get_ident()):
                 self.require_shared()
-            if self._writer is None or self._reader is None:
-                writer, reader = self._sessions()
+            if self._writer is None:
+                writer = self._session()
                 self._prepared = self._prepare(writer)
-                self._writer, self._reader = writer, reader
-            return self._writer, self._reader
+                self._writer = writer
+            return self._writer
 
-    def _sessions(self) -> tuple[Session, Session]:
+    def _session(self) -> Session:
         database = self._resolve()
         dialect = dialect_of(database)
         if _is_in_memory(database):
             self._owner = threading.get_ident()
-            session = Session(database, dialect, self._clock)
-            return session, session
-        return (
-            Session(_clone(database, dialect, peewee._ConnectionState()), dialect, self._clock),
-            Session(_clone(database, dialect, peewee._ConnectionLocal()), dialect, self._clock),
-        )
+            return Session(database, dialect, self._clock)
+        return Session(_clone(database, dialect), dialect, self._clock)
 
 
 def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], str]) -> Connections:
@@ -141,14 +149,14 @@ def _is_in_memory(database: peewee.Database) -> bool:
     )
 
 
-def _clone(database: peewee.Database, dialect: Dialect, state: Any) -> peewee.Database:
-    """Return *database* with connections of its own.
+def _clone(database: peewee.Database, dialect: Dialect) -> peewee.Database:
+    """Return *database* with a connection of its own, which any thread may use, though one at a time.
 
     A copy keeps every setting of every database class, which no constructor call can; only the connection state,
-    which peewee itself makes from these two classes, is replaced.
+    which peewee itself makes of this class, is replaced.
     """
     clone: Any = copy.copy(database)
-    clone._state = state
+    clone._state = peewee._ConnectionState()
     clone._lock = threading.Lock()
     clone.connect_params = {**database.connect_params, **dialect.connect_params}
     return cast(peewee.Database, clone)

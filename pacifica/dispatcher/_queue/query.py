@@ -125,12 +125,12 @@ class Records:
     def _read(self, query: Callable[[Session], T]) -> T:
         """Run *query*, once more on a new connection if the old one turns out to be gone."""
         try:
-            session = self._connections.reader
-            try:
-                return query(session)
-            except PASSING:
-                session.abort()
-                return query(session)
+            with self._connections.reading() as session:
+                try:
+                    return query(session)
+                except PASSING:
+                    session.abort()
+                    return query(session)
         except PASSING as exc:
             raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
 
