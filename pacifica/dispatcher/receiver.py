@@ -13,7 +13,7 @@ use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import peewee
@@ -32,6 +32,7 @@ from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.writer import Writer
+from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
@@ -145,20 +146,44 @@ class ReceiveTaskModelBase(Record):
         return create_celery_app(store, executor, lease, receive_task_name, name, *args, **kwargs)
 
     @classmethod
-    def create_cherrypy_app(cls, receive_task: Any, script_name: str = '', **settings: Any) -> cherrypy.Application:
+    def create_cherrypy_app(
+        cls,
+        receive_task: Any,
+        script_name: str = '',
+        *,
+        authenticate: Authenticate | None = None,
+        allowed_origins: Iterable[str] | None = None,
+        allowed_rate: int | None = None,
+        max_body: int = 10_000_000,
+        request_timeout: float = 30.0,
+    ) -> cherrypy.Application:
         """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
 
         :param receive_task: where events go: an :class:`EventQueue`, or anything whose ``delay(event)`` stores a
             CloudEvent given as a dict and returns an object with an ``id``, such as a Celery task.
         :param script_name: where it is mounted, for example ``/events``; the default is the root.
-        :param settings: see ``_http.create_application``.
+        :param authenticate: who may come in, see :mod:`pacifica.dispatcher.authentication`; by default everybody.
+        :param allowed_origins: which senders of webhooks get a yes to their handshake, ``['*']`` for all; by default
+            none do, but all if there is no authentication and the server listens on the loopback only.
+        :param allowed_rate: deliveries per minute that are taken, of all senders together, before ``429`` is answered;
+            by default any number.
+        :param max_body: the largest body of a request, in bytes.
+        :param request_timeout: seconds within which a request must have arrived, and a response be taken by the
+            client, with CherryPy's own server; other WSGI servers have their own settings.
         """
         def delay(events: Sequence[ReceivedEvent]) -> list[str]:
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
 
-        accept = receive_task.accept if isinstance(receive_task, Acceptor) else delay
         return _http.create_application(
-            accept, Records(cls._writer.connections), script_name=script_name, on_start=cls._on_start, **settings,
+            receive_task.accept if isinstance(receive_task, Acceptor) else delay,
+            Records(cls._writer.connections),
+            script_name=script_name,
+            on_start=cls._on_start,
+            authenticate=authenticate,
+            allowed_origins=allowed_origins,
+            allowed_rate=allowed_rate,
+            max_body=max_body,
+            request_timeout=request_timeout,
         )
 
     @classmethod
