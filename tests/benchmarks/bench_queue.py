@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ if __name__ == '__main__':  # pytest makes tests/ importable, and deals with ser
     if '--quick' in sys.argv:
         sys.argv.remove('--quick')
         os.environ['PACIFICA_BENCH_QUICK'] = '1'
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, and dropped
     raise SystemExit(pytest.main([__file__, '--bench', '-s', '-q', *sys.argv[1:]]))
 
 from benchmarks.environments import python_of
@@ -59,7 +61,7 @@ class Scale:
     grown: int
 
 
-FULL = Scale(5, 5, 800, 1000, 120, 50, 5000, 1_000_000, 100_000, 60, 100_000)
+FULL = Scale(5, 5, 800, 2000, 400, 50, 5000, 1_000_000, 100_000, 60, 100_000)
 QUICK = Scale(2, 2, 100, 100, 20, 10, 300, 2000, 400, 20, 2000)
 
 
