@@ -23,7 +23,8 @@ from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.stack import Subscriber, running
 
-pytestmark = pytest.mark.timeout(600)
+# One set of services at a time, in one process of the test run.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -76,6 +77,7 @@ class Executor:
         return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
 
 
+@lru_cache(maxsize=1024)  # writing a path out takes longer than all else here
 def _name(route: Route) -> str:
     """Return what tells the route from others to a person: its path and its handler's class."""
     return f'{route.path} → {type(route.event_handler).__name__}'

@@ -67,7 +67,9 @@ _SQLITE = Dialect(
     placeholder='?',
     begin='BEGIN IMMEDIATE',
     # FULL: a commit is on disk when it returns, in WAL mode too. The host's clock is the database's.
-    on_connect=('PRAGMA busy_timeout = 1000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL'),
+    # A checkpoint each 16 MiB instead of 4: a large event alone would cause one, and wait for it.
+    on_connect=('PRAGMA busy_timeout = 1000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL',
+                'PRAGMA wal_autocheckpoint = 4000'),
     clock=None,
     skip_locked='',
     on_duplicate='ON CONFLICT DO NOTHING',

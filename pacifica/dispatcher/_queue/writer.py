@@ -106,10 +106,11 @@ class Writer:
         with self._mutex:
             for pending in batch:
                 pending.finished = True
-                pending.wake.release()
             self._led = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].wake.release()
+        for pending in batch[1:]:  # the first is the leader, who waits for nobody
+            pending.wake.release()
 
     def _withdraw(self, mine: _Pending) -> None:
         with self._mutex:
