@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -192,3 +193,36 @@ def test_what_a_handler_did_is_written_once_the_database_is_back(model: Any, mon
     wait_until(lambda: status(model, task_id) == '200 OK')
     worker.stop(5)
     assert seen == [event['eventID']]
+
+
+def test_a_child_forked_while_a_thread_writes_can_write(model: Any) -> None:
+    """SQLite keeps its locks in the process's memory, which a fork copies."""
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'receive')
+    stopping = threading.Event()
+
+    def write() -> None:
+        while not stopping.is_set():
+            queue.accept([received() for _ in range(20)])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        wait_until(lambda: model.table_exists() and model.select().count())
+        model._meta.database.close()
+        children = []
+        for number in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # a child that hangs ends
+                try:
+                    queue.delay(ingest_event(source=f'child {number}'))
+                    os._exit(0)
+                except BaseException:  # noqa: B036  # a child that went on would run the test a second time
+                    os._exit(1)
+            children.append(os.waitpid(child, 0)[1])
+    finally:
+        stopping.set()
+        thread.join()
+
+    assert children == [0] * 20
+    assert model.select().where(model.source.startswith('child')).count() == 20

@@ -64,9 +64,14 @@ class Service:
                 process.wait()
 
     def runs(self) -> dict[str, list[tuple[str, int, float]]]:
-        """Return, for each event id, what its handlers wrote down: ``(start or end, process id, seconds)``."""
-        runs = defaultdict(list)
-        for line in self.log.read_text().splitlines() if self.log.exists() else ():
-            what, process_id, event_id, seconds = line.split()
-            runs[event_id].append((what, int(process_id), float(seconds)))
-        return runs
+        """Return what each event's handlers wrote down, see :func:`runs_in`."""
+        return runs_in(self.log)
+
+
+def runs_in(log: Path) -> dict[str, list[tuple[str, int, float]]]:
+    """Return, for each event id, what its handlers wrote to *log*: ``(start or end, process id, seconds)``."""
+    runs = defaultdict(list)
+    for line in log.read_text().splitlines() if log.exists() else ():
+        what, process_id, event_id, seconds = line.split()
+        runs[event_id].append((what, int(process_id), float(seconds)))
+    return runs

@@ -16,12 +16,14 @@ from typing import Any, cast
 import peewee
 
 from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
+from pacifica.dispatcher._queue.forks import register
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 __all__ = ['Connections']
 
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
+_FORK_PATIENCE = 5.0  # seconds that a fork waits for a transaction
 
 
 class Connections:
@@ -47,6 +49,8 @@ class Connections:
         self._writer: Session | None = None
         self._readers: list[Session] = []  # those that nobody uses just now
         self._owner: int | None = None
+        self._until_forked: list[Callable[[], None]] = []
+        register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process as the settings of the database; connections are made there."""
@@ -104,6 +108,23 @@ class Connections:
             self._writer.close()
             while self._readers:
                 self._readers.pop().close()
+
+    def before_fork(self) -> None:
+        """Wait until no thread makes connections and, where a child may inherit none, close the one that writes."""
+        if not self._lock.acquire(timeout=_FORK_PATIENCE):
+            return
+        self._until_forked.append(self._lock.release)
+        writer = self._writer
+        if writer is not None and self._pid == os.getpid() and not self._owner and not writer.dialect.inheritable:
+            if writer.suspend(_FORK_PATIENCE):
+                self._until_forked.append(writer.resume)
+
+    def after_fork(self) -> None:
+        """Let the threads go on."""
+        while self._until_forked:
+            self._until_forked.pop()()
+        if self._pid != os.getpid():
+            self._lock = threading.RLock()  # a thread that the child does not have may have kept the old one
 
     def _resolve(self) -> Any:
         database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database

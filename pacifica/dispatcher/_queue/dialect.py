@@ -26,7 +26,8 @@ class Dialect:
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
     a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
     query for the bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds
-    the beginning of a column; ``equals`` compares a column whose beginning is compared too.
+    the beginning of a column; ``equals`` compares a column whose beginning is compared too; ``inheritable`` says
+    whether a forked child may have a connection of its parent's that it doesn't use.
 
     The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
     that is changed.
@@ -41,6 +42,7 @@ class Dialect:
     on_duplicate: str
     types: dict[str, str]
     partial_indexes: bool
+    inheritable: bool = True
     lock_schema: Sequence[str] = ()
     unlock_schema: Sequence[str] = ()
     connect_params: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +78,7 @@ _SQLITE = Dialect(
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
            'integer': 'INTEGER', 'seconds': 'REAL', 'token': 'VARCHAR(32)', 'key': 'VARCHAR(64)'},
     partial_indexes=True,
+    inheritable=False,
     lock_schema=('BEGIN IMMEDIATE',),
     unlock_schema=('COMMIT',),
     # Given "source = ?", SQLite puts the parameter into substr(source, …) as well, and finds no index for that.

@@ -53,6 +53,17 @@ class Session:
         with self._in_use:
             self.disconnect()
 
+    def suspend(self, patience: float) -> bool:
+        """Begin no transaction until :meth:`resume`, and be without a connection; ``False`` if one goes on too long."""
+        if not self._in_use.acquire(timeout=patience):
+            return False
+        self.disconnect()
+        return True
+
+    def resume(self) -> None:
+        """Undo :meth:`suspend`."""
+        self._in_use.release()
+
     def disconnect(self) -> None:
         """Close this thread's connection, whatever state it is in; the next statement opens a new one."""
         if self.database.is_closed():
