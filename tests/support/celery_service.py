@@ -14,11 +14,11 @@ import os
 import sys
 from typing import Any
 
+import celery
 import cherrypy
 from jsonpath2.path import Path
 from playhouse.db_url import connect
 
-import celery
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
