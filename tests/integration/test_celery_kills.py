@@ -54,8 +54,9 @@ def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_withou
         task_ids: dict[str, str] = {}
         threads = post_all(service, events, task_ids)
         for turn in range(kills):
-            enough = min(len(task_ids) + count // (kills * 2), count)
-            wait_until(lambda: len(task_ids) >= enough, 120)  # noqa: B023  # called at once
+            # A kill after each share of events that began to run: it finds workers at work, not just starting.
+            enough = count * (turn + 1) // (kills + 1)
+            wait_until(lambda: len(service.runs()) >= enough, 120)  # noqa: B023  # called at once
             harm(service, server, dice, turn)
         for thread in threads:
             thread.join()

@@ -10,14 +10,14 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import peewee
 
 from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
 from pacifica.dispatcher._queue.forks import register
-from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.session import PASSING, Session
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 __all__ = ['Connections']
@@ -96,9 +96,20 @@ class Connections:
             )
 
     def prepare(self) -> str:
-        """Be ready for the first statement; return what was done to the schema when this process first did so."""
-        self._open()
-        return self._prepared
+        """Be ready for the first statement; return what was done to the schema when this process first did so.
+
+        Called again it looks again, for an application that has dropped the table.
+        """
+        with self._lock:
+            was_open = self._writer is not None and self._pid == os.getpid()
+            writer = self._open()
+            if was_open:
+                try:
+                    done = writer.exclusively(self._prepare)
+                except PASSING:  # its connection may have been cut while nobody used it, and is a new one now
+                    done = writer.exclusively(self._prepare)
+                self._prepared = self._prepared if done == 'current' else done
+            return self._prepared
 
     def close(self) -> None:
         """Close every connection that nobody uses just now."""
@@ -110,7 +121,7 @@ class Connections:
                 self._readers.pop().close()
 
     def before_fork(self) -> None:
-        """Wait until no thread makes connections and, where a child may inherit none, close the one that writes."""
+        """Wait until no thread makes connections and, where a child may inherit none, close those in no use."""
         if not self._lock.acquire(timeout=_FORK_PATIENCE):
             return
         self._until_forked.append(self._lock.release)
@@ -118,6 +129,9 @@ class Connections:
         if writer is not None and self._pid == os.getpid() and not self._owner and not writer.dialect.inheritable:
             if writer.suspend(_FORK_PATIENCE):
                 self._until_forked.append(writer.resume)
+            with suppress(IndexError):  # another thread may take the last one
+                while True:
+                    self._readers.pop().close()
 
     def after_fork(self) -> None:
         """Let the threads go on."""

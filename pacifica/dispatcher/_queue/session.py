@@ -53,6 +53,11 @@ class Session:
         with self._in_use:
             self.disconnect()
 
+    def exclusively(self, work: Callable[[Session], T]) -> T:
+        """Run *work*, which makes its own transaction, while nobody else uses this session."""
+        with self._in_use:
+            return work(self)
+
     def suspend(self, patience: float) -> bool:
         """Begin no transaction until :meth:`resume`, and be without a connection; ``False`` if one goes on too long."""
         if not self._in_use.acquire(timeout=patience):

@@ -1,0 +1,1 @@
+"""A copy in capitals of every text file that reaches the archive."""
