@@ -6,12 +6,13 @@ Receiver and workers: ``pacifica-dispatcher serve pacifica.dispatcher_uppercase:
 import os
 
 from jsonpath2.path import Path
+from pacifica.downloader import Downloader
+from pacifica.uploader import Uploader
+
 from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner, RemoteDownloaderRunner
 from pacifica.dispatcher.event_handlers import EventHandler, StagedEventHandler
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, RemoteUploaderRunner
-from pacifica.downloader import Downloader
-from pacifica.uploader import Uploader
 
 
 class Uppercase(EventHandler):

@@ -2,8 +2,9 @@
 
 import os
 
-from pacifica.dispatcher.receiver import create_peewee_model
 from playhouse.db_url import connect
+
+from pacifica.dispatcher.receiver import create_peewee_model
 
 from .router import router
 

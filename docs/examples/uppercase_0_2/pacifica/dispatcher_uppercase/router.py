@@ -3,11 +3,12 @@
 import os
 
 from jsonpath2.path import Path
+from pacifica.downloader import Downloader
+from pacifica.uploader import Uploader
+
 from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner, RemoteDownloaderRunner
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, RemoteUploaderRunner
-from pacifica.downloader import Downloader
-from pacifica.uploader import Uploader
 
 from .event_handlers import UppercaseEventHandler
 
