@@ -37,10 +37,10 @@ __all__ = [
     'StandardWebhooks', 'challenges', 'rights_of',
 ]
 
-#: ``send``: POST events. ``read``: see tasks, statuses and records.
-Right = Literal['send', 'read']
+#: ``send``: POST events. ``read``: see tasks, statuses and records. ``operate``: run events again, or cancel them.
+Right = Literal['send', 'read', 'operate']
 
-ALL_RIGHTS: frozenset[Right] = frozenset(('send', 'read'))
+ALL_RIGHTS: frozenset[Right] = frozenset(('send', 'read', 'operate'))
 
 
 class Secret:

@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +20,11 @@ from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
-from pacifica.dispatcher._transfers.tree import has_files, remove
+from pacifica.dispatcher._transfers.tree import measure, remove
 from pacifica.dispatcher.downloader_runners import DownloaderRunner
 from pacifica.dispatcher.exceptions import RetryLater
 from pacifica.dispatcher.models import File
-from pacifica.dispatcher.task_context import current_task
+from pacifica.dispatcher.task_context import current_task, stage
 from pacifica.dispatcher.uploader_runners import UploaderRunner
 
 __all__ = ['PROVENANCE_KEY', 'StagedEvent', 'StagedEventHandler']
@@ -73,7 +72,8 @@ class StagedEventHandler(EventHandler):
         """
         with self._directories(event) as root:
             staged = self._stage_in(event, root)
-            self.event_handler.handle(staged)
+            with stage('handle'):
+                self.event_handler.handle(staged)
             self._stage_out(staged)
 
     def _stage_in(self, event: Event, root: Path) -> StagedEvent:
@@ -83,26 +83,29 @@ class StagedEventHandler(EventHandler):
         output.mkdir()
         if not files or self.downloader_runner is None:
             return StagedEvent(event, target, output, files)
-        began = time.monotonic()
-        openers = self.downloader_runner.download(str(target), files, timeout=self.download_timeout)
+        sizes = [file.size for file in files if isinstance(file.size, int)]
+        with stage('download', files=len(files), bytes=sum(sizes)) as done:
+            openers = self.downloader_runner.download(str(target), files, timeout=self.download_timeout)
         _LOG.info('staged_in', extra={
-            'event_id': event.event_id, 'files': len(files), 'seconds': round(time.monotonic() - began, 3),
+            'event_id': event.event_id, 'files': len(files), 'seconds': round(done.seconds, 3),
         })
         return StagedEvent(event, self.downloader_runner.input_directory(str(target)), output, files, openers)
 
     def _stage_out(self, staged: StagedEvent) -> None:
-        if not has_files(staged.output_directory):
+        files, size = measure(staged.output_directory)
+        if not files:
             _LOG.info('nothing_to_stage_out', extra={'event_id': staged.event_id})
             return
         if self.uploader_runner is None:
             _LOG.warning('output_not_uploaded', extra={'event_id': staged.event_id})
             return
-        began = time.monotonic()
-        _, job_id, _ = self.uploader_runner.upload(
-            str(staged.output_directory), staged.transaction, staged.key_values, timeout=self.upload_timeout,
-        )
+        with stage('upload', files=files, bytes=size) as done:
+            _, job_id, _ = self.uploader_runner.upload(
+                str(staged.output_directory), staged.transaction, staged.key_values, timeout=self.upload_timeout,
+            )
+            done.job_id = job_id
         _LOG.info('staged_out', extra={
-            'event_id': staged.event_id, 'job_id': job_id, 'seconds': round(time.monotonic() - began, 3),
+            'event_id': staged.event_id, 'job_id': job_id, 'seconds': round(done.seconds, 3),
         })
 
     @contextmanager

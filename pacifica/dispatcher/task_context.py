@@ -6,6 +6,7 @@ Set by the engine around every handler call, in a context variable: threads, ``a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,11 +14,31 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-__all__ = ['TaskContext', 'current_task']
+__all__ = ['Stage', 'TaskContext', 'current_task', 'stage']
 
 
 def _keep_in_memory(result: Mapping[str, Any]) -> None:
     """Do nothing more: without a queue the result lives in the context alone."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of an attempt: what it was and how long it took.
+
+    :param name: ``'download'``, ``'handle'`` or ``'upload'``; any name for parts of your own.
+    :param seconds: wall-clock seconds.
+    :param files: how many files were fetched or sent.
+    :param bytes: how many bytes these have.
+    :param job_id: the id of the ingest job that an upload was.
+    :param failed: whether an exception ended it.
+    """
+
+    name: str
+    seconds: float
+    files: int | None = None
+    bytes: int | None = None
+    job_id: int | None = None
+    failed: bool = False
 
 
 @dataclass
@@ -28,12 +49,14 @@ class TaskContext:
     :param attempt: 1 for the first run, counted up by each run after a retry or a lost worker.
     :param result: what was saved with :meth:`save_result`, by this attempt or an earlier one.
     :param save: stores the result durably with the event; given by the engine.
+    :param stages: what the attempt spent its time on so far; kept with the event when the attempt ends.
     """
 
     task_id: UUID
     attempt: int = 1
     result: dict[str, Any] = field(default_factory=dict)
     save: Callable[[Mapping[str, Any]], None] = _keep_in_memory
+    stages: list[Stage] = field(default_factory=list)
 
     def save_result(self, **items: Any) -> None:
         """Store *items* (JSON values) with the event, committed when this returns.
@@ -63,3 +86,36 @@ def task_context(task: TaskContext) -> Iterator[TaskContext]:
         yield task
     finally:
         _CURRENT.reset(token)
+
+
+@dataclass
+class Timing:
+    """What :func:`stage` hands out: fill in what becomes known inside the block."""
+
+    files: int | None = None
+    bytes: int | None = None
+    job_id: Any = None
+    seconds: float = 0.0
+
+
+@contextmanager
+def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> Iterator[Timing]:
+    """Time the ``with`` block as a part of the current task's attempt, shown in the event's timeline.
+
+    :param name: what the block does; staging uses ``'download'``, ``'handle'`` and ``'upload'``.
+    :param files: how many files it is about.
+    :param bytes: how many bytes these have.
+    """
+    timing = Timing(files, bytes)
+    began = time.monotonic()
+    failed = True
+    try:
+        yield timing
+        failed = False
+    finally:
+        timing.seconds = time.monotonic() - began
+        task = current_task()
+        if task is not None:
+            job_id = timing.job_id if isinstance(timing.job_id, int) else None
+            task.stages.append(
+                Stage(name, round(timing.seconds, 6), timing.files, timing.bytes, job_id, failed))

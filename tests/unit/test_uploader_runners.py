@@ -19,7 +19,7 @@ from pacifica.uploader.bundler.bundler import Bundler
 
 from pacifica.dispatcher._paths import make_parents
 from pacifica.dispatcher._transfers.bundle import _any_header, _short_header
-from pacifica.dispatcher._transfers.tree import has_files, remove
+from pacifica.dispatcher._transfers.tree import measure, remove
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, Progress, UploaderRunner
@@ -150,7 +150,7 @@ def test_directories_nested_deeper_than_calls_are_carried_and_removed(tmp_path):
         (root / path).write_bytes(b'deep')
         contents, _ = unpack(bundle_of(root))
         assert contents == {f'data/{path}': b'deep'}
-        assert has_files(root)
+        assert measure(root)[0]
     finally:
         remove(root)
     assert not root.exists()

@@ -7,7 +7,8 @@ whatever a handler raises comes out as an :class:`~pacifica.dispatcher._queue.ou
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.transitions import Held
 from pacifica.dispatcher.exceptions import RouteNotFoundRouterError
 from pacifica.dispatcher.router import Route, Router
-from pacifica.dispatcher.task_context import TaskContext, task_context
+from pacifica.dispatcher.task_context import Stage, TaskContext, task_context
 
 __all__ = ['Executor']
 
@@ -48,33 +49,36 @@ class Executor:
     def execute(self, held: Held) -> Outcome | None:
         """Decode, route and handle the event; return how that ended, whatever it was."""
         name: str | None = None
+        stages: list[Stage] = []
         try:
             event_data = _events.loads(held.event_data)
             route = self.router.match_first_or_raise(event_data)
             name = _name(route)
             # A context of its own: what a handler sets in a context variable is gone for the next event.
-            contextvars.copy_context().run(self._handle, route, event_data, held)
+            contextvars.copy_context().run(self._handle, route, event_data, held, stages)
         except RouteNotFoundRouterError as exc:
             if name is None:
                 return Outcome.no_route(exc)
-            return self._failed(exc, held, name)  # a handler's own router had no route: the handler failed
+            return self._failed(exc, held, name, stages)  # a handler's own router had no route: the handler failed
         except BaseException as exc:  # noqa: B036  # SystemExit too: a handler may end its event, never its worker
-            return self._failed(exc, held, name)
-        return Outcome.succeeded(name)
+            return self._failed(exc, held, name, stages)
+        return replace(Outcome.succeeded(name), stages=tuple(stages)) if stages else Outcome.succeeded(name)
 
-    def _handle(self, route: Route, event_data: Mapping[str, Any], held: Held) -> None:
+    def _handle(self, route: Route, event_data: Mapping[str, Any], held: Held, stages: list[Stage]) -> None:
         task = TaskContext(
             task_id=held.task_id,
             attempt=held.attempt,
             result={} if held.result is None else msgspec.json.decode(held.result),
             save=lambda result: self._save_result(held, result),
+            stages=stages,
         )
         with task_context(task):
             route(event_data)
 
-    def _failed(self, error: BaseException, held: Held, route: str | None) -> Outcome:
+    def _failed(self, error: BaseException, held: Held, route: str | None, stages: Sequence[Stage]) -> Outcome:
         delay = self.policy.delay(error, held.attempt)
-        return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
+        outcome = Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
+        return replace(outcome, stages=tuple(stages))
 
 
 @lru_cache(maxsize=1024)  # writing a path out takes longer than all else here

@@ -22,14 +22,14 @@ _LISTED = {'taskID': _ID, 'created': {'type': 'string'}, 'updated': {'type': 'st
 _TEXTS = (
     'eventType', 'eventTypeVersion', 'source', 'eventID', 'eventTime', 'schemaURL', 'contentType', 'eventData', 'data',
     'taskStatus', 'taskApplicationName', 'taskName', 'exceptionType', 'exceptionValue',
-    'cloudEventsVersion', 'route', 'finalized',
+    'cloudEventsVersion', 'route', 'finalized', 'transactionID',
 )
 _RECORD = {
     'type': 'object',
     'required': ['taskID', 'taskStatus', 'eventData', 'data'],
     'properties': {
         **_LISTED, **dict.fromkeys(_TEXTS, _TEXT), 'exceptionTraceback': {}, 'attempts': {'type': 'integer'},
-        'result': {'type': ['object', 'null']},
+        'result': {'type': ['object', 'null']}, 'history': {'type': 'array', 'items': {'type': 'object'}},
     },
 }
 _TAG = {'ETag': 'names this state of the answer'}

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass, replace
 
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher.task_context import Stage
 
 __all__ = ['Outcome']
 
@@ -16,7 +17,11 @@ _TRACEBACK_CHARACTERS = 64_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Use the named constructors; ``delay`` is the seconds until the event is due again, if it goes back to waiting."""
+    """Use the named constructors.
+
+    ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
+    spent its time on, as far as its handler said so.
+    """
 
     status: Status
     exc_type: str | None = None
@@ -24,6 +29,7 @@ class Outcome:
     exc_traceback: str = ''
     route: str | None = None
     delay: float | None = None
+    stages: tuple[Stage, ...] = ()
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:

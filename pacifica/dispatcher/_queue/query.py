@@ -11,15 +11,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.reading import read
 from pacifica.dispatcher._queue.record import TABLE
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
-from pacifica.dispatcher._queue.session import PASSING, Session
+from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.text import storable
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.transitions.values import WAITING
-from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['Records']
 
@@ -50,6 +51,8 @@ _FIELDS = (
     ('result', 'result'),
     ('route', 'route'),
     ('finalized', 'finalized'),
+    ('transactionID', 'transaction_id'),
+    ('history', 'history'),
 )
 _TIMES = frozenset({'created', 'updated', 'deleted', 'finalized'})
 _LISTED = ('taskID', 'created', 'updated', 'deleted')
@@ -102,7 +105,7 @@ class Records:
         columns = ', '.join(_COLUMN[key] for key in _LISTED)
         in_status = [] if status is None else [f"task_status = '{Status(status)}'"]  # written out, for partial indexes
 
-        def read(session: Session) -> Any:
+        def query(session: Session) -> Any:
             conditions, parameters = _conditions(session, {'source': source, 'event_type': event_type}, since)
             conditions += in_status
             if after is not None:
@@ -120,19 +123,10 @@ class Records:
                 parameters,
             ).fetchall()
 
-        return [{key: _json(key, value) for key, value in zip(_LISTED, row)} for row in self._read(read)]
+        return [{key: _json(key, value) for key, value in zip(_LISTED, row)} for row in self._read(query)]
 
     def _read(self, query: Callable[[Session], T]) -> T:
-        """Run *query*, once more on a new connection if the old one turns out to be gone."""
-        try:
-            with self._connections.reading() as session:
-                try:
-                    return query(session)
-                except PASSING:
-                    session.abort()
-                    return query(session)
-        except PASSING as exc:
-            raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
+        return read(self._connections, query)
 
 
 def _conditions(
@@ -156,6 +150,8 @@ def _conditions(
 def _json(key: str, value: Any) -> Any:
     if key == 'taskID':
         return str(UUID(str(value)))
+    if key == 'history':
+        return history.read(value)
     if key == 'result':
         return None if value is None else json.loads(value)
     if key in _TIMES and isinstance(value, datetime):

@@ -11,9 +11,12 @@ from uuid import uuid4
 
 import peewee
 
-__all__ = ['TABLE', 'Record', 'timestamp', 'utc_now']
+__all__ = ['TABLE', 'WORKERS', 'Record', 'timestamp', 'utc_now']
 
 TABLE = 'receivetaskmodel'
+
+WORKERS = 'receivetaskworker'
+"""The table of workers, which tell once in a while that they are there."""
 
 
 def utc_now() -> datetime:
@@ -60,6 +63,9 @@ class Record(peewee.Model):
     result = peewee.TextField(null=True)
     route = peewee.TextField(null=True)
     event_key = peewee.CharField(max_length=64, null=True, unique=True)
+    transaction_id = peewee.CharField(max_length=64, null=True)
+    claimed = peewee.DoubleField(null=True)
+    history = peewee.TextField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

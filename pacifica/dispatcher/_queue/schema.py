@@ -6,12 +6,16 @@ number of processes may start at once, and is idempotent: what it finds done it 
 
 from __future__ import annotations
 
-from pacifica.dispatcher._queue.record import TABLE
+from collections.abc import Sequence
+
+from pacifica.dispatcher._queue.record import TABLE, WORKERS
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.upgrade import fill_in, widen
+from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
 
 __all__ = ['PREFIXED', 'PREFIX_CHARACTERS', 'ensure_schema', 'prefix']
+
+_Column = tuple[str, str, str]
 
 # column, kind (see Dialect.types), constraint when the table is new
 _COLUMNS_0_2 = (
@@ -49,8 +53,22 @@ _COLUMNS_0_3 = (
     ('result', 'document', ''),
     ('route', 'text', ''),
     ('event_key', 'key', ''),
+    ('transaction_id', 'key', ''),
+    ('claimed', 'seconds', ''),
+    ('history', 'document', ''),
 )
-PREFIXED = frozenset({'source', 'event_type'})
+_WORKER_COLUMNS = (
+    ('id', 'token', 'NOT NULL PRIMARY KEY'),
+    ('owner', 'name', 'NOT NULL'),
+    ('task_application_name', 'name', 'NOT NULL'),
+    ('task_name', 'name', 'NOT NULL'),
+    ('engine', 'name', 'NOT NULL'),
+    ('concurrency', 'integer', 'NOT NULL'),
+    ('lease', 'seconds', 'NOT NULL'),
+    ('started', 'seconds', 'NOT NULL'),
+    ('seen', 'seconds', 'NOT NULL'),
+)
+PREFIXED = frozenset({'source', 'event_type', 'event_id'})
 """Columns found by their first ``PREFIX_CHARACTERS``: no database indexes texts of any length."""
 
 PREFIX_CHARACTERS = 200
@@ -64,9 +82,11 @@ _INDEXES = (
     ('unrouted', False, 'task_status, created, task_id', f"task_status = '{Status.UNPROCESSABLE}'"),
     ('source', False, '{source}, created, task_id', ''),
     ('event_type', False, '{event_type}, created, task_id', ''),
+    ('event_id', False, '{event_id}', ''),
+    ('transaction', False, 'transaction_id, created, task_id', 'transaction_id IS NOT NULL'),
     ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
-    ('finalized', False, 'finalized', 'finalized IS NOT NULL'),
+    ('finalized', False, 'finalized, task_status', 'finalized IS NOT NULL'),
     ('event_key', True, 'event_key', ''),  # last, see ensure_schema
 )
 
@@ -83,10 +103,13 @@ def ensure_schema(session: Session) -> str:
         columns, indexes = _existing(session)
         # The unique index comes last: while it is missing, an upgrade has not begun or was cut off.
         old = bool(columns) and f'{TABLE}_event_key' not in indexes
+        missing = [column for column in _COLUMNS_0_3 if column[0] not in columns] if columns else []
         if not columns:
-            _create(session)
-        elif old:
-            _upgrade(session, columns)
+            _create(session, TABLE, _COLUMNS_0_2 + _COLUMNS_0_3)
+        elif old or missing:
+            _upgrade(session, missing, old)
+        if WORKERS not in session.database.get_tables():
+            _create(session, WORKERS, _WORKER_COLUMNS)
         _create_indexes(session)
         for statement in dialect.unlock_schema:
             session.execute(statement)
@@ -94,7 +117,7 @@ def ensure_schema(session: Session) -> str:
         session.rollback()
         session.disconnect()  # which also gives up a lock that is no transaction's
         raise
-    return 'upgraded' if old else 'current' if columns else 'created'
+    return 'upgraded' if missing or old else 'current' if columns else 'created'
 
 
 def prefix(column: str) -> str:
@@ -113,24 +136,26 @@ def _existing(session: Session) -> tuple[set[str], set[str]]:
     )
 
 
-def _create(session: Session) -> None:
+def _create(session: Session, table: str, columns: Sequence[_Column]) -> None:
     types = session.dialect.types
-    columns = ', '.join(f'{name} {types[kind]} {constraint}' for name, kind, constraint in _COLUMNS_0_2 + _COLUMNS_0_3)
-    session.execute(f'CREATE TABLE {TABLE} ({columns}) {session.dialect.table_options}')
+    listed = ', '.join(f'{name} {types[kind]} {constraint}' for name, kind, constraint in columns)
+    session.execute(f'CREATE TABLE {table} ({listed}) {session.dialect.table_options}')
 
 
-def _upgrade(session: Session, columns: set[str]) -> None:
-    """Let columns hold what comes, add those that are missing, and fill them in."""
+def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
+    """Let the columns of an *old* table hold what comes, add those that are missing, and fill them in."""
     types = session.dialect.types
-    for index in session.database.get_indexes(TABLE):
-        # The 0.2 series indexed every column; an index of a text limits what the text may hold.
-        if not index.unique:
-            session.execute(session.dialect.drop_index.format(index=index.name, table=TABLE))
-    widen(session, _COLUMNS_0_2)
-    for name, kind, constraint in _COLUMNS_0_3:
-        if name not in columns:
-            session.execute(f'ALTER TABLE {TABLE} ADD COLUMN {name} {types[kind]} {constraint}')
-    fill_in(session)
+    if old:
+        for index in session.database.get_indexes(TABLE):
+            # The 0.2 series indexed every column; an index of a text limits what the text may hold.
+            if not index.unique:
+                session.execute(session.dialect.drop_index.format(index=index.name, table=TABLE))
+        widen(session, _COLUMNS_0_2)
+    for name, kind, constraint in missing:
+        session.execute(f'ALTER TABLE {TABLE} ADD COLUMN {name} {types[kind]} {constraint}')
+    if old:
+        fill_in(session)
+    fill_in_transactions(session)
 
 
 def _create_indexes(session: Session) -> None:

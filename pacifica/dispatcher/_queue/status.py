@@ -3,9 +3,11 @@
 ::
 
     202 Accepted ──claim──▶ 102 Processing ──finish──▶ 200 OK
-         ▲                      │                      422 Unprocessable Entity
-         └──retry, release,─────┘                      500 Internal Server Error
-            lost worker
+       │ ▲  ▲                   │                      422 Unprocessable Entity
+       │ │  └──retry, release,──┘                      500 Internal Server Error
+       │ │     lost worker                               │  ▲
+       │ └──────────────an operator's retry──────────────┘  │
+       └────────────────an operator's cancel────────────────┘
 
 Every arrow is one guarded ``UPDATE`` in :mod:`pacifica.dispatcher._queue.transitions`; nothing else changes a status.
 """
@@ -21,7 +23,7 @@ class Status(str, Enum):
     """The status strings of the 0.2 series, which are HTTP's: stored as they are, shown as they are."""
 
     ACCEPTED = '202 Accepted'
-    """Stored and waiting for a worker: written by ``accept``; a worker's claim moves it on."""
+    """Stored and waiting for a worker: written by ``accept``; a worker's claim moves it on, or an operator cancels it."""
 
     PROCESSING = '102 Processing'
     """Claimed: the worker that holds the claim's token moves it on; once the lease is over, any janitor."""

@@ -9,10 +9,12 @@ from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.transaction_id import transaction_id
 
-__all__ = ['fill_in', 'widen']
+__all__ = ['fill_in', 'fill_in_transactions', 'widen']
 
 _PAGE = 1000
+_PAGE_WITH_DATA = 50  # each of which may have megabytes
 _STOPPED = 'it was being processed when the 0.2 series stopped; whether it was done is not known'
 
 
@@ -44,17 +46,31 @@ def fill_in(session: Session) -> None:
     session.execute(f'UPDATE {TABLE} SET finalized = updated WHERE task_status IN (?, ?, ?)', final)
     position: tuple[Any, ...] | None = None
     while True:
-        rows = _page(session, position)
+        rows = _page(session, 'source, event_id', _PAGE, position)
         _set_keys(session, rows)
         if len(rows) < _PAGE:
             return
         position = rows[-1][:2]
 
 
-def _page(session: Session, position: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
+def fill_in_transactions(session: Session) -> None:
+    """Give every row the id of the transaction that its event is about."""
+    position: tuple[Any, ...] | None = None
+    while True:
+        rows = _page(session, 'data', _PAGE_WITH_DATA, position)
+        for _, uuid, data in rows:
+            found = transaction_id(data)
+            if found is not None:
+                session.execute(f'UPDATE {TABLE} SET transaction_id = ? WHERE uuid = ?', (found, uuid))
+        if len(rows) < _PAGE_WITH_DATA:
+            return
+        position = rows[-1][:2]
+
+
+def _page(session: Session, columns: str, size: int, position: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:
     where = '' if position is None else ' WHERE (created, uuid) > (?, ?)'
     return list(session.execute(
-        f'SELECT created, uuid, source, event_id FROM {TABLE}{where} ORDER BY created, uuid LIMIT {_PAGE}',
+        f'SELECT created, uuid, {columns} FROM {TABLE}{where} ORDER BY created, uuid LIMIT {size:d}',
         position or (),
     ).fetchall())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pacifica.dispatcher.exceptions import StagingError
 
-__all__ = ['Entry', 'has_files', 'read_entry', 'remove', 'scan']
+__all__ = ['Entry', 'measure', 'read_entry', 'remove', 'scan']
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +89,20 @@ def _follow(link: str, path: str, root: str) -> str:
     return real
 
 
-def has_files(root: Path) -> bool:
-    """Return whether anything but directories lies under *root*."""
+def measure(root: Path) -> tuple[int, int]:
+    """Return how many things that are no directories lie under *root*, and the bytes that those which are files have."""
+    count = size = 0
     stack = [str(root)]
     while stack:
         with os.scandir(stack.pop()) as entries:
             for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    return True
-                stack.append(entry.path)
-    return False
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(entry.path)
+                    continue
+                count += 1
+                if entry.is_file(follow_symlinks=False):
+                    size += entry.stat(follow_symlinks=False).st_size
+    return count, size
 
 
 def remove(root: Path) -> None:

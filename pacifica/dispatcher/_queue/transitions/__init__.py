@@ -12,9 +12,11 @@ from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.transitions.claim import Announce, Claim, ClaimTask, CountDue
 from pacifica.dispatcher._queue.transitions.hold import Finish, Release, Renew, SaveResult
 from pacifica.dispatcher._queue.transitions.janitor import Prune, Rescue
+from pacifica.dispatcher._queue.transitions.operate import Cancel, Retry
+from pacifica.dispatcher._queue.transitions.presence import Farewell, Heartbeat
 from pacifica.dispatcher._queue.transitions.values import Held, QueueName
 
 __all__ = [
-    'Accept', 'Announce', 'Claim', 'ClaimTask', 'CountDue', 'Finish', 'Held', 'Prune', 'QueueName', 'Release', 'Renew',
-    'Rescue', 'SaveResult',
+    'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimTask', 'CountDue', 'Farewell', 'Finish', 'Heartbeat', 'Held', 'Prune',
+    'QueueName', 'Release', 'Renew', 'Rescue', 'Retry', 'SaveResult',
 ]

@@ -12,6 +12,7 @@ from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.text import storable
+from pacifica.dispatcher._queue.transaction_id import transaction_id
 from pacifica.dispatcher._queue.transitions.values import QueueName, placeholders
 from pacifica.dispatcher.exceptions import InvalidEventError
 
@@ -23,7 +24,7 @@ _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allow
 _COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
-    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key',
+    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id',
 )
 
 
@@ -86,7 +87,8 @@ class Accept:
                      event.event_id, event.event_time, event.schema_url, event.content_type):
             yield storable(text)
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
-                    time, time, now + self.delay, None if self.announced is None else now + self.announced, self.key)
+                    time, time, now + self.delay, None if self.announced is None else now + self.announced, self.key,
+                    storable(transaction_id(self.event.data_json)))
 
 
 def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
@@ -29,15 +30,19 @@ class Finish:
         return [operation._write(session, now) for operation in operations]
 
     def _write(self, session: Session, now: float) -> bool:
-        outcome = self.outcome
+        outcome, held = self.outcome, self.held
+        attempt = history.attempt(
+            held.attempt, held.owner, held.claimed, now, outcome.status.value, route=outcome.route,
+            exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages,
+        )
         cursor = session.execute(
             f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?, due = ?,'
-            ' finalized = ?, updated = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
+            ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
             f' WHERE {HELD}',
             (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
              storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),
              timestamp(now) if outcome.status in FINAL else None, timestamp(now),
-             self.held.uuid, self.held.token),
+             history.extend(held.history, attempt), held.uuid, held.token),
         )
         return bool(cursor.rowcount)
 

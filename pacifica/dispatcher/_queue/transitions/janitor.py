@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -33,21 +34,23 @@ class Rescue:
     def _rescue(self, session: Session) -> tuple[int, int]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, claim_token, attempts, claim_owner FROM {TABLE} WHERE {PROCESSED} AND lease_expires < ?'
+            f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history FROM {TABLE} WHERE {PROCESSED} AND lease_expires < ?'
             f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
             (*self.queue, now),
         ).fetchall()
         counts = [0, 0]
-        for uuid, token, attempts, owner in rows:
+        for uuid, token, attempts, owner, claimed, so_far in rows:
             last = attempts >= self.max_attempts
+            status = (Status.FAILED if last else Status.ACCEPTED).value
+            message = f'worker {owner} died or hung in attempt {attempts} of {self.max_attempts}'
+            entry = history.attempt(
+                attempts, owner, claimed, now, status, exc_type='WorkerLostError', exc_value=message)
             counts[last] += session.execute(
                 f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, due = ?,'
-                ' finalized = ?, updated = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
+                ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
                 f' WHERE {HELD}',
-                ((Status.FAILED if last else Status.ACCEPTED).value, 'WorkerLostError',
-                 f'worker {owner} died or hung in attempt {attempts} of {self.max_attempts}', '',
-                 now + self._stagger(attempts),
-                 timestamp(now) if last else None, timestamp(now), uuid, token),
+                (status, 'WorkerLostError', message, '', now + self._stagger(attempts),
+                 timestamp(now) if last else None, timestamp(now), history.extend(so_far, entry), uuid, token),
             ).rowcount
         return counts[0], counts[1]
 

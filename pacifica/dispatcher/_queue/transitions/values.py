@@ -40,6 +40,9 @@ class Held:
     attempt: int
     event_data: str
     result: str | None
+    history: str | None
+    owner: str
+    claimed: float
 
 
 def placeholders(count: int) -> str:

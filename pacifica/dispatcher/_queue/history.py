@@ -1,0 +1,64 @@
+"""What was done with an event, attempt by attempt: kept with it as JSON, shown as its timeline.
+
+Called by the transitions, each of which appends what it did in the statement that does it. ``history`` is a list, the
+oldest first, of objects:
+
+- an attempt: ``{"attempt", "worker", "started", "ended", "status", "route", "error", "stages"}``, where ``status`` is
+  the status it led to and ``stages`` lists ``{"name", "seconds", "files", "bytes", "job_id", "failed"}``;
+- what a person did: ``{"action": "retry" | "replay" | "cancel", "at", "by"}``.
+
+Times are UTC, ``YYYY-MM-DD HH:MM:SS.ffffff``; keys without a value are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pacifica.dispatcher._queue.record import timestamp
+from pacifica.dispatcher.task_context import Stage
+
+__all__ = ['act', 'attempt', 'extend', 'read']
+
+_MOST_CHARACTERS = 60_000  # of an event that is retried by hand again and again, the latest are kept
+_ERROR_CHARACTERS = 500
+
+
+def attempt(
+    number: int, worker: str | None, started: float | None, ended: float, status: str, *,
+    route: str | None = None, exc_type: str | None = None, exc_value: str | None = None, stages: Sequence[Stage] = (),
+) -> dict[str, Any]:
+    """Return the entry of an attempt that has ended in *status*."""
+    error = None if exc_type is None else f'{exc_type}: {exc_value or ""}'[:_ERROR_CHARACTERS]
+    return _without_none({
+        'attempt': number, 'worker': worker, 'started': None if started is None else timestamp(started),
+        'ended': timestamp(ended), 'status': status, 'route': route, 'error': error,
+        'stages': [_without_none(asdict(stage)) for stage in stages] or None,
+    })
+
+
+def act(action: str, at: float, by: str | None) -> dict[str, Any]:
+    """Return the entry of what somebody did."""
+    return _without_none({'action': action, 'at': timestamp(at), 'by': by})
+
+
+def extend(history: str | None, entry: dict[str, Any]) -> str:
+    """Return *history* with *entry* at its end."""
+    text = json.dumps(entry)  # in ASCII: an error's text may hold what no database keeps
+    if history is None:
+        return f'[{text}]'
+    if len(history) + len(text) < _MOST_CHARACTERS:
+        return f'{history[:-1]}, {text}]'
+    entries = read(history)
+    return json.dumps([*entries[len(entries) // 2:], entry])
+
+
+def read(history: str | None) -> list[dict[str, Any]]:
+    """Return the entries of *history*, the oldest first."""
+    return [] if history is None else list(json.loads(history))
+
+
+def _without_none(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value is not None and value is not False}

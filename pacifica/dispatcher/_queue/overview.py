@@ -1,0 +1,175 @@
+"""The state of the whole table at a glance: what the dashboard, ``status`` and the metrics show.
+
+Each number is read from an index, and none costs more than ``COUNT_LIMIT`` of its entries: beyond that it is "more than
+…". Times are seconds since 1970 by the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.reading import read
+from pacifica.dispatcher._queue.record import TABLE, WORKERS, timestamp
+from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.status import FINAL, Status
+
+__all__ = ['COUNT_LIMIT', 'Bucket', 'Overview', 'QueueState', 'WorkerState']
+
+COUNT_LIMIT = 100_000
+"""A count that reaches this means: so many or more."""
+
+_SAMPLE = 50
+_MOST_WORKERS = 500
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """What waits for the workers of one application's task; ``oldest_age`` is for how many seconds it has been due."""
+
+    application: str
+    task: str
+    oldest_age: float
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A worker that has told it is there.
+
+    :param owner: where it runs, ``host:process``.
+    :param engine: ``'threads'``, ``'processes'`` or ``'celery'``.
+    :param concurrency: how many events it handles at once.
+    :param lease: seconds for which its claims hold unless renewed.
+    :param started: when it started.
+    :param age: seconds since it last told that it is there; one older than its lease is busy or gone.
+    """
+
+    owner: str
+    application: str
+    task: str
+    engine: str
+    concurrency: int
+    lease: float
+    started: float
+    age: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has been silent for longer than its claims hold."""
+        return self.age > self.lease
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The events that ended within a span of time.
+
+    :param begin: its beginning.
+    :param counts: how many ended in each final status.
+    :param seconds: from acceptance to the end, of some of them, in ascending order.
+    """
+
+    begin: float
+    counts: dict[Status, int]
+    seconds: Sequence[float]
+
+
+class Overview:
+    """Reads the state of every queue in the table."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def counts(self) -> dict[Status, int]:
+        """Return how many events are in each status, each at most ``COUNT_LIMIT``.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return read(self._connections, lambda session: {status: _count(session, status) for status in Status})
+
+    def queues(self) -> list[QueueState]:
+        """Return each queue in which something is due, with how long the longest due event has been.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return read(self._connections, _queues)
+
+    def workers(self) -> list[WorkerState]:
+        """Return the workers that have told they are there within a day, the latest first.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return read(self._connections, _workers)
+
+    def ended(self, width: float, number: int) -> list[Bucket]:
+        """Return the last *number* spans of *width* seconds, the oldest first; the last one is not over yet.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return read(self._connections, lambda session: _ended(session, width, number))
+
+
+def _count(session: Session, status: Status) -> int:
+    # The finals that are many have no index of their own; "finalized" has them all.
+    ended = ' AND finalized IS NOT NULL' if status is Status.OK else ''
+    return int(session.execute(
+        f"SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE task_status = '{status}'{ended}"
+        f' LIMIT {COUNT_LIMIT}) AS counted',
+    ).fetchone()[0])
+
+
+def _queues(session: Session) -> list[QueueState]:
+    """Step from queue to queue through the index of what is claimable."""
+    now, found, after = session.now(), [], ('', '')
+    waiting = f"task_status = '{Status.ACCEPTED}' AND due > 0"
+    while True:
+        row = session.execute(
+            f'SELECT task_application_name, task_name FROM {TABLE} WHERE {waiting} AND task_application_name >= ?'
+            ' AND (task_application_name > ? OR task_name > ?)'
+            ' ORDER BY task_application_name, task_name LIMIT 1', (after[0], *after),
+        ).fetchone()
+        if row is None:
+            return found
+        after = (row[0], row[1])
+        due = session.execute(
+            f'SELECT MIN(due) FROM {TABLE} WHERE {waiting} AND task_application_name = ? AND task_name = ?', after,
+        ).fetchone()[0]
+        if due is not None and due <= now:
+            found.append(QueueState(*after, now - due))
+
+
+def _workers(session: Session) -> list[WorkerState]:
+    now = session.now()
+    rows = session.execute(
+        f'SELECT owner, task_application_name, task_name, engine, concurrency, lease, started, seen FROM {WORKERS}'
+        f' ORDER BY seen DESC LIMIT {_MOST_WORKERS}').fetchall()
+    return [WorkerState(*row[:7], max(0.0, now - row[7])) for row in rows]
+
+
+def _ended(session: Session, width: float, number: int) -> list[Bucket]:
+    current = session.now() // width
+    return [_bucket(session, (current - back) * width, width) for back in range(number - 1, -1, -1)]
+
+
+def _bucket(session: Session, begin: float, width: float) -> Bucket:
+    span = (timestamp(begin), timestamp(begin + width))
+    counts = dict.fromkeys(sorted(FINAL), 0)
+    for status, count in session.execute(
+        f'SELECT task_status, COUNT(*) FROM {TABLE} WHERE finalized >= ? AND finalized < ? GROUP BY task_status', span,
+    ).fetchall():
+        counts[Status(status)] = count
+    seconds = []
+    if any(counts.values()):
+        rows = session.execute(
+            f'SELECT created, finalized FROM {TABLE} WHERE finalized >= ? AND finalized < ?'
+            f' ORDER BY finalized DESC LIMIT {_SAMPLE}', span,
+        ).fetchall()
+        seconds = sorted(_seconds(finalized) - _seconds(created) for created, finalized in rows)
+    return Bucket(begin, counts, seconds)
+
+
+def _seconds(time: Any) -> float:
+    read = time if isinstance(time, datetime) else datetime.fromisoformat(time)
+    return read.replace(tzinfo=timezone.utc).timestamp()

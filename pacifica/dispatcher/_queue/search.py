@@ -1,0 +1,232 @@
+"""Finding events: the lists of the dashboard and the command line, newest first, a page at a time.
+
+However many events there are, a page costs about the same: it looks at ``WINDOW`` events at most, those that one index
+finds in the order of the list, and says how far it has looked. A page may therefore hold few events, or none, and
+still have older ones after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.reading import read
+from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
+from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.text import storable
+
+__all__ = ['WINDOW', 'Filter', 'Page', 'Search']
+
+T = TypeVar('T')
+
+WINDOW = 5000
+
+# key, column
+_FIELDS = (
+    ('taskID', 'task_id'), ('taskStatus', 'task_status'), ('eventType', 'event_type'), ('source', 'source'),
+    ('eventID', 'event_id'), ('transactionID', 'transaction_id'), ('route', 'route'), ('attempts', 'attempts'),
+    ('exceptionType', 'exc_type'), ('exceptionValue', 'exc_value'), ('created', 'created'), ('updated', 'updated'),
+    ('finalized', 'finalized'), ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
+)
+_COLUMNS = ', '.join(column for _, column in _FIELDS)
+_ORDER = 'ORDER BY created DESC, task_id DESC'
+_TEXTS = ('event_id', 'source', 'event_type', 'route', 'exc_type', 'exc_value')
+#: Statuses in which there are few events as a rule, or that have an index in the order of the list.
+_INDEXED = frozenset({Status.FAILED, Status.UNPROCESSABLE})
+_FEW = frozenset({Status.ACCEPTED, Status.PROCESSING})
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which events are wanted: those that fit everything given.
+
+    :param status: a status string.
+    :param event_type: the event's type, whole.
+    :param source: the event's source, whole.
+    :param transaction_id: the id of the Pacifica transaction that the event is about.
+    :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
+    :param until: created before this time.
+    :param text: the whole of a task id, event id or transaction id; else what occurs, in upper or lower case, in the
+        event's id, source, type or route, or in its error.
+    """
+
+    status: Status | None = None
+    event_type: str | None = None
+    source: str | None = None
+    transaction_id: str | None = None
+    since: str | None = None
+    until: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Events as :class:`Search` finds them.
+
+    :param rows: each an object with ``taskID``, ``taskStatus``, ``eventType`` and so on, as ``/get`` names them.
+    :param older: where the next page begins; ``None`` if there are none that are older.
+    :param looked_back_to: the time of creation of the oldest event looked at, if there are older ones and the page is
+        not full.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    older: str | None = None
+    looked_back_to: str | None = None
+
+
+class _Conditions:
+    """SQL conditions, and their parameters in order."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.parameters: list[Any] = []
+
+    def add(self, text: str, *parameters: Any) -> None:
+        self.texts.append(text)
+        self.parameters += parameters
+
+    def where(self) -> str:
+        return f' WHERE {" AND ".join(self.texts)}' if self.texts else ''
+
+
+class Search:
+    """Finds events of every queue in the table."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def page(self, wanted: Filter, *, limit: int, before: str | None = None) -> Page:
+        """Return at most *limit* events, newest first.
+
+        :param before: ``older`` of the page before this one.
+        :raises ValueError: if *before* is no such text.
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        position = None if before is None else _position(before)
+        return self._read(lambda session: _page(session, wanted, limit, position))
+
+    def _read(self, query: Callable[[Session], T]) -> T:
+        return read(self._connections, query)
+
+
+def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUID] | None) -> Page:
+    if wanted.text and position is None:
+        rows = _by_identifier(session, wanted, limit)
+        if rows:
+            return Page(rows)
+    driving, rest = _conditions(session, wanted)
+    if position is not None:
+        created, task_id = position
+        # Not a comparison of pairs, for which MySQL uses no index.
+        driving.add('created <= ? AND (created < ? OR task_id < ?)', created, created, session.dialect.uuid(task_id))
+    window = f'SELECT {_COLUMNS} FROM {TABLE}{driving.where()} {_ORDER} LIMIT {WINDOW}'
+    found = session.execute(
+        f'SELECT {_COLUMNS} FROM ({window}) AS newest{rest.where()} {_ORDER} LIMIT {limit + 1:d}',
+        [*driving.parameters, *rest.parameters],
+    ).fetchall()
+    rows = [_as_json(row) for row in found[:limit]]
+    if len(found) > limit:
+        return Page(rows, _cursor(rows[-1]))
+    last = session.execute(
+        f'SELECT created, task_id FROM {TABLE}{driving.where()} {_ORDER} LIMIT 1 OFFSET {WINDOW - 1}',
+        driving.parameters,
+    ).fetchone()
+    if last is None:
+        return Page(rows)
+    reached = {'created': _time(last[0]), 'taskID': str(UUID(str(last[1])))}
+    return Page(rows, _cursor(reached), reached['created'])
+
+
+def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping[str, Any]]:
+    """Return the events whose task id, event id or transaction id the text is."""
+    text = (wanted.text or '').strip()
+    found: dict[str, Mapping[str, Any]] = {}
+    try:
+        task_id = session.dialect.uuid(UUID(text))
+    except ValueError:
+        task_id = None
+    for column, value in (('task_id', task_id), ('transaction_id', text), ('event_id', text)):
+        if value is None:
+            continue
+        conditions, rest = _conditions(session, Filter(
+            wanted.status, wanted.event_type, wanted.source, wanted.transaction_id, wanted.since, wanted.until))
+        conditions.texts += rest.texts
+        conditions.parameters += rest.parameters
+        _equal(session, conditions, column, value)
+        for row in session.execute(
+            f'SELECT {_COLUMNS} FROM {TABLE}{conditions.where()} {_ORDER} LIMIT {limit:d}', conditions.parameters,
+        ).fetchall():
+            shown = _as_json(row)
+            found[shown['taskID']] = shown
+    return sorted(found.values(), key=lambda row: (row['created'], row['taskID']), reverse=True)[:limit]
+
+
+def _conditions(session: Session, wanted: Filter) -> tuple[_Conditions, _Conditions]:
+    """Return the conditions that choose the window, for which there is an index, and those for the rows in it."""
+    driving, rest = _Conditions(), _Conditions()
+    equal = [('transaction_id', wanted.transaction_id), ('source', wanted.source), ('event_type', wanted.event_type)]
+    given = [(column, value) for column, value in equal if value is not None]
+    if wanted.status is not None:
+        by_status = wanted.transaction_id is None and (
+            wanted.status in _INDEXED or (wanted.status in _FEW and _is_rare(session, wanted.status)))
+        (driving if by_status else rest).add(f"task_status = '{wanted.status}'")  # written out, for partial indexes
+        if by_status:
+            given, others = [], given
+        else:
+            given, others = given[:1], given[1:]
+    else:
+        given, others = given[:1], given[1:]
+    for conditions, pairs in ((driving, given), (rest, others)):
+        for column, value in pairs:
+            _equal(session, conditions, column, value)
+    if wanted.since is not None:
+        driving.add('created >= ?', wanted.since)
+    if wanted.until is not None:
+        driving.add('created < ?', wanted.until)
+    if wanted.text:
+        escaped = wanted.text.strip().lower().replace('!', '!!').replace('%', '!%').replace('_', '!_')
+        texts = ' OR '.join(f"LOWER({column}) LIKE ? ESCAPE '!'" for column in _TEXTS)
+        rest.add(f'({texts})', *[f'%{storable(escaped)}%'] * len(_TEXTS))
+    return driving, rest
+
+
+def _is_rare(session: Session, status: Status) -> bool:
+    """Return whether the events in *status* are so few that sorting all of them costs little."""
+    return session.execute(
+        f"SELECT 1 FROM {TABLE} WHERE task_status = '{status}' LIMIT 1 OFFSET {WINDOW}").fetchone() is None
+
+
+def _equal(session: Session, conditions: _Conditions, column: str, value: str) -> None:
+    if column in ('task_id', 'transaction_id'):
+        conditions.add(f'{column} = ?', value)
+        return
+    text = storable(value) or ''
+    conditions.add(f'{prefix(column)} = ? AND {session.dialect.equals.format(column=column)}',
+                   text[:PREFIX_CHARACTERS], text)
+
+
+def _as_json(row: Sequence[Any]) -> dict[str, Any]:
+    shown = {key: value for (key, _), value in zip(_FIELDS, row)}
+    shown['taskID'] = str(UUID(str(shown['taskID'])))
+    for key in ('created', 'updated', 'finalized'):
+        shown[key] = _time(shown[key])
+    return shown
+
+
+def _time(value: Any) -> Any:
+    return value.isoformat(' ', 'microseconds') if isinstance(value, datetime) else value
+
+
+def _cursor(row: Mapping[str, Any]) -> str:
+    return f'{row["created"]}~{row["taskID"]}'
+
+
+def _position(cursor: str) -> tuple[str, UUID]:
+    created, _, task_id = cursor.partition('~')
+    return datetime.fromisoformat(created).isoformat(' ', 'microseconds'), UUID(task_id)
