@@ -22,6 +22,7 @@ from pacifica.dispatcher import _http
 from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.event_queue import EventQueue
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
@@ -101,7 +102,7 @@ class ReceiveTaskModelBase(Record):
         store = Store(
             cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate, max_backlog=max_backlog,
         )
-        return EventQueue(store, router, RetryPolicy(tuple(retry_for), max_attempts, backoff))
+        return EventQueue(store, router, RetryPolicy(tuple(retry_for), max_attempts, backoff), Observers())
 
     @classmethod
     def create_celery_app(
@@ -143,7 +144,7 @@ class ReceiveTaskModelBase(Record):
             cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate, max_backlog=max_backlog,
         )
         executor = Executor(router, RetryPolicy(tuple(retry_for), max_attempts, backoff), store.save_result)
-        return create_celery_app(store, executor, lease, receive_task_name, name, *args, **kwargs)
+        return create_celery_app(store, executor, Observers(), lease, receive_task_name, name, *args, **kwargs)
 
     @classmethod
     def create_cherrypy_app(

@@ -18,13 +18,14 @@ from typing import Any
 from uuid import UUID
 
 import celery
-from celery import bootsteps
+from celery import bootsteps, signals
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine import whole_events
 from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.announcer import Announcer
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.publisher import Publisher
 from pacifica.dispatcher._engine.task_runner import TaskRunner
 from pacifica.dispatcher._queue.store import Store
@@ -39,10 +40,12 @@ _RETRY_ONCE = {'max_retries': 1, 'interval_start': 0.0, 'interval_max': 0.0}  # 
 
 
 def create_celery_app(
-    store: Store, executor: Executor, lease: float, receive_task_name: str, *args: Any, **kwargs: Any,
+    store: Store, executor: Executor, observers: Observers, lease: float, receive_task_name: str,
+    *args: Any, **kwargs: Any,
 ) -> celery.Celery:
     """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs the events of *store*."""
     app = celery.Celery(*args, **kwargs)
+    runner = TaskRunner(store, executor, observers, lease)
     app.task(
         _receive,
         name=receive_task_name,
@@ -51,14 +54,20 @@ def create_celery_app(
         bind=True,
         shared=False,  # else every other Celery application of the process would have it too
         store=store,
-        runner=TaskRunner(store, executor, lease),
+        runner=runner,
     )
 
     class Janitor(_Janitor):
         task_name = receive_task_name
 
     app.steps['worker'].add(Janitor)
+    signals.worker_process_shutdown.connect(partial(_stop, runner), weak=False)
     return app
+
+
+def _stop(runner: TaskRunner, **_signal: Any) -> None:
+    """End what this process of a pool has running besides events."""
+    runner.stop()
 
 
 class _Janitor(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types

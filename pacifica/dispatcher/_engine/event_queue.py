@@ -14,6 +14,7 @@ from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
+from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
@@ -39,12 +40,14 @@ class EventQueue(Acceptor):
     :param store: where events are kept.
     :param router: which handler an event goes to.
     :param policy: which failures are retried, and how often an event is run.
+    :param observers: who is told how attempts ended.
     """
 
-    def __init__(self, store: Store, router: Router, policy: RetryPolicy) -> None:
+    def __init__(self, store: Store, router: Router, policy: RetryPolicy, observers: Observers) -> None:
         self._store = store
         self.router = router
         self._policy = policy
+        self._observers = observers
 
     def delay(self, event: Mapping[str, Any]) -> Task:
         """Store *event*, a CloudEvent as a dict, and wake a worker; return once it is committed.
@@ -96,11 +99,12 @@ class EventQueue(Acceptor):
         if handler_timeout is not None and isolation == 'thread':
             raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
         executor = Executor(self.router, self._policy, self._store.save_result)
-        keeper = Keeper(self._store, self._policy.max_attempts, lease, retention)
+        keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention)
         return Worker(
             self._store,
             executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout),
             keeper,
+            self._observers,
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
         )
 

@@ -6,12 +6,14 @@ Owned by a worker. One turn is :meth:`Keeper.run_once`; the thread around it dep
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 
+from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import Held
-from pacifica.dispatcher.exceptions import DispatcherError
+from pacifica.dispatcher._queue.transitions import Farewell, Heartbeat, Held
+from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherError
 
 __all__ = ['Keeper']
 
@@ -24,17 +26,22 @@ class Keeper:
     """Renews each lease three times before it would end.
 
     :param store: the queue's.
+    :param observers: who is told of rescued events.
     :param max_attempts: after how many attempts the event of a dead worker ends.
     :param lease: seconds a claim holds.
     :param retention: seconds after which events that have ended are deleted; ``None`` keeps them.
     """
 
-    def __init__(self, store: Store, max_attempts: int, lease: float, retention: float | None) -> None:
+    def __init__(
+        self, store: Store, observers: Observers, max_attempts: int, lease: float, retention: float | None = None,
+    ) -> None:
         self._store = store
+        self._observers = observers
         self._max_attempts = max_attempts
         self._lease = lease
         self._retention = retention
         self._held: dict[str, Held] = {}
+        self._presence: Heartbeat | None = None
         self._rescue_from = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -47,6 +54,14 @@ class Keeper:
         """Keep it no more."""
         self._held.pop(held.token + str(held.uuid), None)
 
+    def present(self, owner: str, engine: str, concurrency: int) -> None:
+        """Tell from the next turn on that a worker is there, for people to see: where, of which kind, how large.
+
+        Called again it changes nothing.
+        """
+        if self._presence is None:
+            self._presence = Heartbeat(secrets.token_hex(16), self._store.name, owner, engine, concurrency, self._lease)
+
     def run_once(self) -> None:
         """Renew the leases that are held, then rescue events whose lease is over.
 
@@ -57,15 +72,24 @@ class Keeper:
             for one, kept in zip(held, self._store.renew(held, self._lease)):
                 if not kept:
                     self.drop(one)
+        if self._presence is not None:
+            self._store.note(self._presence)
         if time.monotonic() >= self._rescue_from:
             self._rescue()
         if self._retention is not None:
             self._prune(self._retention)
 
+    def _say_farewell(self, presence: Heartbeat) -> None:
+        self._presence = None
+        try:
+            self._store.note(Farewell(presence.worker_id))
+        except DatabaseUnavailableError as exc:
+            _LOG.warning('keeper.farewell_failed', extra={'error': str(exc)})  # it is shown as lost for a day
+
     def _rescue(self) -> None:
         again, ended = self._store.rescue(self._max_attempts)
         if again or ended:
-            _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
+            self._observers.rescued(again, ended)
 
     def _prune(self, retention: float) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
@@ -84,6 +108,8 @@ class Keeper:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._presence is not None:
+            self._say_farewell(self._presence)
         left = list(self._held.values())
         self._held.clear()
         return left

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import Keeper
+from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Held
@@ -34,13 +35,19 @@ class TaskRunner:
 
     :param store: the queue's.
     :param executor: what runs an event.
+    :param observers: who is told how attempts ended.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
+    :param present: whether processes that run events are shown as workers.
     """
 
-    def __init__(self, store: Store, executor: Executor, lease: float) -> None:
+    def __init__(
+        self, store: Store, executor: Executor, observers: Observers, lease: float, *, present: bool = True,
+    ) -> None:
         self._store = store
+        self._observers = observers
         self._executor = executor
         self._lease = lease
+        self._present = present
         self._lock = threading.Lock()
         self._keeper: Keeper | None = None
         self._owner = ''
@@ -48,7 +55,7 @@ class TaskRunner:
 
     def once(self, task_id: UUID, around: Around) -> None:
         """Run that one event as :meth:`run` does, and leave no thread behind: for a caller that is no worker."""
-        alone = TaskRunner(self._store, self._executor, self._lease)
+        alone = TaskRunner(self._store, self._executor, self._observers, self._lease, present=False)
         try:
             alone.run(task_id, around)
         finally:
@@ -83,7 +90,7 @@ class TaskRunner:
         with self._lock:
             if self._pid != os.getpid():
                 self._owner = f'{socket.gethostname()}:{os.getpid()}'
-                self._keeper = Keeper(self._store, self._executor.policy.max_attempts, self._lease, None)
+                self._keeper = Keeper(self._store, self._observers, self._executor.policy.max_attempts, self._lease)
                 if self._store.connections.shared:
                     self._keeper.start()
                 self._pid = os.getpid()
@@ -98,6 +105,8 @@ class TaskRunner:
     def _execute(self, held: Held) -> Outcome | None:
         keeper = self._keeper
         assert keeper is not None  # started before the claim
+        if self._present:
+            keeper.present(self._owner, 'celery', 1)
         keeper.hold(held)
         try:
             return self._executor.execute(held)
@@ -116,8 +125,10 @@ class TaskRunner:
                     written, following = self._store.finish_and_claim(held, outcome, self._owner, self._lease)
                 else:
                     written = self._store.finish(held, outcome)
-                if not written:
-                    _LOG.warning('worker.lease_lost', extra={'task_id': str(held.task_id), 'attempt': held.attempt})
+                if written:
+                    self._observers.finished(held, outcome)
+                else:
+                    self._observers.lease_lost(held)
                 return following
             except DatabaseUnavailableError:
                 _LOG.exception('worker.finish_delayed', extra={'task_id': str(held.task_id)})

@@ -19,6 +19,7 @@ from types import FrameType
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
+from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.wakeup import Wakeup
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
@@ -35,11 +36,12 @@ class Worker:
 
     :param store: the queue's.
     :param executor: what runs an event: in the handler thread, or in a process of its own.
+    :param keeper: keeps leases, and looks after what other workers left.
+    :param observers: who is told how attempts ended.
     :param concurrency: how many events are handled at once.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
     :param poll_interval: seconds between looks at the queue while nothing wakes the worker.
     :param grace: seconds that :meth:`stop` gives running handlers.
-    :param keeper: keeps leases, and looks after what other workers left.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Worker:
         store: Store,
         executor: Executor | ProcessExecutor,
         keeper: Keeper,
+        observers: Observers,
         *,
         concurrency: int,
         lease: float,
@@ -60,6 +63,7 @@ class Worker:
         self._store = store
         self._executor = executor
         self._keeper = keeper
+        self._observers = observers
         self._wakeup = Wakeup(poll_interval)
         self._threads: list[threading.Thread] = []
         self._lifecycle = threading.RLock()
@@ -77,7 +81,7 @@ class Worker:
         if outcome is None:
             self._store.release([held])
         else:
-            self._finished(held, self._store.finish(held, outcome))
+            self._finished(held, outcome, self._store.finish(held, outcome))
         return True
 
     def start(self) -> None:
@@ -90,8 +94,10 @@ class Worker:
             if self._threads:
                 return
             self._store.connections.require_shared()
-            self._keeper.run_once()
             self.owner = f'{socket.gethostname()}:{os.getpid()}'
+            engine = 'processes' if isinstance(self._executor, ProcessExecutor) else 'threads'
+            self._keeper.present(self.owner, engine, self.concurrency)
+            self._keeper.run_once()
             self._wakeup.reset()
             self._store.subscribe(self._wakeup.notify)
             self._threads = [self._thread(self._loop, f'handler-{number}') for number in range(self.concurrency)]
@@ -174,10 +180,10 @@ class Worker:
         while True:
             try:
                 if self._wakeup.closed:
-                    self._finished(held, self._store.finish(held, outcome))
+                    self._finished(held, outcome, self._store.finish(held, outcome))
                     return None
                 finished, following = self._store.finish_and_claim(held, outcome, self.owner, self.lease)
-                self._finished(held, finished)
+                self._finished(held, outcome, finished)
                 return following
             except DatabaseUnavailableError:
                 _LOG.exception('worker.finish_delayed', extra={'task_id': str(held.task_id)})
@@ -199,7 +205,8 @@ class Worker:
         finally:
             self._keeper.drop(held)
 
-    @staticmethod
-    def _finished(held: Held, written: bool) -> None:
-        if not written:
-            _LOG.warning('worker.lease_lost', extra={'task_id': str(held.task_id), 'attempt': held.attempt})
+    def _finished(self, held: Held, outcome: Outcome, written: bool) -> None:
+        if written:
+            self._observers.finished(held, outcome)
+        else:
+            self._observers.lease_lost(held)

@@ -122,7 +122,8 @@ def _count(session: Session, status: Status) -> int:
 
 def _queues(session: Session) -> list[QueueState]:
     """Step from queue to queue through the index of what is claimable."""
-    now, found, after = session.now(), [], ('', '')
+    now, after = session.now(), ('', '')
+    found: list[QueueState] = []
     waiting = f"task_status = '{Status.ACCEPTED}' AND due > 0"
     while True:
         row = session.execute(
@@ -145,7 +146,10 @@ def _workers(session: Session) -> list[WorkerState]:
     rows = session.execute(
         f'SELECT owner, task_application_name, task_name, engine, concurrency, lease, started, seen FROM {WORKERS}'
         f' ORDER BY seen DESC LIMIT {_MOST_WORKERS}').fetchall()
-    return [WorkerState(*row[:7], max(0.0, now - row[7])) for row in rows]
+    return [
+        WorkerState(owner, application, task, engine, concurrency, lease, started, max(0.0, now - seen))
+        for owner, application, task, engine, concurrency, lease, started, seen in rows
+    ]
 
 
 def _ended(session: Session, width: float, number: int) -> list[Bucket]:

@@ -23,7 +23,7 @@ class Status(str, Enum):
     """The status strings of the 0.2 series, which are HTTP's: stored as they are, shown as they are."""
 
     ACCEPTED = '202 Accepted'
-    """Stored and waiting for a worker: written by ``accept``; a worker's claim moves it on, or an operator cancels it."""
+    """Stored and waiting for a worker: written by ``accept``; a worker's claim moves it on, or an operator's cancel."""
 
     PROCESSING = '102 Processing'
     """Claimed: the worker that holds the claim's token moves it on; once the lease is over, any janitor."""

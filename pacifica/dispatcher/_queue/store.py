@@ -19,7 +19,8 @@ from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.transitions import (
-    Accept, Announce, Claim, ClaimTask, CountDue, Finish, Held, Prune, QueueName, Release, Renew, Rescue, SaveResult,
+    Accept, Announce, Claim, ClaimTask, CountDue, Farewell, Finish, Heartbeat, Held, Prune, QueueName, Release, Renew,
+    Rescue, SaveResult,
 )
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
@@ -146,6 +147,10 @@ class Store:
             for listener in self._listeners:
                 listener(again)
         return again, ended
+
+    def note(self, presence: Heartbeat | Farewell) -> None:
+        """Note that a worker is there, or has stopped."""
+        self._writer.run(presence)
 
     def _check_backlog(self, most: int) -> None:
         """Ask the database once a second, so that the limit costs next to nothing and is exceeded by little."""

@@ -90,7 +90,7 @@ def _follow(link: str, path: str, root: str) -> str:
 
 
 def measure(root: Path) -> tuple[int, int]:
-    """Return how many things that are no directories lie under *root*, and the bytes that those which are files have."""
+    """Return how many things that are no directories lie under *root*, and how many bytes the files among them have."""
     count = size = 0
     stack = [str(root)]
     while stack:

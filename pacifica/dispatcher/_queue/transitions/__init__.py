@@ -17,6 +17,6 @@ from pacifica.dispatcher._queue.transitions.presence import Farewell, Heartbeat
 from pacifica.dispatcher._queue.transitions.values import Held, QueueName
 
 __all__ = [
-    'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimTask', 'CountDue', 'Farewell', 'Finish', 'Heartbeat', 'Held', 'Prune',
-    'QueueName', 'Release', 'Renew', 'Rescue', 'Retry', 'SaveResult',
+    'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimTask', 'CountDue', 'Farewell', 'Finish', 'Heartbeat', 'Held',
+    'Prune', 'QueueName', 'Release', 'Renew', 'Rescue', 'Retry', 'SaveResult',
 ]

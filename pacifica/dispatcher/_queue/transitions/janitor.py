@@ -34,8 +34,8 @@ class Rescue:
     def _rescue(self, session: Session) -> tuple[int, int]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history FROM {TABLE} WHERE {PROCESSED} AND lease_expires < ?'
-            f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
+            f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history FROM {TABLE}'
+            f' WHERE {PROCESSED} AND lease_expires < ? ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
             (*self.queue, now),
         ).fetchall()
         counts = [0, 0]
