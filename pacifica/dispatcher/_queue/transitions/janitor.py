@@ -35,7 +35,8 @@ class Rescue:
         now = session.now()
         rows = session.execute(
             f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history FROM {TABLE}'
-            f' WHERE {PROCESSED} AND lease_expires < ? ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
+            f' WHERE {PROCESSED} AND lease_expires < ?'
+            f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
             (*self.queue, now),
         ).fetchall()
         counts = [0, 0]
