@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pacifica.dispatcher._cli.errors import UsageFault
-from pacifica.dispatcher._cli.parameters import import_named, is_reference
+from pacifica.dispatcher._cli.parameters import import_named, is_reference, refuse_while_completing
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.authentication import Authenticate
@@ -46,7 +46,7 @@ def refuse_open_door(host: str, authenticate: Authenticate | None, insecure: boo
         )
 
 
-def _authenticate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Authenticate | None:
+def _authenticate(ctx: click.Context, _param: click.Parameter, value: str | None) -> Authenticate | None:
     """Import the module of ``MODULE:NAME`` and return what has that name in it.
 
     :raises click.BadParameter: if there is no such module or name, or it is no scheme.
@@ -56,6 +56,7 @@ def _authenticate(_ctx: click.Context, _param: click.Parameter, value: str | Non
 
     if value is None:
         return None
+    refuse_while_completing(ctx)
     if not is_reference(value):
         raise click.BadParameter(f'{value!r} is not MODULE:NAME, for example my_package.access:schemes')
     module_name, _, name = value.partition(':')

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'RouterReference', 'database', 'database_option', 'import_named', 'is_reference', 'queue_options',
-    'router_reference', 'without_password',
+    'refuse_while_completing', 'router_reference', 'without_password',
 ]
 
 DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
@@ -48,11 +48,12 @@ class RouterReference:
         return f'{self.module}:{self.attribute}'
 
 
-def router_reference(_ctx: click.Context, _param: click.Parameter, value: str) -> RouterReference:
+def router_reference(ctx: click.Context, _param: click.Parameter, value: str) -> RouterReference:
     """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router.
 
     :raises click.BadParameter: if there is no such module or router in it.
     """
+    refuse_while_completing(ctx)
     from pacifica.dispatcher.router import Router
 
     module_name, _, attribute = value.partition(':')
@@ -73,6 +74,15 @@ def router_reference(_ctx: click.Context, _param: click.Parameter, value: str) -
     if not isinstance(found, Router):
         raise click.BadParameter(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
     return RouterReference(module_name, attribute, found)
+
+
+def refuse_while_completing(ctx: click.Context) -> None:
+    """Leave a callback that would run the user's code, if the shell only wants to know what may follow.
+
+    :raises click.BadParameter: which click ignores then.
+    """
+    if ctx.resilient_parsing:
+        raise click.BadParameter('no module is imported to complete a command')
 
 
 def is_reference(value: str) -> bool:
