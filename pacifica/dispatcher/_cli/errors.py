@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import click
 
-__all__ = ['EXIT_FAILED', 'EXIT_USAGE', 'UsageFault', 'one_line']
+__all__ = ['EXIT_FAILED', 'EXIT_INTERRUPTED', 'EXIT_STATUSES', 'EXIT_USAGE', 'UsageFault', 'one_line']
 
 EXIT_FAILED = 1
 """The command did what was asked, and the answer is no: for example the demo's event did not end in ``200 OK``."""
 
 EXIT_USAGE = 2
 """The command can't do what was asked as it was asked."""
+
+
+EXIT_INTERRUPTED = 130
+"""It was interrupted (SIGINT) before it had anything to stop cleanly."""
+
+#: What the manual and ``--help`` say of each exit status.
+EXIT_STATUSES = {
+    0: 'all went well; of a service: it was stopped by a signal',
+    EXIT_FAILED: 'the command did what was asked, and the answer is no',
+    EXIT_USAGE: 'it can\'t do what was asked as it was asked: stderr says why',
+    EXIT_INTERRUPTED: 'it was interrupted before it had anything to stop',
+}
 
 
 class UsageFault(click.ClickException):

@@ -12,12 +12,13 @@ from typing import NoReturn
 import click
 
 from pacifica.dispatcher._cli import commands
-from pacifica.dispatcher._cli.errors import EXIT_USAGE, one_line
+from pacifica.dispatcher._cli.errors import EXIT_INTERRUPTED, EXIT_STATUSES, EXIT_USAGE, one_line
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
 __all__ = ['main', 'program']
 
 NAME = 'pacifica-dispatcher'
+EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status, what in EXIT_STATUSES.items())])
 
 
 class _Commands(click.Group):
@@ -36,7 +37,9 @@ class _Commands(click.Group):
         return command
 
 
-@click.group(cls=_Commands, invoke_without_command=True, context_settings={'help_option_names': ['-h', '--help']})
+@click.group(
+    cls=_Commands, invoke_without_command=True, epilog=EPILOG, context_settings={'help_option_names': ['-h', '--help']},
+)
 @click.version_option(package_name=NAME, prog_name=NAME)
 @click.pass_context
 def program(ctx: click.Context) -> None:
@@ -53,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     :param arguments: what follows the program's name; the process's own arguments by default.
 
-    Exit status: 0 if all went well, 1 if the command's answer is no, 2 (and one line on stderr) if it can't do what was
-    asked, 130 if it was interrupted before it had anything to stop cleanly.
+    The exit status is one of :data:`~pacifica.dispatcher._cli.errors.EXIT_STATUSES`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # records may hold what an old terminal can't show
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _complain(exc)
         status = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        status = 130
+        status = EXIT_INTERRUPTED
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -11,7 +11,7 @@ from pacifica.dispatcher._cli.parameters import RouterReference, router_referenc
 __all__ = ['command']
 
 
-@click.command('check')
+@click.command('check', short_help='Show where events go, and why.')
 @click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
 @click.argument('files', metavar='[EVENT_FILE]...', nargs=-1,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True))

@@ -9,22 +9,20 @@ import click
 __all__ = ['command']
 
 
-@click.command('completion')
+@click.command('completion', short_help='Print a shell\'s completion script.')
 @click.argument('shell', type=click.Choice(['bash', 'zsh', 'fish']))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print the script with which SHELL completes commands, options, their choices, and files.
 
-    Put it where the shell looks for such scripts, then start a new shell:
+    Redirect it into a file where the shell looks for such scripts, then start a new shell:
 
     \b
-    pacifica-dispatcher completion bash > \\
-        ~/.local/share/bash-completion/completions/pacifica-dispatcher
-    pacifica-dispatcher completion zsh > "${fpath[1]}/_pacifica-dispatcher"
-    pacifica-dispatcher completion fish > \\
-        ~/.config/fish/completions/pacifica-dispatcher.fish
+    bash  ~/.local/share/bash-completion/completions/pacifica-dispatcher
+    zsh   a file _pacifica-dispatcher in a directory of $fpath
+    fish  ~/.config/fish/completions/pacifica-dispatcher.fish
 
-    For bash this needs the package bash-completion; without it, or to try it, run:
+    In bash this takes the package bash-completion. Without it, put this into ~/.bashrc:
 
     \b
     eval "$(pacifica-dispatcher completion bash)"

@@ -40,7 +40,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-@click.command('send', cls=_Send)
+@click.command('send', cls=_Send, short_help='Post event files to a receiver.')
 @click.argument('files', metavar='FILE...', nargs=-1, required=True,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option('--url', metavar='URL', callback=http_url, envvar='DISPATCHER_URL', show_envvar=True, show_default=True,
