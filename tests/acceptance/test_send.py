@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from support.command_line import PROGRAM, run, started
+from support.events import wait_until
+from support.scripted import Answers, scripted
 
 EVENT = files('pacifica.dispatcher._cli').joinpath('demo_data', 'event.json').read_bytes()
 ROUTES = '''
@@ -111,6 +114,16 @@ def test_an_event_that_no_worker_takes_is_waited_for_no_longer_than_asked(direct
         done = run('send', 'slow.json', '--url', url, '--wait', '0.2', cwd=directory)
     assert done.returncode == 1
     assert 'slow.json has not ended yet: ' in done.stderr
+
+
+def test_an_interruption_shows_what_was_sent(directory: Path) -> None:
+    running = Answers(200, b'"102 Processing"')
+    with scripted(Answers(200, b'"01a20df1-85b8-70e0-b143-4ac7ab42105f"'), running) as receiver:
+        with started('send', 'event.json', '--url', receiver.url, '--wait', cwd=directory) as command:
+            wait_until(lambda: len(receiver.asked) > 2)
+            assert command.stop(signal.SIGINT) == 130
+    assert '01a20df1-85b8-70e0-b143-4ac7ab42105f  102 Processing' in command.output
+    assert 'Traceback' not in command.output
 
 
 @pytest.mark.parametrize('options, status, said', [

@@ -24,7 +24,7 @@ _WIDE = 10_000
 
 
 def run(receiver: Receiver, events: list[FileEvent], mode: Mode, wait: float | None, as_json: bool) -> int:
-    """Send *events*, show what came of it, also if not all could be sent, and return the exit status.
+    """Send *events*, show what came of it, also if that was interrupted or failed, and return the exit status.
 
     :param wait: seconds to wait until all have ended; ``None`` doesn't wait.
     :raises UsageFault: if the receiver can't be reached, or refuses whatever is sent.
@@ -45,6 +45,9 @@ def run(receiver: Receiver, events: list[FileEvent], mode: Mode, wait: float | N
             raise
         _show(done, wait is not None, as_json)
         raise UsageFault(f'{exc.message} ({len(done)} of {len(events)} events were sent: see above)') from exc
+    except KeyboardInterrupt:
+        _show(done, wait is not None, as_json)
+        raise
     _show(done, wait is not None, as_json)
     fine = all(sent.refusal is None and (wait is None or sent.status == OK) for sent in done)
     return 0 if fine else EXIT_FAILED
