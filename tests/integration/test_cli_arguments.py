@@ -29,13 +29,14 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     (tmp_path / 'needs_more.py').write_text('import not_installed\n')
     (tmp_path / 'not_python.py').write_text('def (:\n')
     (tmp_path / 'raises.py').write_text('raise ValueError("first line\\nsecond line")\n')
+    (tmp_path / 'bad_path.py').write_text('from jsonpath2.path import Path\n\npath = Path.parse_str("$[?")\n')
     (tmp_path / 'exits.py').write_text('import sys; sys.exit("away")\n')
     (tmp_path / 'text').write_text('this is text, ' * 100)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', sys.path[:])
     monkeypatch.delenv('DATABASE_URL', raising=False)
     yield tmp_path
-    for name in ('served', 'needs_more', 'not_python', 'raises', 'exits'):
+    for name in ('served', 'needs_more', 'not_python', 'raises', 'exits', 'bad_path'):
         sys.modules.pop(name, None)
 
 
@@ -69,6 +70,14 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 ])
 def test_bad_router(command: str, reference: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(reason, refusal(capsys, command, reference))
+
+
+def test_a_mistake_that_a_library_finds_is_shown_where_it_was_made(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(['serve', 'bad_path:router'])
+    assert exit_.value.code == 2
+    *_said_by_jsonpath2, line = capsys.readouterr().err.splitlines()
+    assert re.search(r"importing 'bad_path' failed: ValueError: .*\(.*bad_path.py, line 3\)$", line)
 
 
 @pytest.mark.parametrize('command', ['serve', 'work'])

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -105,10 +105,21 @@ def import_named(name: str) -> ModuleType:
         if isinstance(exc, ModuleNotFoundError) and exc.name and f'{name}.'.startswith(f'{exc.name}.'):
             message = f'there is no module {exc.name!r}, neither in {here} nor installed'
         else:
-            frame = traceback.extract_tb(exc.__traceback__)[-1]
+            frame = _blamed(name, traceback.extract_tb(exc.__traceback__))
             where = '' if isinstance(exc, SyntaxError) else f' ({frame.filename}, line {frame.lineno})'
             message = f'importing {name!r} failed: {type(exc).__name__}: {exc}{where}'
         raise click.BadParameter(message) from exc
+
+
+def _blamed(name: str, frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
+    """Return the last of *frames* that is in the module *name*, else the last of all.
+
+    A mistake in a module, for example in a JSONPath, is often found in a library that it calls.
+    """
+    end = os.path.join(*name.split('.'))
+    ends = (end, os.path.join(end, "__init__"))
+    inside = [each for each in frames if os.path.splitext(each.filename)[0].endswith(ends)]
+    return inside[-1] if inside else frames[-1]
 
 
 def database(_ctx: click.Context, _param: click.Parameter, value: str) -> peewee.Database:

@@ -57,8 +57,11 @@ def run(receiver: Receiver, events: list[FileEvent], mode: Mode, wait: float | N
 def _progress(what: str, total: int) -> Iterator[Any]:
     """Yield what is called after each of *total*: it moves a bar, on a terminal, if there are several."""
     console = Console(stderr=True)
+    if not console.is_terminal or total < 2:  # not Progress(disable=True), of which rich 13.0 prints an empty line
+        yield lambda: None
+        return
     columns = [*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal or total < 2) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
 
