@@ -145,7 +145,8 @@ class HttpClient:
         try:
             return self._session.request(method, url, timeout=self._timeout, allow_redirects=False, **kwargs)
         except requests.exceptions.SSLError as exc:
-            raise UsageFault(f'{url} shows no certificate that is trusted here: {_reason(exc)}') from exc
+            raise UsageFault(f'no secure connection to {url}: {_reason(exc)}; check that it is https, and that its '
+                             'certificate is trusted here (REQUESTS_CA_BUNDLE)') from exc
         except requests.exceptions.ProxyError as exc:
             raise UsageFault(f'the proxy that the environment names does not lead to {url}: {_reason(exc)}') from exc
         except requests.exceptions.Timeout as exc:
