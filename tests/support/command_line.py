@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> sub
 class Running:
     """A command that runs until it is told to stop; its output is collected as it comes."""
 
-    def __init__(self, arguments: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, *arguments], cwd=cwd, env={**os.environ, **env}, text=True, encoding='utf-8',
+            command, cwd=cwd, env={**os.environ, **env}, text=True, encoding='utf-8',
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         self._lines: list[str] = []
@@ -84,9 +84,11 @@ class Running:
 
 
 @contextmanager
-def started(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Start ``pacifica-dispatcher ARGUMENTS`` in *cwd*; kill it at the end if it still runs."""
-    running = Running(arguments, cwd, env or {})
+def started(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, program: Sequence[str] = PROGRAM,
+) -> Iterator[Running]:
+    """Start ``pacifica-dispatcher ARGUMENTS`` (or another program) in *cwd*; kill it at the end if it still runs."""
+    running = Running([*program, *arguments], cwd, env or {})
     try:
         yield running
     finally:

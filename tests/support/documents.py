@@ -9,6 +9,8 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 README = PROJECT / 'README.md'
 TUTORIAL = PROJECT / 'docs' / 'tutorial.rst'
+DEPLOYMENT = PROJECT / 'docs' / 'deployment.rst'
+DEPLOYED = PROJECT / 'docs' / 'deployment'
 
 
 def markdown_blocks(path: Path, language: str) -> list[str]:
