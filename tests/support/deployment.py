@@ -66,10 +66,12 @@ class Deployment:
         with started(cwd=self.folder, env={**self.environment, **environment}, program=words) as service:
             try:
                 yield service
-                assert service.stop() == 0, service.output
             except BaseException:
                 print(service.output)
                 raise
+            finally:  # a server that is killed instead would leave its own processes behind
+                status = service.stop()
+            assert status == 0, service.output
 
     def handled(self, service: Running, base: str | None = None, **options: Any) -> Mapping[str, Any]:
         """Send the event with its sender's token, once *service* listens; return its record once it was handled."""
