@@ -1,6 +1,6 @@
 """Who may send and read: secrets out of files that only the service can read.
 
-systemd names their directory in ``CREDENTIALS_DIRECTORY`` (``LoadCredential=``); Docker puts them into ``/run/secrets``.
+systemd names their directory in ``CREDENTIALS_DIRECTORY`` (``LoadCredential=``); Docker's is ``/run/secrets``.
 """
 
 import os

@@ -2,10 +2,10 @@
 
 import os
 
+from pacifica.dispatcher_uppercase import router
 from playhouse.db_url import connect
 
 from pacifica.dispatcher.receiver import create_peewee_model
-from pacifica.dispatcher_uppercase import router
 
 NAME = 'pacifica.dispatcher_uppercase'
 

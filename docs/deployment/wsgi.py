@@ -6,10 +6,10 @@ Importing this connects to nothing, so a server may import it before it forks: e
 import os
 
 from access import schemes
+from pacifica.dispatcher_uppercase import router
 from playhouse.db_url import connect
 
 from pacifica.dispatcher.receiver import create_peewee_model
-from pacifica.dispatcher_uppercase import router
 
 NAME = 'pacifica.dispatcher_uppercase'  # as "pacifica-dispatcher work pacifica.dispatcher_uppercase:router" says it
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -100,7 +101,7 @@ def test_the_receivers_health_check_follows_what_it_answers(status: int, healthy
 
 
 def test_the_dockerfile_copies_what_is_there_and_runs_unprivileged() -> None:
-    parser = DockerfileParser(fileobj=(DEPLOYED / 'Dockerfile').open('rb'))
+    parser = DockerfileParser(fileobj=BytesIO((DEPLOYED / 'Dockerfile').read_bytes()))
     lines = [(line['instruction'], line['value']) for line in parser.structure]
     known = {'FROM', 'RUN', 'COPY', 'USER', 'WORKDIR', 'ENV', 'VOLUME', 'EXPOSE', 'STOPSIGNAL', 'ENTRYPOINT', 'CMD'}
     assert {instruction for instruction, _ in lines} - {'COMMENT'} == known
