@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-__all__ = ['Stage', 'TaskContext', 'current_task', 'stage']
+__all__ = ['Stage', 'TaskContext', 'current_task', 'stage', 'task_context']
 
 
 def _keep_in_memory(result: Mapping[str, Any]) -> None:

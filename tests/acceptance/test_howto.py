@@ -1,0 +1,112 @@
+"""What the how-to pages show works as it stands there, and the reference names every error."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from pacifica.dispatcher import exceptions
+from support.command_line import started
+from support.documents import PROJECT, rst_blocks
+from support.events import ingest_event
+from support.services import RABBITMQ, require
+
+DOCS = PROJECT / 'docs'
+
+
+def written(page: str, directory: Path) -> Path:
+    """Write the programs of a page into *directory*, each under the name in its caption."""
+    for name, text in rst_blocks(DOCS / page, 'python').items():
+        (directory / name).write_text(text, 'utf-8')
+    return directory
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Return what a Python program printed, which must have ended well."""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, check=False, timeout=50, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_handlers_pass_their_tests(tmp_path: Path) -> None:
+    printed = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_handlers.py',
+                  cwd=written('howto/handlers.rst', tmp_path))
+    assert '4 passed' in printed
+
+
+def test_a_program_accepts_and_runs_an_event(tmp_path: Path) -> None:
+    assert '200 OK' in run('program.py', cwd=written('howto/mount.rst', tmp_path))
+
+
+def test_the_application_answers_beside_the_one_it_is_mounted_in(tmp_path: Path) -> None:
+    written('howto/mount.rst', tmp_path)
+    (tmp_path / 'check.py').write_text('''
+import json, urllib.request, cherrypy, service
+cherrypy.config.update({'server.socket_port': 0, 'log.screen': False})
+cherrypy.engine.start()
+host, port = cherrypy.server.bound_addr
+base = f'http://{host}:{port}'
+assert b'here before' in urllib.request.urlopen(base + '/').read()
+assert json.load(urllib.request.urlopen(base + '/events/')) == []
+cherrypy.engine.exit()
+''')
+    run('check.py', cwd=tmp_path)
+
+
+def test_the_celery_page_runs_an_event(tmp_path: Path) -> None:
+    broker = require(RABBITMQ)
+    written('howto/celery.rst', tmp_path)
+    tasks = tmp_path / 'tasks.py'
+    tasks.write_text(tasks.read_text().replace('amqp://guest:guest@127.0.0.1:5672', broker))
+    (tmp_path / 'check.py').write_text('''
+import json, sys, tasks
+tasks.celery_app.conf.task_always_eager = True
+task_id = tasks.celery_app.tasks['my.tasks.receive'].delay(json.loads(sys.argv[1])).id
+print(tasks.ReceiveTaskModel.get(task_id=task_id).task_status)
+''')
+    assert '200 OK' in run('check.py', json.dumps(ingest_event()), cwd=tmp_path)
+
+
+def test_the_schemes_serve(tmp_path: Path) -> None:
+    written('howto/authenticate.rst', tmp_path)
+    written('howto/mount.rst', tmp_path)
+    for name in ('token', 'token.new'):
+        (tmp_path / name).write_text(name * 8)
+    env = {'WEBHOOK_SECRET': 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'SCIENTIST_PASSWORD': 'reads',
+           'OPERATOR_PASSWORD': 'acts', 'DATABASE_URL': ''}
+    with started('serve', 'service:router', '--port', '0', '--authenticate', 'access:schemes',
+                 cwd=tmp_path, env=env) as service:
+        url = service.expect(r'listening: POST events to (\S+)/receive')[1]
+        answers = {
+            user: requests.get(url, auth=(user, password), timeout=10).status_code
+            for user, password in (('scientist', 'reads'), ('operator', 'acts'))
+        }
+        by_token = requests.get(url, headers={'Authorization': f'Bearer {"token" * 8}'}, timeout=10).status_code
+    assert answers == {'scientist': 200, 'operator': 200}
+    assert by_token == 403
+
+
+def _programs() -> list[tuple[str, str]]:
+    return [(str(page.relative_to(DOCS)), text)
+            for page in sorted(DOCS.rglob('*.rst')) if '_build' not in page.parts
+            for text in rst_blocks(page, 'python').values()]
+
+
+@pytest.mark.parametrize(('page', 'text'), _programs())
+def test_every_program_in_the_documents_is_one(page: str, text: str) -> None:
+    ast.parse(text)
+
+
+def test_every_error_is_explained() -> None:
+    explained = re.findall(r'^``(\w+)``', (DOCS / 'reference' / 'errors.rst').read_text('utf-8'), re.MULTILINE)
+    assert sorted(set(explained) - {'CancelledError'}) == sorted(exceptions.__all__)
