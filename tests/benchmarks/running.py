@@ -23,10 +23,13 @@ START_SECONDS = 30.0
 Command = Sequence[str | Path]
 
 
-def run_json(command: Command, timeout: float = 900.0) -> dict[str, Any]:
+def run_json(
+    command: Command, timeout: float = 900.0, environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Run a script in a fresh process; return the JSON object that it printed last."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=HERE, capture_output=True, text=True, timeout=timeout, check=False,
+        [str(part) for part in command], cwd=HERE, env={**os.environ, **(environment or {})},
+        capture_output=True, text=True, timeout=timeout, check=False,
     )
     if done.returncode:
         raise RuntimeError(f'{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}'[-4000:])
@@ -76,7 +79,7 @@ class Service:
     def __init__(self, port: int, notify: Path | None, pids: Sequence[int]) -> None:
         self.port = port
         self.pids = pids
-        self._notify = notify
+        self.notify = notify
 
     def load(self, count: int, connections: int = 8) -> dict[str, float]:
         """Send events; return ``accepted_per_second``.
@@ -84,13 +87,13 @@ class Service:
         If the service has handlers that say that they ran, return once all did, and ``handled_per_second`` too: from
         the first POST to the end of the last handler.
         """
-        notify = [self._notify] if self._notify else []
+        notify = [self.notify] if self.notify else []
         return run_json([sys.executable, HERE / 'load.py', str(self.port), str(count), str(connections), *notify])
 
     def latency(self, count: int) -> dict[str, float]:
         """Send events one at a time; return the medians of the milliseconds to the answer and to the handler's end."""
-        assert self._notify, 'the handlers do not say that they ran'
-        return run_json([sys.executable, HERE / 'latency.py', str(self.port), str(count), self._notify])
+        assert self.notify, 'the handlers do not say that they ran'
+        return run_json([sys.executable, HERE / 'latency.py', str(self.port), str(count), self.notify])
 
     def cpu_seconds(self) -> float:
         """Return the processor time that all processes of the service have used, those they started included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -45,13 +46,17 @@ class Row:
 
 def text(rows: Sequence[Row]) -> str:
     """Return *rows* as lines of text."""
-    cells = [HEAD, *(row.cells() for row in rows)]
+    return aligned([HEAD, *(row.cells() for row in rows)])
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Return lines of text with columns as wide as they need to be."""
     widths = [max(map(len, column)) for column in zip(*cells)]
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
 
 
-# How the number of a round is made out of those of its bursts, by unit; rates are those of equal loads.
-_MEANS = {'/s': statistics.harmonic_mean, 'ms': statistics.median, 'ms CPU': statistics.fmean}
+# How the number of a round is made out of those of its bursts, by unit, if not as the mean; rates are of equal loads.
+_MEANS = {'/s': statistics.harmonic_mean, 'ms': statistics.median}
 
 Found = dict[str, dict[str, list[float]]]
 
@@ -78,9 +83,10 @@ def interleave(
                     found[name].append(measures[name]())
         for name, results in found.items():
             for unit in results[0]:
-                numbers[name].setdefault(unit, []).append(_MEANS[unit]([result[unit] for result in results]))
-        print(f'  round {turn + 1}: ' + '; '.join(f'{name} {_last(values)}' for name, values in numbers.items()),
-              flush=True)
+                mean = _MEANS.get(unit, statistics.fmean)
+                numbers[name].setdefault(unit, []).append(mean([result[unit] for result in results]))
+        print(f'  round {turn + 1}, load average {os.getloadavg()[0]:.1f}: '
+              + '; '.join(f'{name} {_last(values)}' for name, values in numbers.items()), flush=True)
     return numbers
 
 
