@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,9 @@ import celery
 import pytest
 from playhouse.db_url import connect
 
-from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError, QueueFullError, RetryLater
+from pacifica.dispatcher.exceptions import (
+    ConfigurationError, DatabaseUnavailableError, InvalidEventError, QueueFullError, RetryLater,
+)
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import current_task
 from support.celery_apps import TASK, announce, app_of, drain, working
@@ -142,6 +145,46 @@ def test_a_broker_that_hangs_keeps_no_sender_waiting(model: Any) -> None:
 
 
 # --- running
+
+@contextmanager
+def waiting_to_be_sent(task: Any, events: int) -> Iterator[tuple[list[UUID], list[UUID]]]:
+    """Yield the ids of an event whose message is being sent, and of so many behind it; and, later, of those sent."""
+    sent: list[UUID] = []
+    sending, go_on = threading.Event(), threading.Event()
+
+    def publish(task_id: UUID, **_: Any) -> None:
+        sent.append(task_id)
+        sending.set()
+        go_on.wait(30)
+
+    task._publisher._publish = publish
+    first = task.accept([received()])
+    assert sending.wait(30)
+    task_ids = [UUID(task_id) for task_id in (*first, *task.accept([received() for _ in range(events)]))]
+    yield task_ids, sent
+    go_on.set()
+
+
+def test_of_events_that_a_worker_has_taken_meanwhile_no_message_is_sent(model: Any) -> None:
+    task = app_of(model).tasks[TASK]
+    with waiting_to_be_sent(task, 3) as (task_ids, sent):
+        assert task.store.claim_task(task_ids[2], 'somebody', 30) is not None
+
+    wait_until(lambda: task_ids[3] in sent)
+    assert sent == [task_ids[0], task_ids[1], task_ids[3]]
+
+
+def test_a_database_that_is_away_keeps_no_message_back(model: Any) -> None:
+    task = app_of(model).tasks[TASK]
+
+    def away(task_ids: Any) -> Any:
+        raise DatabaseUnavailableError('away')
+
+    with waiting_to_be_sent(task, 3) as (task_ids, sent):
+        task._publisher._still_waiting = away
+
+    wait_until(lambda: sent == task_ids)
+
 
 def test_a_worker_runs_what_is_sent(model: Any) -> None:
     seen: list[Any] = []

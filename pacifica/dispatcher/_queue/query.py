@@ -20,7 +20,7 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.text import storable
 from pacifica.dispatcher._queue.transitions import QueueName
-from pacifica.dispatcher._queue.transitions.values import WAITING
+from pacifica.dispatcher._queue.transitions.values import WAITING, placeholders
 
 __all__ = ['Records']
 
@@ -85,6 +85,14 @@ class Records:
         return self._read(lambda session: session.execute(
             f'SELECT 1 FROM {TABLE} WHERE {WAITING} LIMIT 1 OFFSET {count - 1:d}', tuple(queue),
         ).fetchone()) is not None
+
+    def waiting(self, queue: QueueName, task_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the tasks that wait in *queue*."""
+        rows = self._read(lambda session: session.execute(
+            f'SELECT task_id FROM {TABLE} WHERE task_id IN ({placeholders(len(task_ids))}) AND {WAITING}',
+            (*map(session.dialect.uuid, task_ids), *queue),
+        ).fetchall())
+        return {UUID(str(row[0])) for row in rows}
 
     def page(
         self,

@@ -114,6 +114,10 @@ class Store:
         task_ids: list[UUID] = self._writer.run(Announce(self.name, again, limit))[0]
         return task_ids
 
+    def waiting(self, task_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of the tasks that wait, as far as can be told without a lock."""
+        return Records(self.connections).waiting(self.name, task_ids)
+
     def finish(self, held: Held, outcome: Outcome) -> bool:
         """Write how the attempt ended; return whether the claim still held, else nothing was written."""
         return bool(self._writer.run(Finish(held, outcome))[0])
