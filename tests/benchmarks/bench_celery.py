@@ -48,7 +48,7 @@ class Amounts(Scale):
     drained: int  # by each worker
 
 
-FULL = Amounts(5, 3, 600, 200, 300)
+FULL = Amounts(5, 2, 400, 150, 200)
 QUICK = Amounts(2, 1, 100, 20, 60)
 
 

@@ -186,6 +186,41 @@ def test_a_database_that_is_away_keeps_no_message_back(model: Any) -> None:
     wait_until(lambda: sent == task_ids)
 
 
+def test_while_the_broker_holds_enough_messages_further_ones_wait_to_be_sent(model: Any) -> None:
+    task = app_of(model).tasks[TASK]
+    sent: list[UUID] = []
+    messages = [20]
+    asked = threading.Event()
+
+    def backlog() -> int:
+        asked.set()
+        return messages[0]
+
+    task._publisher._publish = lambda task_id, **_: sent.append(task_id)
+    task._publisher._backlog = backlog
+    first = [UUID(task_id) for task_id in task.accept([received() for _ in range(20)])]
+    wait_until(lambda: len(sent) == 20)
+    last = UUID(task.accept([received()])[0])
+    assert asked.wait(30)
+    assert sent == first
+
+    messages[0] = 19
+    wait_until(lambda: sent == [*first, last])
+
+
+def test_a_message_of_an_event_that_was_taken_leads_to_another(model: Any) -> None:
+    app = app_of(model)
+    task = app.tasks[TASK]
+    result = task.delay(ingest_event())
+    assert task.store.claim_task(UUID(result.id), 'somebody', 30) is not None
+    [without_message] = task.store.accept([received()], announced=3600.0)
+
+    assert drain(app) == 1
+
+    assert status(model, result.id) == '102 Processing'
+    assert status(model, str(without_message)) == '200 OK'
+
+
 def test_a_worker_runs_what_is_sent(model: Any) -> None:
     seen: list[Any] = []
 

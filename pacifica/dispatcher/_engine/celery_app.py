@@ -111,7 +111,7 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
     runner: TaskRunner
 
     def __init__(self) -> None:
-        self._publisher = Publisher(self.publish, lambda task_ids: self.store.waiting(task_ids))
+        self._publisher = Publisher(self.publish, lambda task_ids: self.store.waiting(task_ids), self.backlog)
 
     def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
         """Store *events*, then have a message published for each; a broker that is away costs time, not the event."""

@@ -3,8 +3,9 @@
 Used by an engine whose workers wait for messages. A message that could not be sent is forgotten: the event is stored,
 and the announcer, which looks for such events, sends it later.
 
-A message costs sender, broker and worker more than its event costs the database. Where several wait to be sent, a
-worker that was told of one event may have taken others meanwhile; of those no message is sent.
+A message costs sender, broker and worker more than its event costs the database, and one is enough to make a worker go
+on with whatever is due. So while the broker holds messages that no worker has taken yet, further ones wait here; and of
+events that some worker took meanwhile, none is sent.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from uuid import UUID
 __all__ = ['Publisher']
 
 _LOG = logging.getLogger(__name__)
-_AT_ONCE = 20  # so few that what is known of them is still true when the last one's turn comes
+_ENOUGH = 20  # messages in the broker that no worker has taken: all workers have as much to do as they take
+_ROOM_PAUSE = 0.01  # seconds at first between two questions to the broker, doubled
+_ROOM_PAUSE_MOST = 0.25
 
 
 class Publisher:
@@ -29,6 +32,7 @@ class Publisher:
 
     :param publish: sends the message of a task; raises what the broker's client raises.
     :param waiting: returns those of several tasks that still wait for a worker; the others need no message.
+    :param backlog: returns how many messages the broker holds; raises what the broker's client raises.
     :param pause: seconds without attempts after one that failed: each may take as long as the broker's time-out.
     :param most: how many messages wait for the broker at most; those of further events are left to the announcer.
     """
@@ -37,12 +41,15 @@ class Publisher:
         self,
         publish: Callable[..., Any],
         waiting: Callable[[Sequence[UUID]], Collection[UUID]],
+        backlog: Callable[[], int],
         *,
         pause: float = 5.0,
         most: int = 10_000,
     ) -> None:
         self._publish = publish
         self._still_waiting = waiting
+        self._backlog = backlog
+        self._unasked = 0  # messages sent since the broker was last asked
         self._pause = pause
         self._most = most
         self._away_until = 0.0
@@ -85,16 +92,36 @@ class Publisher:
     def _next(self) -> Sequence[UUID]:
         """Wait for tasks; return those whose messages are to be sent now. One that comes alone is sent unasked."""
         task_ids = [self._waiting.get()]
+        if self._unasked >= _ENOUGH:
+            self._await_room()
         try:
-            while len(task_ids) < _AT_ONCE:
+            while len(task_ids) < _ENOUGH:
                 task_ids.append(self._waiting.get_nowait())
         except Empty:
             pass
-        if len(task_ids) == 1:
-            return task_ids
+        if len(task_ids) > 1:
+            task_ids = self._wanted(task_ids)
+        self._unasked += len(task_ids)
+        return task_ids
+
+    def _await_room(self) -> None:
+        """Wait while the broker holds enough messages; not for one that is away, which sending finds out."""
+        pause = _ROOM_PAUSE
+        while time.monotonic() >= self._away_until:
+            try:
+                if self._backlog() < _ENOUGH:
+                    break
+            except Exception as exc:  # a broker's client has errors of many libraries
+                _LOG.warning('publisher.broker_unavailable', extra={'error': str(exc)})
+                break
+            time.sleep(pause)
+            pause = min(pause * 2, _ROOM_PAUSE_MOST)
+        self._unasked = 0
+
+    def _wanted(self, task_ids: list[UUID]) -> list[UUID]:
         try:
-            wanted = self._still_waiting(task_ids)
+            waiting = self._still_waiting(task_ids)
         except Exception as exc:  # whatever the database says: a message too many does no harm, one too few does
             _LOG.warning('publisher.database_unavailable', extra={'error': str(exc)})
             return task_ids
-        return [task_id for task_id in task_ids if task_id in wanted]
+        return [task_id for task_id in task_ids if task_id in waiting]

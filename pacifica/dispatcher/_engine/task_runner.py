@@ -64,6 +64,8 @@ class TaskRunner:
     def run(self, task_id: UUID, around: Around, further: float = 0.0) -> None:
         """Run the event, if it is due and nobody else does; then others that are due, one after the other.
 
+        If the event has been taken, the others are run all the same: it was taken because much is due.
+
         :param around: makes the context manager that each event runs in, given its task id.
         :param further: seconds from now after which no further event is begun.
         :raises DatabaseUnavailableError: if the event could not be claimed.
@@ -71,6 +73,8 @@ class TaskRunner:
         until = time.monotonic() + further
         self.start()
         held = self._store.claim_task(task_id, self._owner, self._lease)
+        if held is None and further:
+            held = self._store.claim(self._owner, self._lease)
         while held is not None:
             with around(held.task_id):
                 outcome = self._execute(held)
