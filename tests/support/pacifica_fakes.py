@@ -31,6 +31,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Fake
 
     def _handle(self) -> None:
+        if self.server.closing.is_set():  # a connection that was kept alive
+            self.close_connection = True
+            return
         path = urlsplit(self.path)
         self.server.requests.append((self.command, path.path))
         fault = self.server.due(self.command)
@@ -39,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             getattr(self.server, f'do_{self.command.lower()}')(self, path.path, parse_qs(path.query))
 
-    do_GET = do_HEAD = do_POST = do_DELETE = _handle
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
 
     def body(self) -> bytes:
         """Return the whole body of the request."""
@@ -72,8 +75,8 @@ class Fake(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(('127.0.0.1', 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(('127.0.0.1', port), Handler)
         self.requests: list[tuple[str, str]] = []
         self.closing = threading.Event()
         self._faults: dict[str, list[Fault]] = {}
@@ -114,7 +117,7 @@ class Fake(ThreadingHTTPServer):
 def status(code: int, body: bytes = b'{"message": "said by the service"}', **headers: str) -> Fault:
     """Answer with this status."""
     def fault(handler: Handler) -> None:
-        if handler.command == 'POST':
+        if handler.command in ('POST', 'PUT'):
             handler.body()
         handler.answer(code, body, **headers)
     return fault

@@ -1,0 +1,134 @@
+"""Keeps a subscription enabled: ``subscribe --keep``.
+
+Notifications disable a subscription at the first event that its receiver doesn't take, for ever. The keeper looks at it
+again and again, and enables it as soon as the receiver is ready: not before, or it would be disabled again at once.
+Each change of state is logged once. Whatever happens to either service, the keeper goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from pacifica.dispatcher._cli.errors import UsageFault, one_line
+from pacifica.dispatcher._cli.parameters import without_password
+from pacifica.dispatcher._cli.subscription.ensure import Done, Wanted, disabled_since, ensure, find, is_right
+from pacifica.dispatcher._cli.subscription.notifications import Notifications
+from pacifica.dispatcher._cli.subscription.receiver import Receiver
+
+__all__ = ['Keeper']
+
+_LOG = logging.getLogger(__name__)
+_MOST_SECONDS = 60.0  # between two looks, however long Notifications have been away
+
+
+class Keeper:
+    """Keeps one subscription.
+
+    :param notifications: where it is.
+    :param receiver: to which events go.
+    :param wanted: what it should be.
+    :param clock: returns the time, in UTC.
+    """
+
+    def __init__(
+        self, notifications: Notifications, receiver: Receiver, wanted: Wanted,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._notifications, self._receiver, self._wanted, self._clock = notifications, receiver, wanted, clock
+        self._seen_enabled: datetime | None = None
+        self._seen_at_all: datetime | None = None
+        self._failures = 0
+        self._state = ''  # of the subscription, as last logged
+        self._receiver_away = False
+
+    def run(self, stop: threading.Event, interval: float) -> None:
+        """Look every *interval* seconds until *stop* is set; less often while Notifications are away."""
+        while not stop.is_set():
+            self.run_once()
+            stop.wait(self.delay(interval))
+
+    def delay(self, interval: float) -> float:
+        """Return the seconds until the next look: doubled at each that failed, up to a minute."""
+        return float(min(interval * 2 ** min(self._failures, 10), max(interval, _MOST_SECONDS)))
+
+    def run_once(self) -> None:
+        """Look once, and do what is to be done."""
+        try:
+            record = find(self._notifications.subscriptions(), self._wanted)
+            if is_right(record, self._wanted):
+                self._is_enabled('subscription_is_enabled')
+            else:
+                self._is_wrong(record)
+            self._answered()
+        except UsageFault as exc:
+            self._failures += 1
+            if self._failures == 1:
+                _LOG.warning('notifications_away', extra={'error': exc.message})
+
+    def _answered(self) -> None:
+        now = self._clock()
+        if self._failures:
+            _LOG.info('notifications_back', extra={'url': self._notifications.url})
+            if self._seen_at_all is not None:  # what is announced to a service that is down is lost
+                _LOG.warning('events_may_be_missed', extra=_span(self._seen_at_all, now))
+        self._failures, self._seen_at_all = 0, now
+
+    def _is_enabled(self, message: str, **extra: Any) -> None:
+        if self._state != 'enabled':
+            _LOG.info(message, extra={'target_url': self._wanted.target_url, **extra})
+        self._state, self._seen_enabled, self._receiver_away = 'enabled', self._clock(), False
+
+    def _is_wrong(self, record: dict[str, Any] | None) -> None:
+        disabled = record is not None and record.get('disabled') is not None
+        state = 'disabled' if disabled else 'other' if record is not None else 'absent'
+        if state != self._state:
+            self._state = state
+            if disabled and record is not None:
+                _LOG.warning('subscription_disabled', extra={
+                    'target_url': self._wanted.target_url, 'disabled': record['disabled'],
+                    'reason': shown(record.get('error')),
+                })
+            elif record is None and self._seen_enabled is not None:
+                _LOG.warning('subscription_gone', extra={'target_url': self._wanted.target_url})
+        fault = self._receiver.fault()
+        if fault is None:
+            self._mend(record)
+        elif not self._receiver_away:
+            self._receiver_away = True
+            _LOG.warning('receiver_away', extra={'error': fault})
+
+    def _mend(self, record: dict[str, Any] | None) -> None:
+        if self._receiver_away:
+            _LOG.info('receiver_back', extra={'url': self._receiver.url})
+        done = ensure(self._notifications, self._wanted, record)
+        now = self._clock()
+        since = self._missing_since(done, now)
+        extra = {'changed': ','.join(done.changed)} if done.changed else {}
+        self._is_enabled(f'subscription_{done.what}', uuid=done.record['uuid'], **extra)
+        if since is not None:
+            _LOG.warning('events_missed', extra={
+                **_span(since, now),
+                'hint': 'Notifications do not send them again by themselves; their operator can, from their log',
+            })
+
+    def _missing_since(self, done: Done, now: datetime) -> datetime | None:
+        """Return since when no events came; ``None`` if none can be missing, or nobody knows."""
+        if done.what == 'enabled':
+            return disabled_since(done, now) or self._seen_enabled
+        return self._seen_enabled if done.what == 'created' else None
+
+
+def shown(error: object) -> str:
+    """Return why a subscription was disabled, in one line of moderate length."""
+    return without_password(one_line(error or 'no reason given')[:300])
+
+
+def _span(since: datetime, until: datetime) -> dict[str, Any]:
+    return {
+        'since': f'{since:%Y-%m-%dT%H:%M:%SZ}', 'until': f'{until:%Y-%m-%dT%H:%M:%SZ}',
+        'seconds': round((until - since).total_seconds()),
+    }

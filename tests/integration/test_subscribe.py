@@ -1,0 +1,316 @@
+"""``subscribe``: one subscription, however often it is run, and enabled again as soon as its receiver is back."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher._cli import main
+from pacifica.dispatcher._cli.client import HttpClient
+from pacifica.dispatcher._cli.subscription.ensure import Wanted
+from pacifica.dispatcher._cli.subscription.keeper import Keeper
+from pacifica.dispatcher._cli.subscription.notifications import Notifications
+from pacifica.dispatcher._cli.subscription.receiver import Receiver
+from support.command_line import started
+from support.events import ingest_event, wait_until
+from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
+from support.pacifica_fakes import hang, status
+
+INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
+
+
+@pytest.fixture
+def notifications() -> Iterator[FakeNotifications]:
+    with FakeNotifications() as fake:
+        yield fake
+
+
+@pytest.fixture
+def receiver() -> Iterator[FakeReceiver]:
+    with FakeReceiver() as fake:
+        yield fake
+
+
+def arguments(notifications: str, receiver: str, *more: str, user: str | None = 'dmlb2001', name: str = 'mine',
+              jsonpath: str = INGESTS) -> list[str]:
+    """Return a command line."""
+    return ['subscribe', '--receiver', receiver, '--notifications', notifications, '--jsonpath', jsonpath,
+            '--name', name, *(['--user', user] if user else []), *more]
+
+
+def said(capsys: pytest.CaptureFixture[str], arguments: list[str], status: int = 0) -> tuple[str, str]:
+    """Run a command line and return its output and its errors."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    output = capsys.readouterr()
+    assert exit_.value.code == status, output
+    return output.out, output.err
+
+
+def the_only(notifications: FakeNotifications) -> dict[str, Any]:
+    """Return the only subscription."""
+    record, = notifications.records.values()
+    return record
+
+
+def test_run_twice_it_makes_one_subscription_that_gets_events(notifications, receiver, capsys):
+    first = said(capsys, arguments(notifications.url, receiver.url))
+    second = said(capsys, arguments(notifications.url + '/eventmatch', receiver.url + '/receive'))
+
+    notifications.send(ingest_event())
+
+    assert first[0].startswith("made the subscription 'mine' of dmlb2001\n")
+    assert second[0].startswith("the subscription 'mine' of dmlb2001 is there, and enabled\n")
+    assert first[1] == second[1] == ''
+    assert the_only(notifications)['target_url'] == f'{receiver.url}/receive'
+    assert len(receiver.events) == 1
+
+
+def test_a_disabled_one_is_enabled_and_what_was_missed_is_told(notifications, receiver, capsys):
+    said(capsys, arguments(notifications.url, receiver.url))
+    receiver.fail('POST', status(500, b'out of\norder'))
+    notifications.send(ingest_event())
+    disabled = the_only(notifications)['disabled']
+    assert disabled is not None
+
+    output, _ = said(capsys, arguments(notifications.url, receiver.url))
+
+    assert output.startswith("enabled the subscription 'mine' of dmlb2001; it was disabled at ")
+    assert disabled in output and '(out of order)' in output and 'will not be' in output
+    assert the_only(notifications)['disabled'] is None
+    assert the_only(notifications)['error'] is None
+
+
+def test_another_jsonpath_and_other_credentials_change_the_one_there_is(notifications, receiver, capsys, tmp_path):
+    (tmp_path / 'token').write_text('abc\n')
+    said(capsys, arguments(notifications.url, receiver.url))
+    the_only(notifications)['extensions'] = {'site': 'here'}
+
+    output, _ = said(capsys, arguments(
+        notifications.url, receiver.url, '--receiver-token-file', str(tmp_path / 'token'), jsonpath='$["data"]'))
+    notifications.send(ingest_event())
+
+    assert output.startswith("changed the JSONPath and credentials of the subscription 'mine'")
+    assert the_only(notifications)['jsonpath'] == '$["data"]'
+    assert the_only(notifications)['extensions'] == {'site': 'here'}
+    assert receiver.authorizations == ['Bearer abc']
+    assert 'abc' not in output
+
+
+def test_credentials_stay_unless_others_are_given(notifications, receiver, capsys, monkeypatch):
+    monkeypatch.setenv('PASSWORD', 'secret')
+    basic = ('--receiver-user', 'who', '--receiver-password-env', 'PASSWORD')
+    said(capsys, arguments(notifications.url, receiver.url, *basic))
+    receiver.fail('POST', status(503))
+    notifications.send(ingest_event())
+
+    output, _ = said(capsys, arguments(notifications.url, receiver.url))
+    notifications.send(ingest_event())
+
+    assert output.startswith('enabled')
+    assert receiver.authorizations == ['Basic d2hvOnNlY3JldA==']
+    assert said(capsys, arguments(notifications.url, receiver.url, *basic))[0].startswith('the subscription')
+
+
+def test_one_made_by_hand_for_the_same_events_is_taken_over(notifications, receiver, capsys):
+    said(capsys, arguments(notifications.url, receiver.url, name='by hand'))
+    assert said(capsys, arguments(notifications.url, receiver.url))[0].startswith('changed the name')
+    assert the_only(notifications)['name'] == 'mine'
+
+
+def test_others_are_left_alone(notifications, receiver, capsys):
+    with dead_port() as port:
+        said(capsys, arguments(notifications.url, receiver.url, name='other', jsonpath='$["data"]'))
+        said(capsys, arguments(notifications.url, f'http://127.0.0.1:{port}'))
+        said(capsys, arguments(notifications.url, receiver.url, user='somebody'))
+        before = [dict(each) for each in notifications.records.values()]
+
+        assert said(capsys, arguments(notifications.url, receiver.url))[0].startswith('made')
+
+    assert [dict(each) for each in notifications.records.values()][:3] == before
+
+
+def test_a_receiver_that_is_down_is_warned_of(notifications, capsys):
+    with dead_port() as port:
+        output, errors = said(capsys, arguments(notifications.url, f'http://127.0.0.1:{port}'))
+    assert output.startswith('made')
+    assert 'warning: the receiver does not seem to be ready' in errors and 'refused' in errors
+
+
+def test_a_subscription_that_is_nobodys_is_warned_of(notifications, receiver, capsys):
+    _, errors = said(capsys, arguments(notifications.url, receiver.url, user=None))
+    assert "warning: it belongs to 'default_user'" in errors and '--user' in errors
+
+
+@pytest.mark.parametrize('change, reason', [
+    ({'jsonpath': 'no path'}, "'no path' is no JSONPath"),
+    ({'receiver': 'receiver:8069'}, 'is no URL'),
+    ({'receiver': 'http://me:secret@receiver'}, 'can be seen by others'),
+    ({'more': ('--receiver-user', 'who')}, '--receiver-user needs'),
+    ({'more': ('--receiver-token-env', 'A', '--receiver-token-file', 'b')}, 'not several'),
+    ({'more': ('--receiver-token-env', 'NOT_SET_ANYWHERE')}, 'NOT_SET_ANYWHERE holds no secret'),
+])
+def test_what_cant_work_is_refused(notifications, receiver, capsys, change, reason):
+    more = change.pop('more', ())
+    _, errors = said(capsys, arguments(
+        notifications.url, change.pop('receiver', receiver.url), *more, **change), status=2)
+    assert re.fullmatch(r'pacifica-dispatcher: [^\n]+\n', errors)
+    assert reason in errors and 'secret@' not in errors
+    assert notifications.records == {}
+
+
+def test_a_service_that_is_not_notifications_is_told(receiver, capsys):
+    _, errors = said(capsys, arguments(receiver.url, receiver.url), status=2)
+    assert 'was answered 404, not as Notifications does' in errors
+
+
+def test_notifications_that_are_away_are_told(receiver, capsys):
+    with dead_port() as port:
+        _, errors = said(capsys, arguments(f'http://127.0.0.1:{port}', receiver.url), status=2)
+    assert "can't reach" in errors and 'refused' in errors
+
+
+def test_notifications_that_say_nothing_are_given_up(notifications, receiver, capsys):
+    notifications.fail('GET', hang)
+    _, errors = said(capsys, arguments(notifications.url, receiver.url, '--timeout', '0.2'), status=2)
+    assert 'no answer' in errors
+
+
+# Looking after it
+
+
+class Kept:
+    """A keeper whose turns a test makes; its log."""
+
+    def __init__(self, notifications: str, receiver: str, caplog: pytest.LogCaptureFixture) -> None:
+        client = HttpClient(timeout=5)
+        seen_from = Receiver(client, receiver)
+        self.now = datetime.now(timezone.utc)
+        self.client, self.caplog = client, caplog
+        self.keeper = Keeper(
+            Notifications(client, notifications, 'dmlb2001'), seen_from, Wanted('mine', seen_from.target_url, INGESTS),
+            lambda: self.now)
+
+    def turn(self) -> list[str]:
+        """Make a turn and return what it logged."""
+        self.caplog.clear()
+        self.keeper.run_once()
+        return [record.message for record in self.caplog.records if record.name.startswith('pacifica.')]
+
+    def logged(self, message: str) -> Any:
+        """Return an entry of the last turn."""
+        return next(record for record in self.caplog.records if record.message == message)
+
+
+@pytest.fixture
+def kept(notifications, receiver, caplog) -> Iterator[Kept]:
+    caplog.set_level(logging.INFO, 'pacifica.dispatcher')
+    kept = Kept(notifications.url, receiver.url, caplog)
+    yield kept
+    kept.client.__exit__()
+
+
+def test_it_is_made_when_the_receiver_is_ready_and_each_state_is_logged_once(notifications, receiver, kept):
+    receiver.ready = False
+    assert kept.turn() == ['receiver_away']
+    assert kept.turn() == []
+    assert notifications.records == {}
+
+    receiver.ready = True
+    assert kept.turn() == ['receiver_back', 'subscription_created']
+    assert kept.turn() == []
+
+
+@pytest.mark.parametrize('health', [True, False])
+def test_it_is_enabled_when_the_receiver_is_back_and_not_before(notifications, caplog, health):
+    caplog.set_level(logging.INFO, 'pacifica.dispatcher')
+    with FakeReceiver(health=health) as receiver:
+        kept, port = Kept(notifications.url, receiver.url, caplog), receiver.port
+        assert kept.turn() == ['subscription_created']
+    notifications.send(ingest_event())
+
+    assert kept.turn() == ['subscription_disabled', 'receiver_away']
+    assert 'refused' in kept.caplog.text or 'refused' in str(kept.logged('subscription_disabled').reason)
+    assert kept.turn() == []
+    kept.now += timedelta(seconds=90)
+    with FakeReceiver(port, health) as receiver:
+        assert kept.turn() == ['receiver_back', 'subscription_enabled', 'events_missed']
+        notifications.send(ingest_event())
+        assert len(receiver.events) == 1
+        assert kept.turn() == []
+    kept.client.__exit__()
+
+
+def test_the_span_of_missed_events_is_in_utc_whatever_the_zone_of_notifications(notifications, receiver, kept):
+    kept.turn()
+    receiver.fail('POST', status(500))
+    notifications.send(ingest_event())
+    disabled = datetime.fromisoformat(the_only(notifications)['disabled']) + timedelta(hours=7)
+
+    kept.turn()
+
+    missed = kept.logged('events_missed')
+    assert missed.since == f'{disabled:%Y-%m-%dT%H:%M:%SZ}'
+    assert missed.until == f'{kept.now:%Y-%m-%dT%H:%M:%SZ}'
+    assert abs(missed.seconds) < 60
+
+
+def test_notifications_may_go_and_come(receiver, caplog):
+    caplog.set_level(logging.INFO, 'pacifica.dispatcher')
+    with FakeNotifications() as notifications:
+        kept, port = Kept(notifications.url, receiver.url, caplog), notifications.port
+        kept.turn()
+        records = notifications.records
+
+    assert kept.turn() == ['notifications_away']
+    assert kept.turn() == kept.turn() == []
+    assert kept.keeper.delay(1) == 8
+    assert kept.keeper.delay(15) == 60
+    kept.now += timedelta(seconds=30)
+    with FakeNotifications(port) as notifications:
+        notifications.records = records
+        assert kept.turn() == ['notifications_back', 'events_may_be_missed']
+        assert kept.logged('events_may_be_missed').seconds == 30
+        assert kept.keeper.delay(15) == 15
+        assert kept.turn() == []
+    kept.client.__exit__()
+
+
+def test_a_change_that_is_refused_is_logged_once(notifications, receiver, kept):
+    notifications.fail('POST', *[status(500)] * 3)
+    assert kept.turn() == ['notifications_away']
+    assert kept.turn() == kept.turn() == []
+    assert kept.turn() == ['subscription_created', 'notifications_back']
+
+
+def test_one_that_was_deleted_is_made_again(notifications, receiver, kept):
+    kept.turn()
+    notifications.records.clear()
+    assert kept.turn() == ['subscription_gone', 'subscription_created', 'events_missed']
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_the_command_looks_after_it_until_a_signal(notifications, tmp_path: Path, number):
+    with FakeReceiver() as receiver:
+        port = receiver.port
+        command = arguments(notifications.url, receiver.url, '--keep', '--interval', '0.1')
+        with started(*command, cwd=tmp_path) as running:
+            running.expect('subscription_created')
+            receiver.__exit__()
+            notifications.send(ingest_event())
+            running.expect('subscription_disabled .*reason=.*refused')
+            with FakeReceiver(port) as again:
+                running.expect('subscription_enabled')
+                wait_until(lambda: the_only(notifications)['disabled'] is None)
+                notifications.send(ingest_event())
+                assert len(again.events) == 1
+                assert running.stop(number) == 0
+            assert running.output.endswith('stopped\n(end of output)\n')
+            assert 'Traceback' not in running.output
