@@ -49,7 +49,7 @@ class FakeNotifications(Fake):
     def do_post(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
         """Make a subscription."""
         given = json.loads(handler.body())
-        if not _parses(given['jsonpath']):
+        if not _accepted(given):
             _refuse(handler, '500 Internal Server Error')
             return
         record = {
@@ -64,7 +64,7 @@ class FakeNotifications(Fake):
         given, record = json.loads(handler.body()), self.records.get(path.rpartition('/')[2])
         if record is None or record['user'] != _user(handler):
             _refuse(handler, '403 Forbidden')
-        elif not _parses(given.get('jsonpath', '$')):
+        elif not _accepted(given):
             _refuse(handler, '500 Internal Server Error')
         else:
             record.update({'extensions': {}, 'auth': {}, **given, 'updated': _now()})
@@ -93,9 +93,11 @@ def _deliver(record: dict[str, Any], event: dict[str, Any]) -> str | None:
     return answer.text if answer.status_code >= 400 else None
 
 
-def _parses(expression: str) -> bool:
+def _accepted(given: dict[str, Any]) -> bool:
+    if 'type' not in given.get('auth', {'type': 'none'}):
+        return False
     try:
-        return bool(Path.parse_str(expression))
+        return bool(Path.parse_str(given.get('jsonpath', '$')))
     except ValueError:
         return False
 
@@ -153,4 +155,3 @@ def dead_port() -> Iterator[int]:
     with socket.socket() as holder:  # bound, so that nobody else takes it, but not listening
         holder.bind(('127.0.0.1', 0))
         yield int(holder.getsockname()[1])
-

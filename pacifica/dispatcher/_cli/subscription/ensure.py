@@ -73,20 +73,15 @@ def ensure(notifications: Notifications, wanted: Wanted, record: dict[str, Any] 
     :param record: the subscription as it is, see :func:`find`.
     :raises UsageFault: if Notifications are away or refuse it.
     """
+    fields = {'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url}
     if record is None:
-        made = notifications.create({
-            'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url,
-            **({'auth': wanted.auth} if wanted.auth else {}),
-        })
-        return Done('created', made)
+        return Done('created', notifications.create({**fields, **_auth(wanted.auth)}))
     if is_right(record, wanted):
         return Done('unchanged', record, record)
     changed = _differences(record, wanted)
     made = notifications.update(str(record['uuid']), {
-        'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url,
-        # Sent along although they stay: what a PUT leaves out of these two, the service forgets.
-        'auth': wanted.auth if wanted.auth is not None else record.get('auth') or {},
-        'extensions': record.get('extensions') or {},
+        # Credentials and extensions are sent although they stay: what a PUT leaves out of these, the service forgets.
+        **fields, **_auth(wanted.auth or record.get('auth')), 'extensions': record.get('extensions') or {},
         'disabled': None, 'error': None,
     })
     return Done('updated' if record.get('disabled') is None else 'enabled', made, record, changed)
@@ -106,6 +101,10 @@ def disabled_since(done: Done, now: datetime) -> datetime | None:
         return None
     quarters = round(zone / timedelta(minutes=15))  # zones differ by quarters of an hour, the rest is the way here
     return (since - quarters * timedelta(minutes=15)).replace(tzinfo=timezone.utc)
+
+
+def _auth(auth: dict[str, Any] | None) -> dict[str, Any]:
+    return {'auth': auth} if auth else {}  # an empty one is refused, though it is what the service itself shows
 
 
 def _differences(record: dict[str, Any], wanted: Wanted) -> tuple[str, ...]:
