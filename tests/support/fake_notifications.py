@@ -1,8 +1,8 @@
 """Pacifica Notifications as a small server on the loopback: its subscriptions, and how it disables them.
 
 It answers as the real service does, its oddities included: a user without subscriptions is forbidden to see them, a PUT
-forgets the credentials it isn't given, times are local and have no zone. ``tests/integration/test_subscribe_real.py``,
-with PACIFICA_STACK set, does the same with the real one.
+forgets the credentials it isn't given, times are local and have no zone. With PACIFICA_STACK set,
+``tests/integration/test_cli_real_services.py`` does the same with the real one.
 """
 
 from __future__ import annotations

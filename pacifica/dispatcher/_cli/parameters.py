@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.router import Router
 
 __all__ = [
-    'RouterReference', 'database', 'database_option', 'import_named', 'is_reference', 'queue_options',
-    'refuse_while_completing', 'router_reference', 'without_password',
+    'RouterReference', 'database', 'database_option', 'find_router', 'import_named', 'is_reference',
+    'queue_options', 'refuse_while_completing', 'router_reference', 'without_password',
 ]
 
 DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
@@ -49,11 +49,16 @@ class RouterReference:
 
 
 def router_reference(ctx: click.Context, _param: click.Parameter, value: str) -> RouterReference:
+    """Return :func:`find_router` of an argument, as its callback."""
+    refuse_while_completing(ctx)
+    return find_router(value)
+
+
+def find_router(value: str) -> RouterReference:
     """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router.
 
     :raises click.BadParameter: if there is no such module or router in it.
     """
-    refuse_while_completing(ctx)
     from pacifica.dispatcher.router import Router
 
     module_name, _, attribute = value.partition(':')

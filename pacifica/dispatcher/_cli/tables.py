@@ -9,7 +9,7 @@ from pacifica.dispatcher._cli.errors import UsageFault, one_line
 if TYPE_CHECKING:
     from pacifica.dispatcher.receiver import ReceiveTaskModelBase
 
-__all__ = ['open_table']
+__all__ = ['driver_of', 'open_table']
 
 
 def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
@@ -25,9 +25,14 @@ def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
     try:
         return model, model.migrate()
     except peewee.ImproperlyConfigured as exc:
-        extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'
-        raise UsageFault(
-            f'this database needs a driver: pip install "pacifica-dispatcher[{extra}]" ({one_line(exc)})',
-        ) from exc
+        raise UsageFault(f'this database needs a driver: {driver_of(database)} ({one_line(exc)})') from exc
     except peewee.PeeweeException as exc:
         raise UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}') from exc
+
+
+def driver_of(database: Any) -> str:
+    """Return the command that installs the driver for *database*."""
+    import peewee
+
+    extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'
+    return f'pip install "pacifica-dispatcher[{extra}]"'

@@ -6,14 +6,14 @@ number of processes may start at once, and is idempotent: what it finds done it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pacifica.dispatcher._queue.record import TABLE, WORKERS
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
 
-__all__ = ['PREFIXED', 'PREFIX_CHARACTERS', 'ensure_schema', 'prefix']
+__all__ = ['PREFIXED', 'PREFIX_CHARACTERS', 'ensure_schema', 'prefix', 'state_of_schema']
 
 _Column = tuple[str, str, str]
 
@@ -120,6 +120,27 @@ def ensure_schema(session: Session) -> str:
     return 'upgraded' if missing or old else 'current' if columns else 'created'
 
 
+def state_of_schema(session: Session) -> str:
+    """Return what :func:`ensure_schema` would find, changing nothing.
+
+    ``'absent'``; ``'old'``: of the 0.2 series, or its upgrade was cut off; ``'incomplete'``: of an earlier 0.3, a column,
+    an index or the table of workers is missing; ``'foreign'``: a table of this name, but not of ours; or ``'current'``.
+    """
+    columns, indexes = _existing(session)
+    if not columns:
+        return 'absent'
+    if not columns.issuperset(name for name, _, _ in _COLUMNS_0_2):
+        return 'foreign'
+    if f'{TABLE}_event_key' not in indexes:
+        return 'old'
+    whole = (
+        columns.issuperset(name for name, _, _ in _COLUMNS_0_3)
+        and indexes.issuperset(f'{TABLE}_{name}' for name, _ in _indexes(session))
+        and WORKERS in session.database.get_tables()
+    )
+    return 'current' if whole else 'incomplete'
+
+
 def prefix(column: str) -> str:
     """Return the SQL of the beginning of *column*, as indexes hold it."""
     return f'substr({column}, 1, {PREFIX_CHARACTERS})'
@@ -160,6 +181,14 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
 
 def _create_indexes(session: Session) -> None:
     _, existing = _existing(session)
+    for name, definition in _indexes(session):
+        index = f'{TABLE}_{name}'
+        if index not in existing:
+            session.execute(definition.format(index=index))
+
+
+def _indexes(session: Session) -> Iterator[tuple[str, str]]:
+    """Yield the name and the definition of each index that this kind of database has."""
     dialect = session.dialect
     beginnings = {
         column: dialect.prefix_index.format(column=column, length=PREFIX_CHARACTERS, expression=prefix(column))
@@ -171,8 +200,6 @@ def _create_indexes(session: Session) -> None:
             if columns in whole:
                 continue  # differs from the other in the rows it holds, which here are all
             whole.add(columns)
-        index = f'{TABLE}_{name}'
-        if index not in existing:
-            where = f' WHERE {rows}' if rows and dialect.partial_indexes else ''
-            session.execute(
-                f'CREATE {"UNIQUE " if unique else ""}INDEX {index} ON {TABLE} ({columns.format(**beginnings)}){where}')
+        where = f' WHERE {rows}' if rows and dialect.partial_indexes else ''
+        yield name, (f'CREATE {"UNIQUE " if unique else ""}INDEX {{index}} ON {TABLE} '
+                     f'({columns.format(**beginnings)}){where}')

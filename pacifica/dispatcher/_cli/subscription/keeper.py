@@ -124,7 +124,10 @@ class Keeper:
 
 def shown(error: object) -> str:
     """Return why a subscription was disabled, in one line of moderate length."""
-    return without_password(one_line(error or 'no reason given')[:300])
+    text = one_line(error or 'no reason given')
+    if '>: ' in text:  # what comes before is the name of an object of requests
+        text = text.rpartition('>: ')[2].rstrip("')")
+    return without_password(text[:300])
 
 
 def _span(since: datetime, until: datetime) -> dict[str, Any]:
