@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from playhouse.db_url import connect
 
 from pacifica.dispatcher.receiver import create_peewee_model
+from support.command_line import run
 from support.events import ingest_event, router_to
 
 TESTS = Path(__file__).parent.parent
@@ -69,6 +71,21 @@ def test_every_row_is_kept_and_has_a_status_that_ends(model: Any) -> None:
     assert rows[PROCESSING].exc_type == 'WorkerLostError'
     assert rows[FAILED].exc_type == 'Exception'
     assert [task_id for task_id, row in rows.items() if row.finalized is None] == [WAITING]
+
+
+def test_doctor_tells_of_it_and_changes_nothing(table_of_0_2: str, tmp_path: Path) -> None:
+    database = connect(table_of_0_2)
+    tables = {table: [each.name for each in database.get_columns(table)] for table in database.get_tables()}
+    rows = database.execute_sql('SELECT * FROM receivetaskmodel ORDER BY task_id').fetchall()
+
+    done = run('doctor', '--json', '--database', table_of_0_2, cwd=tmp_path)
+
+    schema, = (each for each in json.loads(done.stdout)['checks'] if each['check'] == 'schema')
+    assert (schema['status'], schema['found']) == ('warning', 'the table is of the 0.2 series')
+    assert 'pacifica-dispatcher migrate' in schema['advice']
+    assert tables == {table: [each.name for each in database.get_columns(table)] for table in database.get_tables()}
+    assert database.execute_sql('SELECT * FROM receivetaskmodel ORDER BY task_id').fetchall() == rows
+    database.close()
 
 
 def test_what_was_accepted_is_run_and_nothing_else(model: Any) -> None:
