@@ -25,6 +25,7 @@ from pacifica.dispatcher._cli.doctor.databases import skew
 from pacifica.dispatcher._cli.doctor.finding import ok
 from pacifica.dispatcher._cli.doctor.local import filesystem_of
 from pacifica.dispatcher._cli.doctor.settings import Address, Settings, address
+from pacifica.dispatcher._queue.record import WORKERS
 from support import brokers
 from support.databases import KINDS, temporary_database
 from support.events import ingest_event
@@ -126,6 +127,8 @@ def test_a_database_is_named_with_its_version_and_the_state_of_its_table(
 @pytest.mark.parametrize('statement, state, words', [
     ('DROP INDEX receivetaskmodel_event_key', 'warning', '0.2 series'),
     ('DROP INDEX receivetaskmodel_claimable', 'warning', 'missing'),
+    ('ALTER TABLE receivetaskmodel DROP COLUMN result', 'warning', 'missing'),
+    ('DROP TABLE {workers}', 'warning', 'missing'),
     ('ALTER TABLE receivetaskmodel RENAME COLUMN task_name TO other', 'failed', 'not the dispatcher'),
 ])
 def test_a_table_that_is_not_current_is_told_and_left_alone(
@@ -134,7 +137,7 @@ def test_a_table_that_is_not_current_is_told_and_left_alone(
     migrate('sqlite:///events.db')
     database = sqlite3.connect('events.db')
     database.execute('PRAGMA journal_mode = DELETE')
-    database.execute(statement)
+    database.execute(statement.format(workers=WORKERS))
     database.commit()
     database.close()
     before = hashlib.sha256((directory / 'events.db').read_bytes()).digest()

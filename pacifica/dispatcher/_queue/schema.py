@@ -123,8 +123,8 @@ def ensure_schema(session: Session) -> str:
 def state_of_schema(session: Session) -> str:
     """Return what :func:`ensure_schema` would find, changing nothing.
 
-    ``'absent'``; ``'old'``: of the 0.2 series, or its upgrade was cut off; ``'incomplete'``: of an earlier 0.3, a column,
-    an index or the table of workers is missing; ``'foreign'``: a table of this name, but not of ours; or ``'current'``.
+    ``'absent'``; ``'old'``: of the 0.2 series, or its upgrade was cut off; ``'incomplete'``: a column, an index or the
+    table of workers is missing; ``'foreign'``: a table of this name, but not of ours; or ``'current'``.
     """
     columns, indexes = _existing(session)
     if not columns:

@@ -32,7 +32,8 @@ class Notifications:
     def __init__(self, client: HttpClient, url: str, user: str | None) -> None:
         self._client = client
         self.url = url.rstrip('/').removesuffix('/eventmatch')
-        self._headers = {} if user is None else {USER_HEADER: user}
+        # Between two looks of the keeper the service drops the connection, at a moment when a request may be under way.
+        self._headers = {'Connection': 'close', **({} if user is None else {USER_HEADER: user})}
 
     def subscriptions(self) -> list[dict[str, Any]]:
         """Return the user's subscriptions, the disabled ones too.

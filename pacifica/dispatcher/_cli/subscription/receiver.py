@@ -35,7 +35,7 @@ class Receiver:
 
         :raises UsageFault: if it answers nothing.
         """
-        return self._client.request('GET', f'{self.url}{path}')
+        return self._client.request('GET', f'{self.url}{path}', headers={'Connection': 'close'})
 
     def fault(self) -> str | None:
         """Return why no event should be sent to it now, ``None`` if it is ready.
