@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.client import HttpClient
 from pacifica.dispatcher._cli.subscription.ensure import Wanted
 from pacifica.dispatcher._cli.subscription.keeper import Keeper
 from pacifica.dispatcher._cli.subscription.notifications import Notifications
@@ -190,12 +189,11 @@ class Kept:
     """A keeper whose turns a test makes; its log."""
 
     def __init__(self, notifications: str, receiver: str, caplog: pytest.LogCaptureFixture) -> None:
-        client = HttpClient(timeout=5)
-        seen_from = Receiver(client, receiver)
+        kept_for = Receiver(receiver, 5)
         self.now = datetime.now(timezone.utc)
-        self.client, self.caplog = client, caplog
+        self.caplog = caplog
         self.keeper = Keeper(
-            Notifications(client, notifications, 'dmlb2001'), seen_from, Wanted('mine', seen_from.target_url, INGESTS),
+            Notifications(notifications, 'dmlb2001', 5), kept_for, Wanted('mine', kept_for.target_url, INGESTS),
             lambda: self.now)
 
     def turn(self) -> list[str]:
@@ -210,11 +208,9 @@ class Kept:
 
 
 @pytest.fixture
-def kept(notifications, receiver, caplog) -> Iterator[Kept]:
+def kept(notifications, receiver, caplog) -> Kept:
     caplog.set_level(logging.INFO, 'pacifica.dispatcher')
-    kept = Kept(notifications.url, receiver.url, caplog)
-    yield kept
-    kept.client.__exit__()
+    return Kept(notifications.url, receiver.url, caplog)
 
 
 def test_it_is_made_when_the_receiver_is_ready_and_each_state_is_logged_once(notifications, receiver, kept):
@@ -245,7 +241,6 @@ def test_it_is_enabled_when_the_receiver_is_back_and_not_before(notifications, c
         notifications.send(ingest_event())
         assert len(receiver.events) == 1
         assert kept.turn() == []
-    kept.client.__exit__()
 
 
 def test_the_span_of_missed_events_is_in_utc_whatever_the_zone_of_notifications(notifications, receiver, kept):
@@ -280,7 +275,6 @@ def test_notifications_may_go_and_come(receiver, caplog):
         assert kept.logged('events_may_be_missed').seconds == 30
         assert kept.keeper.delay(15) == 15
         assert kept.turn() == []
-    kept.client.__exit__()
 
 
 def test_a_change_that_is_refused_is_logged_once(notifications, receiver, kept):

@@ -44,18 +44,16 @@ def command(
     /health/ready, or any answer where it has none) the subscription is enabled, and the log says from when to when
     events were missed. SIGINT and SIGTERM stop it.
     """
-    from pacifica.dispatcher._cli.client import HttpClient
     from pacifica.dispatcher._cli.subscription.command import keep_it, subscribe_once
     from pacifica.dispatcher._cli.subscription.ensure import Wanted
     from pacifica.dispatcher._cli.subscription.notifications import Notifications
     from pacifica.dispatcher._cli.subscription.options import receiver_auth
     from pacifica.dispatcher._cli.subscription.receiver import Receiver
 
-    with HttpClient(timeout=timeout) as client:
-        receiver = Receiver(client, receiver_url)
-        wanted = Wanted(name, receiver.target_url, jsonpath, receiver_auth(**credentials))
-        notifications = Notifications(client, notifications_url, user)
-        if keep:
-            keep_it(notifications, receiver, wanted, interval)
-        else:
-            subscribe_once(notifications, receiver, wanted)
+    receiver = Receiver(receiver_url, timeout)
+    wanted = Wanted(name, receiver.target_url, jsonpath, receiver_auth(**credentials))
+    notifications = Notifications(notifications_url, user, timeout)
+    if keep:
+        keep_it(notifications, receiver, wanted, interval)
+    else:
+        subscribe_once(notifications, receiver, wanted)

@@ -54,8 +54,7 @@ def check_notifications(settings: Settings) -> Finding:
     if settings.notifications is None:
         return skipped('not configured', 'say where they are with --notifications or NOTIFICATIONS_URL')
     try:
-        with HttpClient(timeout=settings.timeout) as client:
-            Notifications(client, settings.notifications, settings.user).subscriptions()
+        Notifications(settings.notifications, settings.user, settings.timeout).subscriptions()
     except UsageFault as exc:
         return failed(exc.message, 'start it, or correct --notifications')
     return ok(f'answers at {settings.notifications}')
@@ -66,11 +65,10 @@ def check_subscription(settings: Settings) -> Finding:
     if settings.notifications is None or (settings.receiver is None and settings.name is None):
         return skipped('not configured', 'say which it is with --notifications, --receiver, --name and --user')
     try:
-        with HttpClient(timeout=settings.timeout) as client:
-            records = Notifications(client, settings.notifications, settings.user).subscriptions()
-            target = Receiver(client, settings.receiver).target_url if settings.receiver else None
+        records = Notifications(settings.notifications, settings.user, settings.timeout).subscriptions()
     except UsageFault:
         return skipped('see "notifications"')
+    target = Receiver(settings.receiver, settings.timeout).target_url if settings.receiver else None
     found = [each for each in records if target in (None, each.get('target_url'))
              and settings.name in (None, each.get('name'))]
     if not found:
@@ -96,12 +94,11 @@ def check_receiver_alive(settings: Settings) -> Finding:
     """Look whether the receiver answers."""
     if settings.receiver is None:
         return skipped('not configured', 'say where it is with --receiver')
+    receiver = Receiver(settings.receiver, settings.timeout)
     try:
-        with HttpClient(timeout=settings.timeout) as client:
-            receiver = Receiver(client, settings.receiver)
-            status = receiver.get('/health/live').status_code
-            if status == 404:
-                status = receiver.get('/').status_code
+        status = receiver.get('/health/live').status_code
+        if status == 404:
+            status = receiver.get('/').status_code
     except UsageFault as exc:
         return failed(exc.message, 'start it, or correct --receiver')
     if status >= 500 or status == 404:
@@ -114,8 +111,7 @@ def check_receiver_ready(settings: Settings) -> Finding:
     if settings.receiver is None:
         return skipped('not configured', 'say where it is with --receiver')
     try:
-        with HttpClient(timeout=settings.timeout) as client:
-            answer = Receiver(client, settings.receiver).get('/health/ready')
+        answer = Receiver(settings.receiver, settings.timeout).get('/health/ready')
     except UsageFault:
         return skipped('see "receiver-alive"')
     if answer.status_code == 200:

@@ -6,12 +6,10 @@ and only that user sees it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pacifica.dispatcher._cli.client import HttpClient
 from pacifica.dispatcher._cli.errors import UsageFault, one_line
-
-if TYPE_CHECKING:
-    from pacifica.dispatcher._cli.client import HttpClient
 
 __all__ = ['NOBODY', 'Notifications']
 
@@ -24,16 +22,15 @@ NOBODY = 'default_user'
 class Notifications:
     """The subscriptions of one user.
 
-    :param client: sends the requests.
     :param url: the service; may end in ``/eventmatch``.
     :param user: whose subscriptions; ``None`` where a proxy in front of the service says so.
+    :param timeout: seconds that the service may be silent.
     """
 
-    def __init__(self, client: HttpClient, url: str, user: str | None) -> None:
-        self._client = client
+    def __init__(self, url: str, user: str | None, timeout: float) -> None:
+        self._timeout = timeout
         self.url = url.rstrip('/').removesuffix('/eventmatch')
-        # Between two looks of the keeper the service drops the connection, at a moment when a request may be under way.
-        self._headers = {'Connection': 'close', **({} if user is None else {USER_HEADER: user})}
+        self._headers = {} if user is None else {USER_HEADER: user}
 
     def subscriptions(self) -> list[dict[str, Any]]:
         """Return the user's subscriptions, the disabled ones too.
@@ -69,7 +66,8 @@ class Notifications:
         raise self._strange(method, status, found)
 
     def _ask(self, method: str, path: str, record: dict[str, Any] | None = None) -> tuple[int, Any]:
-        response = self._client.request(method, f'{self.url}/eventmatch{path}', headers=self._headers, json=record)
+        with HttpClient(timeout=self._timeout) as client:  # a new one: between two looks, servers drop old connections
+            response = client.request(method, f'{self.url}/eventmatch{path}', headers=self._headers, json=record)
         try:
             return response.status_code, response.json()
         except ValueError:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pacifica.dispatcher._cli.client import HttpClient
 from pacifica.dispatcher._cli.errors import UsageFault
 
 if TYPE_CHECKING:
     import requests
-
-    from pacifica.dispatcher._cli.client import HttpClient
 
 __all__ = ['Receiver']
 
@@ -17,12 +16,12 @@ __all__ = ['Receiver']
 class Receiver:
     """A receiver of events.
 
-    :param client: sends the requests.
     :param url: where the receiver is mounted; may end in ``/receive``.
+    :param timeout: seconds that it may be silent.
     """
 
-    def __init__(self, client: HttpClient, url: str) -> None:
-        self._client = client
+    def __init__(self, url: str, timeout: float) -> None:
+        self._timeout = timeout
         self.url = url.rstrip('/').removesuffix('/receive')
 
     @property
@@ -35,7 +34,8 @@ class Receiver:
 
         :raises UsageFault: if it answers nothing.
         """
-        return self._client.request('GET', f'{self.url}{path}', headers={'Connection': 'close'})
+        with HttpClient(timeout=self._timeout) as client:
+            return client.request('GET', f'{self.url}{path}')
 
     def fault(self) -> str | None:
         """Return why no event should be sent to it now, ``None`` if it is ready.
