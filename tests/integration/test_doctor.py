@@ -289,6 +289,13 @@ def test_what_is_something_else_is_told(doctor: Doctor) -> None:
     assert statuses(found, *CHECKED) == ['failed'] * 5
 
 
+def test_another_service_is_not_taken_for_the_one_that_was_named(doctor: Doctor) -> None:
+    with FakeReceiver() as other:
+        other.fail('GET', *[status(200, b'{"message": "Pacifica Status Up and Running"}')] * 10)
+        found = doctor(*options(other.url)[:8])
+    assert statuses(found, *CHECKED[:4]) == ['failed'] * 4
+
+
 def test_what_is_silent_costs_its_time_once(doctor: Doctor) -> None:
     with socket.create_server(('127.0.0.1', 0), backlog=64) as silent:
         host = f'127.0.0.1:{silent.getsockname()[1]}'
