@@ -27,6 +27,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, Protocol, Union, runtime_checkable
 
@@ -34,7 +35,7 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 
 __all__ = [
     'ALL_RIGHTS', 'Authenticate', 'Basic', 'BearerTokens', 'Credentials', 'Right', 'Scheme', 'Secret',
-    'StandardWebhooks', 'challenges', 'rights_of',
+    'StandardWebhooks', 'challenges', 'rights_of', 'signature_headers',
 ]
 
 #: ``send``: POST events. ``read``: see tasks, statuses and records. ``operate``: run events again, or cancel them.
@@ -194,18 +195,9 @@ class StandardWebhooks:
     challenge = 'StandardWebhooks'
 
     def __init__(self, secrets: Secret | Iterable[Secret], tolerance: float = 300.0) -> None:
-        try:
-            from standardwebhooks import Webhook
-        except ImportError as exc:
-            raise ConfigurationError(
-                'signatures need the package standardwebhooks: pip install pacifica-dispatcher[webhooks]') from exc
         if not 0 < tolerance <= 300:
             raise ConfigurationError(f'tolerance must be up to 300 seconds, not {tolerance}')
-        try:
-            keys = [_key(each) for each in _secrets(secrets)]
-            self._signers = [(key, Webhook(key)) for key in keys]
-        except Exception:  # its message may hold the secret, and so may that of what caused it
-            raise ConfigurationError('a signing secret must be base64, after whsec_ if it has that') from None
+        self._signers = [_signer(each) for each in _secrets(secrets)]
         self._tolerance = tolerance
 
     def __call__(self, credentials: Credentials) -> Collection[Right] | None:
@@ -249,9 +241,33 @@ def challenges(schemes: Iterable[object]) -> str:
     return ', '.join(dict.fromkeys(each.challenge for each in schemes if isinstance(each, _Challenging)))
 
 
-def _key(secret: Secret) -> bytes:
+def signature_headers(secret: Secret, message_id: str, body: str) -> dict[str, str]:
+    """Return the headers that sign *body* now, for a receiver with :class:`StandardWebhooks` and the same secret.
+
+    :raises ConfigurationError: without the package ``standardwebhooks``, or if the secret is no signing secret.
+    """
+    now = datetime.now(timezone.utc)
+    _, webhook = _signer(secret)
+    return {
+        'webhook-id': message_id,
+        'webhook-timestamp': str(int(now.timestamp())),
+        'webhook-signature': webhook.sign(message_id, now, body),
+    }
+
+
+def _signer(secret: Secret) -> tuple[bytes, Any]:
+    """Return the key of a signing secret, and what signs and verifies by it."""
+    try:
+        from standardwebhooks import Webhook
+    except ImportError as exc:
+        raise ConfigurationError(
+            'signatures need the package standardwebhooks: pip install pacifica-dispatcher[webhooks]') from exc
     text = secret.reveal().removeprefix('whsec_').rstrip('=')
-    return base64.b64decode(text + '=' * (-len(text) % 4), validate=True)
+    try:
+        key = base64.b64decode(text + '=' * (-len(text) % 4), validate=True)
+        return key, Webhook(key)
+    except Exception:  # its message may hold the secret, and so may that of what caused it
+        raise ConfigurationError('a signing secret must be base64, after whsec_ if it has that') from None
 
 
 def _is_utf8(body: bytes) -> bool:

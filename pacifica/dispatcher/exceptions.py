@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     'ConfigurationError',
     'DatabaseUnavailableError',
+    'DeliveryError',
     'DispatcherError',
     'DownloadError',
     'EventError',
@@ -210,6 +211,10 @@ class RetryLater(DispatcherError):
     def __init__(self, seconds: float | None = None, reason: str = 'the handler asked to be run again later') -> None:
         super().__init__(reason)
         self.seconds = seconds
+
+
+class DeliveryError(DispatcherError):
+    """An outgoing event did not reach its receiver; the message says what it answered. Retry the event when it does."""
 
 
 class HandlerTimeoutError(DispatcherError):

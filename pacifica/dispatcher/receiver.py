@@ -20,10 +20,14 @@ import peewee
 
 from pacifica.dispatcher import _http
 from pacifica.dispatcher._engine.acceptor import Acceptor
+from pacifica.dispatcher._engine.callbacks import Callbacks
 from pacifica.dispatcher._engine.event_queue import EventQueue
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.observers import Observers
+from pacifica.dispatcher._engine.outgoing import Notifications
 from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._engine.sender import Sender
+from pacifica.dispatcher._engine.sending_executor import SendingExecutor
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections
@@ -35,6 +39,7 @@ from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher.hooks import Callback, Notifies, Notify, listed
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
@@ -85,6 +90,9 @@ class ReceiveTaskModelBase(Record):
         backoff: float = 5.0,
         deduplicate: bool = True,
         max_backlog: int | None = None,
+        on_finished: Callback | None = None,
+        on_failed: Callback | None = None,
+        notify: Notifies = None,
     ) -> EventQueue:
         """Return the event queue of an application in this table.
 
@@ -98,11 +106,27 @@ class ReceiveTaskModelBase(Record):
         :param deduplicate: whether an event with a source and id that were here before is that event again.
         :param max_backlog: how many events may wait before more are refused with :class:`QueueFullError`; by default
             any number.
+        :param on_finished: called with a :class:`~pacifica.dispatcher.hooks.FinishedTask` for each event that has
+            ended, at most once for each end, in the process that ended it, after the commit; by several threads at
+            once. What it raises is logged.
+        :param on_failed: the same, for events that have ended in ``422`` or ``500`` alone.
+        :param notify: who gets a CloudEvent for each event that has ended, stored with the end and sent at least once;
+            one :class:`~pacifica.dispatcher.hooks.Notify` or several, the same in all processes with workers.
+        :raises ConfigurationError: if two of *notify* have the same name.
         """
-        store = Store(
-            cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate, max_backlog=max_backlog,
+        receivers = listed(notify)
+        store = cls._store(name, receive_task_name, deduplicate, max_backlog, receivers)
+        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
+        return EventQueue(store, router, policy, _observers(on_finished, on_failed), Sender(receivers))
+
+    @classmethod
+    def _store(
+        cls, name: str, task_name: str, deduplicate: bool, max_backlog: int | None, receivers: Sequence[Notify],
+    ) -> Store:
+        return Store(
+            cls._writer, QueueName(name, task_name), deduplicate=deduplicate, max_backlog=max_backlog,
+            outgoing=Notifications(name, receivers) if receivers else None,
         )
-        return EventQueue(store, router, RetryPolicy(tuple(retry_for), max_attempts, backoff), Observers())
 
     @classmethod
     def create_celery_app(
@@ -116,6 +140,9 @@ class ReceiveTaskModelBase(Record):
         backoff: float = 5.0,
         deduplicate: bool = True,
         max_backlog: int | None = None,
+        on_finished: Callback | None = None,
+        on_failed: Callback | None = None,
+        notify: Notifies = None,
         lease: float = 30.0,
         **kwargs: Any,
     ) -> celery.Celery:
@@ -128,7 +155,7 @@ class ReceiveTaskModelBase(Record):
         :param name: the application's name, ``task_application_name`` on its records.
         :param receive_task_name: the task's name, ``task_name`` on its records.
         :param args: passed on to ``celery.Celery`` after the name, as *kwargs* is: broker, backend and so on.
-        :param retry_for: as all up to *max_backlog* the same as for :meth:`create_queue`.
+        :param retry_for: as all up to *notify* the same as for :meth:`create_queue`.
         :param lease: seconds after which the event of a worker that died runs elsewhere.
         :raises ConfigurationError: if Celery is not installed.
         """
@@ -140,11 +167,12 @@ class ReceiveTaskModelBase(Record):
             raise ConfigurationError(
                 'create_celery_app needs Celery: install it with pip install "pacifica-dispatcher[celery]"'
             ) from exc
-        store = Store(
-            cls._writer, QueueName(name, receive_task_name), deduplicate=deduplicate, max_backlog=max_backlog,
-        )
+        receivers = listed(notify)
+        store = cls._store(name, receive_task_name, deduplicate, max_backlog, receivers)
         executor = Executor(router, RetryPolicy(tuple(retry_for), max_attempts, backoff), store.save_result)
-        return create_celery_app(store, executor, Observers(), lease, receive_task_name, name, *args, **kwargs)
+        return create_celery_app(
+            store, SendingExecutor(executor, Sender(receivers)), _observers(on_finished, on_failed), lease,
+            receive_task_name, name, *args, **kwargs)
 
     @classmethod
     def create_cherrypy_app(
@@ -191,6 +219,15 @@ class ReceiveTaskModelBase(Record):
     def _on_start(cls) -> None:
         cls._writer.connections.require_shared()
         cls.create_table()
+
+
+def _observers(on_finished: Callback | None, on_failed: Callback | None) -> Observers:
+    observers = Observers()
+    if on_finished is not None:
+        observers.add(Callbacks(on_finished))
+    if on_failed is not None:
+        observers.add(Callbacks(on_failed, only_failed=True))
+    return observers
 
 
 def create_peewee_model(passed_db: peewee.Database) -> type[ReceiveTaskModelBase]:

@@ -24,9 +24,9 @@ from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine import whole_events
 from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.announcer import Announcer
-from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.publisher import Publisher
+from pacifica.dispatcher._engine.sending_executor import Executes
 from pacifica.dispatcher._engine.task_runner import TaskRunner
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import InvalidEventError
@@ -40,7 +40,7 @@ _RETRY_ONCE = {'max_retries': 1, 'interval_start': 0.0, 'interval_max': 0.0}  # 
 
 
 def create_celery_app(
-    store: Store, executor: Executor, observers: Observers, lease: float, receive_task_name: str,
+    store: Store, executor: Executes, observers: Observers, lease: float, receive_task_name: str,
     *args: Any, **kwargs: Any,
 ) -> celery.Celery:
     """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs the events of *store*."""

@@ -16,6 +16,8 @@ from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._engine.sender import Sender
+from pacifica.dispatcher._engine.sending_executor import SendingExecutor
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -41,13 +43,17 @@ class EventQueue(Acceptor):
     :param router: which handler an event goes to.
     :param policy: which failures are retried, and how often an event is run.
     :param observers: who is told how attempts ended.
+    :param sender: sends outgoing events.
     """
 
-    def __init__(self, store: Store, router: Router, policy: RetryPolicy, observers: Observers) -> None:
+    def __init__(
+        self, store: Store, router: Router, policy: RetryPolicy, observers: Observers, sender: Sender,
+    ) -> None:
         self._store = store
         self.router = router
         self._policy = policy
         self._observers = observers
+        self._sender = sender
 
     def delay(self, event: Mapping[str, Any]) -> Task:
         """Store *event*, a CloudEvent as a dict, and wake a worker; return once it is committed.
@@ -102,7 +108,8 @@ class EventQueue(Acceptor):
         keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention)
         return Worker(
             self._store,
-            executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout),
+            SendingExecutor(
+                executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout), self._sender),
             keeper,
             self._observers,
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,

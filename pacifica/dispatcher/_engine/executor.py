@@ -7,8 +7,8 @@ whatever a handler raises comes out as an :class:`~pacifica.dispatcher._queue.ou
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,21 @@ from pacifica.dispatcher.task_context import Stage, TaskContext, task_context
 
 __all__ = ['Executor']
 
-SaveResult = Callable[[Held, Mapping[str, Any]], None]
+SaveResult = Callable[[Held, Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a handler says of its attempt as it runs: the parts of it, and results (JSON), of which the last counts."""
+
+    stages: list[Stage] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+
+    def added_to(self, outcome: Outcome) -> Outcome:
+        """Return *outcome* with that."""
+        if not self.stages and not self.results:
+            return outcome
+        return replace(outcome, stages=tuple(self.stages), result=self.results[-1] if self.results else None)
 
 
 class Executor:
@@ -32,8 +46,11 @@ class Executor:
 
     :param router: the routes.
     :param policy: which failures are retried.
-    :param save_result: keeps what a handler wants kept, durably; the store's.
+    :param save_result: keeps what a handler wants kept, durably, and returns it as JSON; the store's.
     """
+
+    #: What people are told of how handlers run.
+    engine = 'threads'
 
     def __init__(self, router: Router, policy: RetryPolicy, save_result: SaveResult) -> None:
         self.router = router
@@ -49,36 +66,36 @@ class Executor:
     def execute(self, held: Held) -> Outcome | None:
         """Decode, route and handle the event; return how that ended, whatever it was."""
         name: str | None = None
-        stages: list[Stage] = []
+        told = _Told()
         try:
             event_data = _events.loads(held.event_data)
             route = self.router.match_first_or_raise(event_data)
             name = _name(route)
             # A context of its own: what a handler sets in a context variable is gone for the next event.
-            contextvars.copy_context().run(self._handle, route, event_data, held, stages)
+            contextvars.copy_context().run(self._handle, route, event_data, held, told)
         except RouteNotFoundRouterError as exc:
             if name is None:
                 return Outcome.no_route(exc)
-            return self._failed(exc, held, name, stages)  # a handler's own router had no route: the handler failed
+            return self._failed(exc, held, name, told)  # a handler's own router had no route: the handler failed
         except BaseException as exc:  # noqa: B036  # SystemExit too: a handler may end its event, never its worker
-            return self._failed(exc, held, name, stages)
-        return replace(Outcome.succeeded(name), stages=tuple(stages)) if stages else Outcome.succeeded(name)
+            return self._failed(exc, held, name, told)
+        return told.added_to(Outcome.succeeded(name))
 
-    def _handle(self, route: Route, event_data: Mapping[str, Any], held: Held, stages: list[Stage]) -> None:
+    def _handle(self, route: Route, event_data: Mapping[str, Any], held: Held, told: _Told) -> None:
         task = TaskContext(
             task_id=held.task_id,
             attempt=held.attempt,
             result={} if held.result is None else msgspec.json.decode(held.result),
-            save=lambda result: self._save_result(held, result),
-            stages=stages,
+            save=lambda result: told.results.append(self._save_result(held, result)),
+            stages=told.stages,
         )
         with task_context(task):
             route(event_data)
 
-    def _failed(self, error: BaseException, held: Held, route: str | None, stages: Sequence[Stage]) -> Outcome:
+    def _failed(self, error: BaseException, held: Held, route: str | None, told: _Told) -> Outcome:
         delay = self.policy.delay(error, held.attempt)
-        outcome = Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
-        return replace(outcome, stages=tuple(stages))
+        return told.added_to(
+            Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route))
 
 
 @lru_cache(maxsize=1024)  # writing a path out takes longer than all else here

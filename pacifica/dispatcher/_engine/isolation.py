@@ -88,8 +88,11 @@ class ProcessExecutor:
     :raises ConfigurationError: if the router can't be sent to another process.
     """
 
+    #: What people are told of how handlers run.
+    engine = 'processes'
+
     def __init__(self, executor: Executor, timeout: float | None) -> None:
-        self._policy = executor.policy
+        self.policy = executor.policy
         self._timeout = timeout
         try:
             self._pickled = pickle.dumps(executor)
@@ -155,9 +158,9 @@ class ProcessExecutor:
     def _timed_out(self, held: Held) -> Outcome:
         error = HandlerTimeoutError(
             f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
-        delay = self._policy.delay(error, held.attempt)
+        delay = self.policy.delay(error, held.attempt)
         return Outcome.failed(error) if delay is None else Outcome.retry(error, delay)
 
     def _lost(self, held: Held, exit_code: int | None) -> Outcome:
         error = WorkerLostError(f'the handler\'s process died with exit code {exit_code}')
-        return Outcome.failed(error) if held.attempt >= self._policy.max_attempts else Outcome.retry(error, 0.0)
+        return Outcome.failed(error) if held.attempt >= self.policy.max_attempts else Outcome.retry(error, 0.0)

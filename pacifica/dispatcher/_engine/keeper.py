@@ -9,11 +9,13 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 
 from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Farewell, Heartbeat, Held
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherError
+from pacifica.dispatcher.hooks import FinishedTask
 
 __all__ = ['Keeper']
 
@@ -87,9 +89,16 @@ class Keeper:
             _LOG.warning('keeper.farewell_failed', extra={'error': str(exc)})  # it is shown as lost for a day
 
     def _rescue(self) -> None:
-        again, ended = self._store.rescue(self._max_attempts)
+        again, ended, tasks = self._store.rescue(self._max_attempts)
         if again or ended:
             self._observers.rescued(again, ended)
+        if tasks:  # told in a thread of its own: leases must be renewed, however long a callback takes
+            threading.Thread(
+                target=self._tell, args=(tasks,), name='pacifica-dispatcher-rescued', daemon=True).start()
+
+    def _tell(self, tasks: Sequence[FinishedTask]) -> None:
+        for task in tasks:
+            self._observers.task_ended(task)
 
     def _prune(self, retention: float) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time

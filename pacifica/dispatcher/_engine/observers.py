@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from pacifica.dispatcher._queue.ending import ended
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.transitions import Held
+from pacifica.dispatcher.hooks import FinishedTask
 
 __all__ = ['Observer', 'Observers']
 
@@ -22,6 +24,9 @@ class Observer:
 
     def finished(self, held: Held, outcome: Outcome) -> None:
         """An attempt has ended; it is final unless the outcome's status is ``202``."""
+
+    def task_ended(self, task: FinishedTask) -> None:
+        """An event has ended: in an attempt, or as the last of its workers died. Not told of outgoing events."""
 
     def lease_lost(self, held: Held) -> None:
         """An attempt ended after its lease had: what it came to was not written."""
@@ -41,8 +46,15 @@ class Observers(Observer):
         self._observers.append(observer)
 
     def finished(self, held: Held, outcome: Outcome) -> None:
-        """Tell of an attempt that has ended."""
+        """Tell of an attempt that has ended, and of its event if that has too."""
         self._tell('finished', held, outcome)
+        task = ended(held, outcome) if self._observers else None
+        if task is not None:
+            self._tell('task_ended', task)
+
+    def task_ended(self, task: FinishedTask) -> None:
+        """Tell of an event that has ended otherwise."""
+        self._tell('task_ended', task)
 
     def lease_lost(self, held: Held) -> None:
         """Tell, and log, that an attempt's result was not written."""

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from uuid import UUID
 
-from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.observers import Observers
+from pacifica.dispatcher._engine.sending_executor import Executes
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Held
@@ -34,14 +34,14 @@ class TaskRunner:
     """Claims an event, runs it while its lease is kept, writes how it ended.
 
     :param store: the queue's.
-    :param executor: what runs an event.
+    :param executor: what runs an event, or sends it.
     :param observers: who is told how attempts ended.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
     :param present: whether processes that run events are shown as workers.
     """
 
     def __init__(
-        self, store: Store, executor: Executor, observers: Observers, lease: float, *, present: bool = True,
+        self, store: Store, executor: Executes, observers: Observers, lease: float, *, present: bool = True,
     ) -> None:
         self._store = store
         self._observers = observers
@@ -127,6 +127,8 @@ class TaskRunner:
                 following = None
                 if time.monotonic() < until:
                     written, following = self._store.finish_and_claim(held, outcome, self._owner, self._lease)
+                    if following is not None and self._keeper is not None:
+                        self._keeper.hold(following)  # an observer may take its time
                 else:
                     written = self._store.finish(held, outcome)
                 if written:

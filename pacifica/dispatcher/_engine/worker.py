@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.observers import Observers
+from pacifica.dispatcher._engine.sending_executor import Executes
 from pacifica.dispatcher._engine.wakeup import Wakeup
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
@@ -35,7 +34,7 @@ class Worker:
     """Runs the events of a queue.
 
     :param store: the queue's.
-    :param executor: what runs an event: in the handler thread, or in a process of its own.
+    :param executor: what runs an event: in the handler thread, or in a process of its own; or sends it.
     :param keeper: keeps leases, and looks after what other workers left.
     :param observers: who is told how attempts ended.
     :param concurrency: how many events are handled at once.
@@ -47,7 +46,7 @@ class Worker:
     def __init__(
         self,
         store: Store,
-        executor: Executor | ProcessExecutor,
+        executor: Executes,
         keeper: Keeper,
         observers: Observers,
         *,
@@ -95,8 +94,7 @@ class Worker:
                 return
             self._store.connections.require_shared()
             self.owner = f'{socket.gethostname()}:{os.getpid()}'
-            engine = 'processes' if isinstance(self._executor, ProcessExecutor) else 'threads'
-            self._keeper.present(self.owner, engine, self.concurrency)
+            self._keeper.present(self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
             self._wakeup.reset()
             self._store.subscribe(self._wakeup.notify)
@@ -183,12 +181,22 @@ class Worker:
                     self._finished(held, outcome, self._store.finish(held, outcome))
                     return None
                 finished, following = self._store.finish_and_claim(held, outcome, self.owner, self.lease)
+                if following is not None:
+                    self._keeper.hold(following)  # an observer may take its time
                 self._finished(held, outcome, finished)
-                return following
+                return self._unless_stopping(following)
             except DatabaseUnavailableError:
                 _LOG.exception('worker.finish_delayed', extra={'task_id': str(held.task_id)})
                 if self._wakeup.closed:
                     return None
+
+    def _unless_stopping(self, following: Held | None) -> Held | None:
+        """Return what was claimed, or give it back if the worker is stopping by now."""
+        if following is None or not self._wakeup.closed:
+            return following
+        self._keeper.drop(following)
+        self._release([following])
+        return None
 
     def _release(self, held: Sequence[Held]) -> None:
         _LOG.warning('worker.released', extra={'task_ids': [str(one.task_id) for one in held]})

@@ -20,7 +20,7 @@ class Outcome:
     """Use the named constructors.
 
     ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
-    spent its time on, as far as its handler said so.
+    spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON.
     """
 
     status: Status
@@ -30,6 +30,7 @@ class Outcome:
     route: str | None = None
     delay: float | None = None
     stages: tuple[Stage, ...] = ()
+    result: str | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:

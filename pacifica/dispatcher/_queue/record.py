@@ -66,6 +66,7 @@ class Record(peewee.Model):
     transaction_id = peewee.CharField(max_length=64, null=True)
     claimed = peewee.DoubleField(null=True)
     history = peewee.TextField(null=True)
+    destination = peewee.CharField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

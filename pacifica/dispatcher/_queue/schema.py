@@ -56,6 +56,7 @@ _COLUMNS_0_3 = (
     ('transaction_id', 'key', ''),
     ('claimed', 'seconds', ''),
     ('history', 'document', ''),
+    ('destination', 'name', ''),
 )
 _WORKER_COLUMNS = (
     ('id', 'token', 'NOT NULL PRIMARY KEY'),

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
+from pacifica.dispatcher._queue.ending import ended
 from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.transitions import (
-    Accept, Announce, Claim, ClaimTask, CountDue, Farewell, Finish, Heartbeat, Held, Prune, QueueName, Release, Renew,
-    Rescue, SaveResult,
+    Accept, Announce, Claim, ClaimTask, CountDue, Farewell, Finish, Heartbeat, Held, Outgoing, Prune, QueueName,
+    Release, Renew, Rescue, Rescued, SaveResult,
 )
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
+from pacifica.dispatcher.hooks import FinishedTask
 
 __all__ = ['Store']
 
@@ -38,22 +40,30 @@ class Store:
     :param name: which application and task.
     :param deduplicate: whether an event with a source and id that were here before is that event again.
     :param max_backlog: how many events may wait before more are refused; ``None`` for any number.
+    :param outgoing: makes the events that are stored in the transaction that ends an event; must not fail.
     """
 
     def __init__(
-        self, writer: Writer, name: QueueName, *, deduplicate: bool = True, max_backlog: int | None = None,
+        self,
+        writer: Writer,
+        name: QueueName,
+        *,
+        deduplicate: bool = True,
+        max_backlog: int | None = None,
+        outgoing: Callable[[FinishedTask], Sequence[Outgoing]] | None = None,
     ) -> None:
         self.connections = writer.connections
         self.name = name
         self._deduplicate = deduplicate
         self._max_backlog = max_backlog
+        self._outgoing = outgoing
         self._backlog_checked = float('-inf')
         self._backlog_full = False
         self._writer = writer
         self._listeners: list[Callable[[int], None]] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Go to another process without the listeners, which are of this one."""
+        """Go to another process, which ends no events, without what is of this one: listeners, outgoing events."""
         build = partial(Store, deduplicate=self._deduplicate, max_backlog=self._max_backlog)
         return build, (self._writer, self.name)
 
@@ -91,8 +101,7 @@ class Store:
                    announced, delay)
             for event in events
         ))
-        for listener in self._listeners:
-            listener(len(events))
+        self._tell(len(events))
         return task_ids
 
     def claim(self, owner: str, lease: float) -> Held | None:
@@ -120,12 +129,34 @@ class Store:
 
     def finish(self, held: Held, outcome: Outcome) -> bool:
         """Write how the attempt ended; return whether the claim still held, else nothing was written."""
-        return bool(self._writer.run(Finish(held, outcome))[0])
+        finish = self._finish(held, outcome)
+        finished = bool(self._writer.run(finish)[0])
+        if finished and finish.outgoing:
+            self._tell(len(finish.outgoing))
+        return finished
 
     def finish_and_claim(self, held: Held, outcome: Outcome, owner: str, lease: float) -> tuple[bool, Held | None]:
         """Do both in one transaction."""
-        finished, following = self._writer.run(Finish(held, outcome), Claim(self.name, owner, lease))
+        finish = self._finish(held, outcome)
+        finished, following = self._writer.run(finish, Claim(self.name, owner, lease))
+        if finished and finish.outgoing:
+            self._tell(len(finish.outgoing))
         return bool(finished), following
+
+    def _finish(self, held: Held, outcome: Outcome) -> Finish:
+        """Return what writes the outcome, and beside it what is to be sent because of that."""
+        task = None if self._outgoing is None else ended(held, outcome)
+        return Finish(held, outcome) if task is None else Finish(held, outcome, tuple(self._about(task)))
+
+    def _about(self, task: FinishedTask) -> Iterator[Accept]:
+        """Yield what stores the outgoing events about *task*."""
+        for outgoing in () if self._outgoing is None else self._outgoing(task):
+            # Without a key: a receiver that keeps its events in the same table must not take it for one it has.
+            yield Accept(self.name, outgoing.event, new_task_id(), None, destination=outgoing.destination)
+
+    def _tell(self, count: int) -> None:
+        for listener in self._listeners:
+            listener(count)
 
     def release(self, held: Sequence[Held]) -> list[bool]:
         """Give the events back, their attempts not counted; return which claims still held."""
@@ -135,22 +166,24 @@ class Store:
         """Keep the events for *lease* more seconds; return which claims still held."""
         return self._writer.run(*(Renew(one, lease) for one in held))
 
-    def save_result(self, held: Held, result: Mapping[str, Any]) -> None:
-        """Keep *result* with the event, committed when this returns.
+    def save_result(self, held: Held, result: Mapping[str, Any]) -> str:
+        """Keep *result* with the event, committed when this returns; return it as JSON.
 
         :raises LeaseLostError: if the claim no longer holds.
         :raises TypeError, ValueError: if *result* is no JSON value.
         """
-        if not self._writer.run(SaveResult(held, json.dumps(result, allow_nan=False)))[0]:
+        text = json.dumps(result, allow_nan=False)
+        if not self._writer.run(SaveResult(held, text))[0]:
             raise LeaseLostError(f'task {held.task_id}: its lease is over, another worker may be running it')
+        return text
 
-    def rescue(self, max_attempts: int) -> tuple[int, int]:
-        """Take events from workers that are gone; return how many run again and how many have ended."""
-        again, ended = self._writer.run(Rescue(self.name, max_attempts))[0]
-        if again:
-            for listener in self._listeners:
-                listener(again)
-        return again, ended
+    def rescue(self, max_attempts: int) -> Rescued:
+        """Take events from workers that are gone; return how many run again, and what has ended."""
+        rescued: Rescued = self._writer.run(Rescue(self.name, max_attempts, self._about))[0]
+        waiting = rescued.again + (len(rescued.tasks) if self._outgoing is not None else 0)
+        if waiting:
+            self._tell(waiting)
+        return rescued
 
     def note(self, presence: Heartbeat | Farewell) -> None:
         """Note that a worker is there, or has stopped."""

@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
 from pacifica.dispatcher.exceptions import TransferError
 
-__all__ = ['Service', 'shown_url', 'tidy']
+__all__ = ['Service', 'reason', 'shown_url', 'tidy']
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar('_T')
@@ -113,17 +113,17 @@ class Service:
         try:
             yield
         except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as exc:
-            raise self.error(f'{method} {shown_url(url)} can\'t work: {_reason(exc)}') from exc
+            raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as exc:
             raise self._interrupted(method, url, exc) from exc
         except requests.RequestException as exc:
-            raise self.error(f'{method} {shown_url(url)} can\'t work: {_reason(exc)}') from exc
+            raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
         except (HTTPError, OSError) as exc:
             raise self._interrupted(method, url, exc) from exc
 
     def _interrupted(self, method: str, url: str, exc: Exception) -> TransferError:
         left = f' (the {self._timeout:g} s for this transfer are over)' if self.out_of_time() else ''
-        return self.error(f'{method} {shown_url(url)} was interrupted: {_reason(exc)}{left}', transient=True)
+        return self.error(f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True)
 
     def json_of(self, method: str, url: str, response: Any) -> dict[str, Any]:
         """Return the JSON object that *response* carries.
@@ -231,7 +231,7 @@ def tidy(text: str, most: int = 600) -> str:
     return joined if len(joined) <= most else f'{joined[:most]}...'
 
 
-def _reason(exc: BaseException) -> str:
+def reason(exc: BaseException) -> str:
     """Return what is at the bottom of an HTTP client's error, without the URL that its text repeats."""
     seen: list[BaseException] = []
     todo: list[BaseException] = [exc]

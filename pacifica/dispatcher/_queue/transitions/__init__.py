@@ -11,12 +11,13 @@ from __future__ import annotations
 from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.transitions.claim import Announce, Claim, ClaimTask, CountDue
 from pacifica.dispatcher._queue.transitions.hold import Finish, Release, Renew, SaveResult
-from pacifica.dispatcher._queue.transitions.janitor import Prune, Rescue
+from pacifica.dispatcher._queue.transitions.janitor import Prune, Rescue, Rescued
 from pacifica.dispatcher._queue.transitions.operate import Cancel, Retry
 from pacifica.dispatcher._queue.transitions.presence import Farewell, Heartbeat
-from pacifica.dispatcher._queue.transitions.values import Held, QueueName
+from pacifica.dispatcher._queue.transitions.values import OUTGOING_ATTEMPTS, Held, Outgoing, QueueName
 
 __all__ = [
-    'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimTask', 'CountDue', 'Farewell', 'Finish', 'Heartbeat', 'Held',
-    'Prune', 'QueueName', 'Release', 'Renew', 'Rescue', 'Retry', 'SaveResult',
+    'OUTGOING_ATTEMPTS', 'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimTask', 'CountDue', 'Farewell', 'Finish',
+    'Heartbeat', 'Held', 'Outgoing', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue', 'Rescued', 'Retry',
+    'SaveResult',
 ]

@@ -24,7 +24,7 @@ _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allow
 _COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
-    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id',
+    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id', 'destination',
 )
 
 
@@ -34,7 +34,7 @@ class Accept:
 
     ``key`` identifies the event among all that were ever accepted; ``None`` if each arrival is an event of its own.
     ``announced`` is the seconds for which a message about it is taken to be on its way (see :class:`Announce`);
-    ``delay`` the seconds until it is due.
+    ``delay`` the seconds until it is due. ``destination`` says where it is sent to, if it is an outgoing event.
     """
 
     queue: QueueName
@@ -43,6 +43,7 @@ class Accept:
     key: str | None
     announced: float | None = None
     delay: float = 0.0
+    destination: str | None = None
 
     @staticmethod
     def run(session: Session, operations: Sequence[Accept]) -> Sequence[UUID]:
@@ -88,7 +89,7 @@ class Accept:
             yield storable(text)
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
                     time, time, now + self.delay, None if self.announced is None else now + self.announced, self.key,
-                    storable(transaction_id(self.event.data_json)))
+                    storable(transaction_id(self.event.data_json)), self.destination)
 
 
 def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:

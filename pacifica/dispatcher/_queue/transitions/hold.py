@@ -11,6 +11,7 @@ from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.text import storable
+from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.transitions.values import HELD, Held
 
 __all__ = ['Finish', 'Release', 'Renew', 'SaveResult']
@@ -18,16 +19,24 @@ __all__ = ['Finish', 'Release', 'Renew', 'SaveResult']
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Write how an attempt ended: ``102`` → the outcome's status. Results in whether the claim still held."""
+    """Write how an attempt ended: ``102`` → the outcome's status. Results in whether the claim still held.
+
+    If it did, the events of ``outgoing`` are stored with it.
+    """
 
     held: Held
     outcome: Outcome
+    outgoing: tuple[Accept, ...] = ()
 
     @staticmethod
     def run(session: Session, operations: Sequence[Finish]) -> Sequence[bool]:
         """Write each outcome whose claim still holds."""
         now = session.now()
-        return [operation._write(session, now) for operation in operations]
+        written = [operation._write(session, now) for operation in operations]
+        outgoing = [accept for operation, held in zip(operations, written) if held for accept in operation.outgoing]
+        if outgoing:
+            Accept.run(session, outgoing)
+        return written
 
     def _write(self, session: Session, now: float) -> bool:
         outcome, held = self.outcome, self.held

@@ -2,63 +2,102 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.transitions.values import HELD, PROCESSED, QueueName, placeholders
+from pacifica.dispatcher._queue.transitions.accept import Accept
+from pacifica.dispatcher._queue.transitions.values import HELD, OUTGOING_ATTEMPTS, PROCESSED, QueueName, placeholders
+from pacifica.dispatcher.hooks import FinishedTask
 
-__all__ = ['Prune', 'Rescue']
+__all__ = ['Prune', 'Rescue', 'Rescued']
+
+
+class Rescued(NamedTuple):
+    """How many events run again, how many don't, and those that don't, outgoing ones excepted."""
+
+    again: int
+    ended: int
+    tasks: list[FinishedTask]
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
     """Take events from workers that are gone: ``102`` with its lease over → ``202``, or ``500`` after the last attempt.
 
-    Results in how many run again and how many don't.
+    ``outgoing`` makes the events that are stored with the end of one. Results in what was :class:`Rescued`.
     """
 
     queue: QueueName
     max_attempts: int
+    outgoing: Callable[[FinishedTask], Iterable[Accept]] = field(default=lambda task: ())
     limit: int = 100
 
     @staticmethod
-    def run(session: Session, operations: Sequence[Rescue]) -> Sequence[tuple[int, int]]:
+    def run(session: Session, operations: Sequence[Rescue]) -> Sequence[Rescued]:
         """Rescue the events of each queue."""
         return [operation._rescue(session) for operation in operations]
 
-    def _rescue(self, session: Session) -> tuple[int, int]:
+    def _rescue(self, session: Session) -> Rescued:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history FROM {TABLE}'
+            f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history, destination FROM {TABLE}'
             f' WHERE {PROCESSED} AND lease_expires < ?'
             f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
             (*self.queue, now),
         ).fetchall()
-        counts = [0, 0]
-        for uuid, token, attempts, owner, claimed, so_far in rows:
-            last = attempts >= self.max_attempts
+        again, ended = 0, []
+        for uuid, token, attempts, owner, claimed, so_far, destination in rows:
+            most = self.max_attempts if destination is None else OUTGOING_ATTEMPTS
+            last = attempts >= most
             status = (Status.FAILED if last else Status.ACCEPTED).value
-            message = f'worker {owner} died or hung in attempt {attempts} of {self.max_attempts}'
+            message = f'worker {owner} died or hung in attempt {attempts} of {most}'
             entry = history.attempt(
                 attempts, owner, claimed, now, status, exc_type='WorkerLostError', exc_value=message)
-            counts[last] += session.execute(
+            changed = session.execute(
                 f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, due = ?,'
                 ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
                 f' WHERE {HELD}',
                 (status, 'WorkerLostError', message, '', now + self._stagger(attempts),
                  timestamp(now) if last else None, timestamp(now), history.extend(so_far, entry), uuid, token),
             ).rowcount
-        return counts[0], counts[1]
+            if changed and last:
+                ended.append(uuid)
+            again += changed and not last
+        tasks = _ended(session, ended, now)
+        outgoing = [accept for task in tasks for accept in self.outgoing(task)]
+        if outgoing:
+            Accept.run(session, outgoing)
+        return Rescued(again, len(ended), tasks)
 
     @staticmethod
     def _stagger(attempts: int) -> float:
         """Return seconds to wait: none at first; later some, so that what died together is not run together again."""
         return random.uniform(0.0, 10.0) if attempts > 1 else 0.0
+
+
+def _ended(session: Session, uuids: Sequence[Any], now: float) -> list[FinishedTask]:
+    """Return the events that were just ended, but not those that only told of others."""
+    if not uuids:
+        return []
+    rows = session.execute(
+        f'SELECT task_id, task_status, event_data, attempts, route, exc_type, exc_value, result, claimed FROM {TABLE}'
+        f' WHERE uuid IN ({placeholders(len(uuids))}) AND destination IS NULL', uuids,
+    ).fetchall()
+    return [
+        FinishedTask(
+            task_id=UUID(str(task_id)), status=status, event_json=event_data, attempts=attempts, route=route,
+            exc_type=exc_type, exc_value=exc_value, result=None if result is None else json.loads(result),
+            seconds=0.0 if claimed is None else now - claimed)
+        for task_id, status, event_data, attempts, route, exc_type, exc_value, result, claimed in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

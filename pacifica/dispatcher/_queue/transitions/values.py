@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from pacifica.dispatcher._events import ReceivedEvent
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['HELD', 'PROCESSED', 'WAITING', 'Held', 'QueueName', 'placeholders']
+__all__ = ['HELD', 'OUTGOING_ATTEMPTS', 'PROCESSED', 'WAITING', 'Held', 'Outgoing', 'QueueName', 'placeholders']
 
 # The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
 _OF_QUEUE = 'task_application_name = ? AND task_name = ?'
@@ -22,6 +24,9 @@ PROCESSED = f"task_status = '{Status.PROCESSING}' AND {_OF_QUEUE}"
 HELD = f"uuid = ? AND task_status = '{Status.PROCESSING}' AND claim_token = ?"
 """The row that a certain worker holds, as long as it does."""
 
+OUTGOING_ATTEMPTS = 8
+"""How often an outgoing event is sent at most, workers that died meanwhile included."""
+
 
 class QueueName(NamedTuple):
     """Whose events these are: several applications may keep theirs in one table."""
@@ -32,7 +37,10 @@ class QueueName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An event that a worker has claimed, and the token that proves it."""
+    """An event that a worker has claimed, and the token that proves it.
+
+    ``destination`` says where it is to be sent, if it is an outgoing event; ``began`` is the monotonic time here.
+    """
 
     uuid: Any  # as the driver reads the column
     task_id: UUID
@@ -43,6 +51,16 @@ class Held:
     history: str | None
     owner: str
     claimed: float
+    destination: str | None = None
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An event that is to be stored so that it is sent, and the name of its destination."""
+
+    event: ReceivedEvent
+    destination: str
 
 
 def placeholders(count: int) -> str:

@@ -1,0 +1,149 @@
+"""Sends outgoing events: each is posted to its receiver, and the answer → how that ended.
+
+Called by the executor that parts them from those that came in. Knows HTTP and receivers; knows nothing of queues.
+No error it makes holds a credential, or more of a URL than the host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.transitions import OUTGOING_ATTEMPTS, Held
+from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
+from pacifica.dispatcher._transfers.service import reason, tidy
+from pacifica.dispatcher.authentication import signature_headers
+from pacifica.dispatcher.exceptions import DeliveryError, RetryLater
+from pacifica.dispatcher.hooks import Notify
+
+__all__ = ['Sender']
+
+#: Tries over about an hour: after 5 s, 15 s, 45 s, 2 min, 7 min, 20 min and 30 min, less up to half of each.
+_POLICY = RetryPolicy(max_attempts=OUTGOING_ATTEMPTS, base=5.0, factor=3.0, longest=1800.0)
+_LONGEST_WAIT = 3600.0  # seconds, whatever a Retry-After asks for
+_PASSING = frozenset({408, 425, 429})
+_ABSENCE = 5.0  # seconds
+_ANSWER_BYTES = 2_000
+_SECRET_CHARACTERS = 16  # parts of a path that are as long may be credentials, as those of chats' webhooks are
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Why an event was not taken: a message without secrets, whether that may pass, after how many seconds."""
+
+    message: str
+    passing: bool
+    seconds: float = 0.0
+
+
+class Sender:
+    """Sends events to the receivers that they name.
+
+    :param receivers: the receivers that are configured here.
+    """
+
+    def __init__(self, receivers: Sequence[Notify]) -> None:
+        self._receivers = {each.name: _Receiver(each) for each in receivers}
+
+    def send(self, held: Held, destination: str) -> Outcome:
+        """Send the event, and return how that ended, whatever it was."""
+        receiver = self._receivers.get(destination)
+        if receiver is None:
+            fault: _Fault | None = _Fault(f'no Notify named {destination!r} is configured in the worker that took it; '
+                                          'give all workers of the queue the same', True)
+        else:
+            last = held.attempt >= OUTGOING_ATTEMPTS
+            fault = (None if last else receiver.absent()) or receiver.post(held.event_data)
+        route = f'notify → {destination}'
+        if fault is None:
+            return Outcome.succeeded(route)
+        error = DeliveryError(fault.message)
+        wait = _POLICY.delay(RetryLater(), held.attempt) if fault.passing else None
+        if wait is None:
+            return Outcome.failed(error, route)
+        return Outcome.retry(error, max(wait, min(fault.seconds, _LONGEST_WAIT)), route)
+
+
+class _Receiver:
+    """One receiver, and whether it answered lately."""
+
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
+        self._absent_until = 0.0
+
+    def absent(self) -> _Fault | None:
+        """Return a fault if the receiver could not be reached just now.
+
+        So one that hangs holds up one delivery in a while, not every thread that could handle events.
+        """
+        if time.monotonic() < self._absent_until:
+            return _Fault(f'{self._notify.origin} could not be reached a moment ago', True)
+        return None
+
+    def post(self, event_json: str) -> _Fault | None:
+        """Post the event; return why it was not taken, if it wasn't."""
+        try:
+            with requests.Session() as session:
+                limits = Limits(Deadline(self._notify.timeout), self._notify.timeout)
+                for scheme in ('https://', 'http://'):
+                    session.mount(scheme, DeadlineAdapter(limits))
+                with session.post(
+                    self._notify.url, data=event_json.encode(), headers=self._headers(event_json), auth=self._authorize,
+                    timeout=self._notify.timeout, stream=True, allow_redirects=False,
+                ) as response:
+                    self._absent_until = 0.0
+                    return None if 200 <= response.status_code < 300 else self._refused(response)
+        except (requests.RequestException, HTTPError, OSError) as exc:
+            self._absent_until = time.monotonic() + _ABSENCE
+            return _Fault(f'{self._notify.origin} could not be reached: {reason(exc)}', True)
+        except Exception as exc:  # the text of none may be shown: it may quote what was sent, credentials too
+            return _Fault(f'the event can\'t be sent to {self._notify.origin}: {type(exc).__name__}', False)
+
+    def _headers(self, event_json: str) -> Mapping[str, str]:
+        headers = {
+            'Content-Type': 'application/cloudevents+json; charset=utf-8',
+            'User-Agent': 'pacifica-dispatcher',
+            'Accept-Encoding': 'identity',
+        }
+        if self._notify.signing_secret is not None:
+            event_id = _events.loads(event_json)['id']
+            headers.update(signature_headers(self._notify.signing_secret, event_id, event_json))
+        return headers
+
+    def _authorize(self, request: Any) -> Any:
+        """Add the token to a request; given in this way, nothing out of a ``.netrc`` takes its place."""
+        if self._notify.token is not None:
+            request.headers['Authorization'] = f'Bearer {self._notify.token.reveal()}'
+        return request
+
+    def _refused(self, response: requests.Response) -> _Fault:
+        status = response.status_code
+        seconds = 0.0
+        with suppress(HTTPError):  # neither seconds nor a date: as if it said nothing
+            if 'Retry-After' in response.headers:
+                seconds = Retry().parse_retry_after(response.headers['Retry-After'])
+        said = ''
+        with suppress(HTTPError, OSError):  # an answer that is cut off: its status counts
+            said = response.raw.read(_ANSWER_BYTES, decode_content=False).decode('utf-8', 'replace')
+        message = f'{self._notify.origin} answered {status} {response.reason}: {tidy(said)}'
+        return _Fault(self._without_secrets(message), status >= 500 or status in _PASSING, seconds)
+
+    def _without_secrets(self, message: str) -> str:
+        """Return *message* without what the receiver may have repeated of the request."""
+        parts = urlsplit(self._notify.url)
+        hidden = [part for part in parts.path.split('/') if len(part) >= _SECRET_CHARACTERS]
+        hidden += [secret.reveal() for secret in (self._notify.token, self._notify.signing_secret) if secret]
+        for text in (*hidden, parts.query):
+            message = message.replace(text, '***') if text else message
+        return message
