@@ -373,7 +373,7 @@ def test_what_a_dead_worker_left_is_announced(model: Any) -> None:
     store = app.tasks[TASK].store
     task_id = str(store.accept([received()], announced=3600)[0])
     assert store.claim_task(UUID(task_id), 'a dead worker', 0.1)
-    wait_until(lambda: store.rescue(3) == (1, 0))
+    wait_until(lambda: store.rescue(3) == (1, 0, []))
 
     assert announce(app) == 1
 

@@ -24,7 +24,8 @@ _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allow
 _COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
-    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id', 'destination',
+    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id',
+    'destination',
 )
 
 
