@@ -156,6 +156,21 @@ def test_authentication_that_is_none(capsys: pytest.CaptureFixture[str], value: 
     assert reason in line
 
 
+@pytest.mark.parametrize('command', ['serve', 'work'])
+@pytest.mark.parametrize('arguments, reason', [
+    (['--notify', 'other:8069'], 'the URL must be http://HOST'),
+    (['--notify', 'http://me:secret@other/receive'], 'no user or password in the URL'),
+    (['--notify', 'http://other/receive', '--notify-token-env', 'NOT_SET'], 'variable NOT_SET holds no secret'),
+    (['--notify-token-env', 'NOT_SET'], '--notify-token-env is the token for --notify'),
+])
+def test_a_receiver_that_cant_be_told(
+    capsys: pytest.CaptureFixture[str], command: str, arguments: list[str], reason: str,
+) -> None:
+    line = refusal(capsys, command, 'served:router', '--database', 'sqlite:///events.db', *arguments)
+    assert reason in line
+    assert 'secret@' not in line
+
+
 def test_empty_host(capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(capsys, 'serve', 'served:router', '--database', 'sqlite:///events.db', '--host', '')
     assert 'can\'t listen' in line and '0.0.0.0' in line

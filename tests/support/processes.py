@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -26,10 +27,12 @@ class Service:
     :param log: where handlers write down that they ran.
     :param workers: how many workers there are besides the receiver's.
     :param lease: seconds that a claim holds.
+    :param notify: a URL that is told of events that have ended.
     """
 
-    def __init__(self, url: str, log: Path, workers: int = 2, lease: float = 2.0) -> None:
+    def __init__(self, url: str, log: Path, workers: int = 2, lease: float = 2.0, notify: str = '') -> None:
         self.port = free_port()
+        self.notify = notify
         self.url = url
         self.log = log
         self.lease = lease
@@ -39,7 +42,8 @@ class Service:
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         kind = 'worker' if number else 'receiver'
         return subprocess.Popen(
-            [sys.executable, SERVICE, kind, self.url, self.log, str(self.lease), str(self.port)]
+            [sys.executable, SERVICE, kind, self.url, self.log, str(self.lease), str(self.port)],
+            env={**os.environ, 'NOTIFY': self.notify},
         )
 
     def kill(self, number: int, restart: bool = True) -> int:
@@ -49,8 +53,12 @@ class Service:
         process.kill()
         process.wait()
         if restart:
-            self.processes[number] = self._start(number)
+            self.start(number)
         return process.pid
+
+    def start(self, number: int) -> None:
+        """Start process *number* anew."""
+        self.processes[number] = self._start(number)
 
     def stop(self) -> None:
         """End all processes."""

@@ -3,7 +3,8 @@
     python service.py receiver|worker DATABASE_URL LOG LEASE PORT
 
 A receiver listens on PORT and has a worker; a worker is alone. The handler appends a line to LOG as it starts and as it
-ends, each written at once: ``start|end PROCESS-ID EVENT-ID SECONDS``.
+ends, each written at once: ``start|end PROCESS-ID EVENT-ID SECONDS``. If the environment has ``NOTIFY``, a URL, that is
+told of events that have ended.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jsonpath2.path import Path
 from playhouse.db_url import connect
 
 from pacifica.dispatcher.event_handlers import EventHandler
+from pacifica.dispatcher.hooks import Notify
 from pacifica.dispatcher.receiver import WorkerPlugin, create_peewee_model
 from pacifica.dispatcher.router import Router
 
@@ -31,7 +33,7 @@ class Logging(EventHandler):
     def handle(self, event: Any) -> None:
         """Write, take the time, write."""
         self._write('start', event)
-        time.sleep(event.data['seconds'])
+        time.sleep(event.data.get('seconds', 0))
         self._write('end', event)
 
     def _write(self, what: str, event: Any) -> None:
@@ -43,7 +45,9 @@ def main(kind: str, url: str, log: str, lease: str, port: str) -> None:
     router = Router()
     router.add_route(Path.parse_str('$'), Logging(log))
     model = create_peewee_model(connect(url))
-    queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+    notify = os.environ.get('NOTIFY')
+    queue = model.create_queue(
+        router, 'my.app', 'my.tasks.receive', notify=Notify(notify) if notify else None)
     worker = queue.create_worker(concurrency=4, lease=float(lease), poll_interval=0.25, grace=5)
     if kind == 'worker':
         worker.run()

@@ -24,6 +24,7 @@ from pacifica.dispatcher._http.server import FrontDoorServer
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.parameters import RouterReference
+    from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
 __all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running']
@@ -146,6 +147,7 @@ def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterato
 
 def open_queue(
     reference: RouterReference, database: Any, name: str | None, task_name: str | None,
+    notify: Notify | None = None,
 ) -> tuple[type[ReceiveTaskModelBase], EventQueue]:
     """Return the model and the queue that the options of a command describe; the database is ready for them.
 
@@ -153,7 +155,7 @@ def open_queue(
     """
     name = name or reference.module
     model, _ = open_table(database)
-    return model, model.create_queue(reference.router, name, task_name or f'{name}.receive')
+    return model, model.create_queue(reference.router, name, task_name or f'{name}.receive', notify=notify)
 
 
 def describe(reference: RouterReference, database: Any) -> str:

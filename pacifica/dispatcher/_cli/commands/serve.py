@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pacifica.dispatcher._cli.access import access_options, refuse_open_door
+from pacifica.dispatcher._cli.notifying import notify_options, receiver_of
 from pacifica.dispatcher._cli.parameters import RouterReference, queue_options
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ __all__ = ['command']
 @click.option('--port', type=click.IntRange(0, 65535), default=8069, show_default=True, metavar='PORT',
               help='Port to listen on; 0 takes a free one.')
 @access_options
+@notify_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
     host: str, port: int, authenticate: Authenticate | None, insecure: bool,
+    notify: str | None, notify_token_env: str | None,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
 
@@ -38,8 +41,9 @@ def command(
     from pacifica.dispatcher._cli.serving import HttpServer, describe, open_queue, running
 
     refuse_open_door(host, authenticate, insecure)
+    receiver = receiver_of(notify, notify_token_env)
     logs.configure()
-    model, queue = open_queue(reference, database, name, task_name)
+    model, queue = open_queue(reference, database, name, task_name, receiver)
     server = HttpServer(model.create_cherrypy_app(queue, authenticate=authenticate), host, port)
     with running(queue.create_worker(concurrency=concurrency), server) as stop:
         click.echo(describe(reference, database))

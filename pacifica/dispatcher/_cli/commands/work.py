@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pacifica.dispatcher._cli.notifying import notify_options, receiver_of
 from pacifica.dispatcher._cli.parameters import RouterReference, queue_options
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ __all__ = ['command']
 
 @click.command('work')
 @queue_options
+@notify_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
+    notify: str | None, notify_token_env: str | None,
 ) -> None:
     """Run accepted events by ROUTER of MODULE, without receiving any.
 
@@ -28,8 +31,9 @@ def command(
     from pacifica.dispatcher._cli import logs
     from pacifica.dispatcher._cli.serving import describe, open_queue, running
 
+    receiver = receiver_of(notify, notify_token_env)
     logs.configure()
-    model, queue = open_queue(reference, database, name, task_name)
+    model, queue = open_queue(reference, database, name, task_name, receiver)
     with running(queue.create_worker(concurrency=concurrency)) as stop:
         click.echo(describe(reference, database))
         click.echo('working')
