@@ -11,6 +11,7 @@ README = PROJECT / 'README.md'
 TUTORIAL = PROJECT / 'docs' / 'tutorial.rst'
 DEPLOYMENT = PROJECT / 'docs' / 'deployment.rst'
 DEPLOYED = PROJECT / 'docs' / 'deployment'
+HOOKS = PROJECT / 'docs' / 'hooks.rst'
 
 
 def markdown_blocks(path: Path, language: str) -> list[str]:
