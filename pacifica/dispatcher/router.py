@@ -13,7 +13,7 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher._events import to_event
 from pacifica.dispatcher.event_handlers import EventHandler
-from pacifica.dispatcher.exceptions import RouteNotFoundRouterError, RouterError
+from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
 
 __all__ = ['Route', 'RouteNotFoundRouterError', 'Router', 'RouterError']
 
@@ -28,6 +28,17 @@ class Route:
     def __init__(self, path: Path, event_handler: EventHandler) -> None:
         self.path = path
         self.event_handler = event_handler
+
+    @classmethod
+    def parse(cls, path: str, event_handler: EventHandler) -> Route:
+        """Return the route of a JSONPath that is given as text.
+
+        :raises ConfigurationError: if it is no JSONPath; the message says where it goes wrong.
+        """
+        try:
+            return cls(Path.parse_str(path), event_handler)
+        except ValueError as exc:
+            raise ConfigurationError(f'{path!r} is no JSONPath: {exc}') from exc
 
     def __repr__(self) -> str:
         return f'Route({self.path}, {type(self.event_handler).__name__})'

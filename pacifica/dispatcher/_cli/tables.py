@@ -9,7 +9,7 @@ from pacifica.dispatcher._cli.errors import UsageFault, one_line
 if TYPE_CHECKING:
     from pacifica.dispatcher.receiver import ReceiveTaskModelBase
 
-__all__ = ['driver_of', 'open_table']
+__all__ = ['driver_of', 'open_fault', 'open_table']
 
 
 def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
@@ -24,10 +24,17 @@ def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
     model = create_peewee_model(database)
     try:
         return model, model.migrate()
-    except peewee.ImproperlyConfigured as exc:
-        raise UsageFault(f'this database needs a driver: {driver_of(database)} ({one_line(exc)})') from exc
     except peewee.PeeweeException as exc:
-        raise UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}') from exc
+        raise open_fault(database, exc) from exc
+
+
+def open_fault(database: Any, exc: Exception) -> UsageFault:
+    """Return what to say of an error that peewee raised for *database*."""
+    import peewee
+
+    if isinstance(exc, peewee.ImproperlyConfigured):
+        return UsageFault(f'this database needs a driver: {driver_of(database)} ({one_line(exc)})')
+    return UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}')
 
 
 def driver_of(database: Any) -> str:

@@ -52,7 +52,9 @@ def extend(history: str | None, entry: dict[str, Any]) -> str:
     if len(history) + len(text) < _MOST_CHARACTERS:
         return f'{history[:-1]}, {text}]'
     entries = read(history)
-    return json.dumps([*entries[len(entries) // 2:], entry])
+    while entries and len(json.dumps(entries)) + len(text) >= _MOST_CHARACTERS:
+        entries = entries[(len(entries) + 1) // 2:]
+    return json.dumps([*entries, entry])
 
 
 def read(history: str | None) -> list[dict[str, Any]]:

@@ -80,6 +80,13 @@ class Records:
         ).fetchone())
         return None if row is None else {key: _json(key, value) for (key, _), value in zip(_FIELDS, row)}
 
+    def event_json(self, task_id: UUID) -> str | None:
+        """Return the event alone, the JSON object it was received as, or ``None`` if the task is unknown."""
+        row = self._read(lambda session: session.execute(
+            f'SELECT event_data FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
+        ).fetchone())
+        return None if row is None else str(row[0])
+
     def has_waiting(self, queue: QueueName, count: int) -> bool:
         """Return whether at least *count* events of *queue* are waiting; reads no more index entries than that."""
         return self._read(lambda session: session.execute(

@@ -111,6 +111,15 @@ class Search:
         position = None if before is None else _position(before)
         return self._read(lambda session: _page(session, wanted, limit, position))
 
+    def cursor(self, task_id: UUID) -> str | None:
+        """Return where the page after this event begins, as ``before`` of :meth:`page`; ``None`` if it is unknown.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        row = self._read(lambda session: session.execute(
+            f'SELECT created FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)).fetchone())
+        return None if row is None else _cursor({'created': _time(row[0]), 'taskID': str(task_id)})
+
     def _read(self, query: Callable[[Session], T]) -> T:
         return read(self._connections, query)
 

@@ -102,25 +102,42 @@ def _ended(session: Session, uuids: Sequence[Any], now: float) -> list[FinishedT
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Delete events that ended more than ``older_than`` seconds ago: final → gone. Results in how many."""
+    """Delete events that ended more than ``older_than`` seconds ago: final → gone. Results in how many.
 
-    queue: QueueName
+    ``queue`` is ``None`` for those of every queue in the table.
+    """
+
+    queue: QueueName | None
     older_than: float
     limit: int
 
     @staticmethod
     def run(session: Session, operations: Sequence[Prune]) -> Sequence[int]:
-        """Delete at most ``limit`` events of each queue, the oldest first."""
+        """Delete at most ``limit`` events of each, the oldest first."""
         return [operation._delete(session) for operation in operations]
 
+    @staticmethod
+    def count(session: Session, queue: QueueName | None, older_than: float) -> int:
+        """Return how many events there are to delete, changing nothing."""
+        condition, parameters = _ended(session, queue, older_than)
+        return int(session.execute(f'SELECT COUNT(*) FROM {TABLE} WHERE {condition}', parameters).fetchone()[0])
+
     def _delete(self, session: Session) -> int:
+        condition, parameters = _ended(session, self.queue, self.older_than)
         rows = session.execute(
-            f'SELECT uuid FROM {TABLE} WHERE finalized < ? AND task_application_name = ? AND task_name = ?'
-            f' ORDER BY finalized LIMIT {self.limit:d} {session.dialect.skip_locked}',
-            (timestamp(session.now() - self.older_than), *self.queue),
+            f'SELECT uuid FROM {TABLE} WHERE {condition}'
+            f' ORDER BY finalized LIMIT {self.limit:d} {session.dialect.skip_locked}', parameters,
         ).fetchall()
         if not rows:
             return 0
         return int(session.execute(
             f'DELETE FROM {TABLE} WHERE uuid IN ({placeholders(len(rows))})', [row[0] for row in rows]
         ).rowcount)
+
+
+def _ended(session: Session, queue: QueueName | None, older_than: float) -> tuple[str, list[str]]:
+    """Return the condition, and its parameters, of the events that ended more than *older_than* seconds ago."""
+    condition, parameters = 'finalized < ?', [timestamp(session.now() - older_than)]
+    if queue is None:
+        return condition, parameters
+    return f'{condition} AND task_application_name = ? AND task_name = ?', [*parameters, *queue]

@@ -11,6 +11,7 @@ from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.text import storable
 from pacifica.dispatcher._queue.transitions.values import placeholders
 
 __all__ = ['Cancel', 'Retry']
@@ -70,7 +71,7 @@ class Cancel:
         return bool(session.execute(
             f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, finalized = ?,'
             ' updated = ?, history = ?, lease_expires = NULL WHERE uuid = ? AND task_status = ?',
-            (Status.FAILED.value, 'CancelledError', message, '', timestamp(now), timestamp(now),
+            (Status.FAILED.value, 'CancelledError', storable(message), '', timestamp(now), timestamp(now),
              history.extend(row[1], history.act('cancel', now, self.by)), row[0], Status.ACCEPTED.value),
         ).rowcount)
 
