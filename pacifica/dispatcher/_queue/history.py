@@ -23,7 +23,8 @@ from pacifica.dispatcher.task_context import Stage
 __all__ = ['act', 'attempt', 'extend', 'read']
 
 _MOST_CHARACTERS = 60_000  # of an event that is retried by hand again and again, the latest are kept
-_ERROR_CHARACTERS = 500
+_TEXT_CHARACTERS = 500
+_MOST_STAGES = 200  # of one attempt: handlers may have any number of their own
 
 
 def attempt(
@@ -31,17 +32,17 @@ def attempt(
     route: str | None = None, exc_type: str | None = None, exc_value: str | None = None, stages: Sequence[Stage] = (),
 ) -> dict[str, Any]:
     """Return the entry of an attempt that has ended in *status*."""
-    error = None if exc_type is None else f'{exc_type}: {exc_value or ""}'[:_ERROR_CHARACTERS]
+    error = None if exc_type is None else f'{exc_type}: {exc_value or ""}'[:_TEXT_CHARACTERS]
     return _without_none({
         'attempt': number, 'worker': worker, 'started': None if started is None else timestamp(started),
         'ended': timestamp(ended), 'status': status, 'route': route, 'error': error,
-        'stages': [_without_none(asdict(stage)) for stage in stages] or None,
+        'stages': [_without_none(asdict(stage)) for stage in stages[:_MOST_STAGES]] or None,
     })
 
 
 def act(action: str, at: float, by: str | None) -> dict[str, Any]:
     """Return the entry of what somebody did."""
-    return _without_none({'action': action, 'at': timestamp(at), 'by': by})
+    return _without_none({'action': action, 'at': timestamp(at), 'by': None if by is None else by[:_TEXT_CHARACTERS]})
 
 
 def extend(history: str | None, entry: dict[str, Any]) -> str:
