@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -27,6 +28,43 @@ def run(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> sub
         [*PROGRAM, *arguments], cwd=cwd, env={**os.environ, **(env or {})}, timeout=SECONDS,
         capture_output=True, text=True, encoding='utf-8', check=False,
     )
+
+
+def run_on_terminal(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, answer: str = '', interrupt_after: str = '',
+    columns: int = 120,
+) -> tuple[int, str]:
+    """Run ``pacifica-dispatcher ARGUMENTS`` in *cwd* on a terminal; return its exit status and all that was shown.
+
+    :param answer: what is typed.
+    :param interrupt_after: after this was shown, Ctrl-C is pressed.
+    :param columns: how wide the terminal is.
+    """
+    terminal, program = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments], cwd=cwd, stdin=program, stdout=program, stderr=program,
+        env={**os.environ, 'TERM': 'xterm', 'COLUMNS': str(columns), **(env or {})},
+    )
+    os.close(program)
+    shown = b''
+    try:
+        os.write(terminal, answer.encode())
+        while True:
+            try:
+                some = os.read(terminal, 65536)
+            except OSError:  # how Linux says that nobody has the other side any more
+                break
+            if not some:
+                break
+            shown += some
+            if interrupt_after and interrupt_after.encode() in shown:
+                process.send_signal(signal.SIGINT)
+                interrupt_after = ''
+        return process.wait(SECONDS), shown.decode()
+    finally:
+        process.kill()
+        process.wait(SECONDS)
+        os.close(terminal)
 
 
 class Running:

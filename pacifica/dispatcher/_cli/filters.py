@@ -9,23 +9,15 @@ from uuid import UUID
 
 import click
 
+from pacifica.dispatcher._cli.output import STATUS_NAMES
 from pacifica.dispatcher._cli.times import moment
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
 
-__all__ = ['STATUS_NAMES', 'filter_options', 'is_empty', 'task_id', 'task_ids']
+__all__ = ['filter_options', 'is_empty', 'task_id', 'task_ids']
 
 _F = TypeVar('_F', bound=Callable[..., Any])
-
-STATUS_NAMES = {
-    'waiting': '202 Accepted',
-    'processing': '102 Processing',
-    'ok': '200 OK',
-    'failed': '500 Internal Server Error',
-    'unrouted': '422 Unprocessable Entity',
-}
-"""What people call a status, and its status string."""
 
 
 def _status(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._cli.errors import UsageFault
-from pacifica.dispatcher._cli.output import Column, notice, on_terminal, print_json, print_table, status_text
+from pacifica.dispatcher._cli.output import Column, notice, on_terminal, print_json, print_table, status_name
 from pacifica.dispatcher._cli.selection import PAGE, events
 from pacifica.dispatcher._queue.search import Filter, Search
 
@@ -70,7 +70,7 @@ def print_events(rows: Sequence[Mapping[str, Any]], more: Sequence[tuple[Column,
 
 def _for_terminal(row: Mapping[str, Any]) -> list[object]:
     return [
-        str(row['created'])[:19], status_text(row['taskStatus']), row['taskID'], row['eventType'],
+        str(row['created'])[:19], status_name(row['taskStatus']), row['taskID'], row['eventType'],
         row['transactionID'], _error(row),
     ]
 

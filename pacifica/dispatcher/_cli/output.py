@@ -20,9 +20,18 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
-    'Column', 'console', 'json_option', 'notice', 'on_terminal', 'print_json', 'print_table', 'printable', 'progress',
-    'rich_table', 'status_text',
+    'STATUS_NAMES', 'Column', 'console', 'json_option', 'notice', 'on_terminal', 'print_json', 'print_table',
+    'printable', 'progress', 'rich_table', 'status_name', 'status_text',
 ]
+
+STATUS_NAMES = {
+    'waiting': '202 Accepted',
+    'processing': '102 Processing',
+    'ok': '200 OK',
+    'failed': '500 Internal Server Error',
+    'unrouted': '422 Unprocessable Entity',
+}
+"""What people call a status, and its status string."""
 
 _STATUS_STYLES = {'2': 'green', '4': 'yellow', '5': 'bold red', '1': 'cyan'}
 
@@ -84,6 +93,14 @@ def status_text(status: object) -> Text:
     return Text(shown, _STATUS_STYLES.get(shown[:1], ''))
 
 
+def status_name(status: object) -> Text:
+    """Return what people call a status, which is shorter, in its colour."""
+    text = status_text(status)
+    names = {string: name for name, string in STATUS_NAMES.items()}
+    text.plain = names.get(text.plain, text.plain)
+    return text
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """Print *rows*: a table on a terminal, else a line each, its values parted by tabs, whole, without a heading.
 
@@ -99,14 +116,15 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
 def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> RichTable:
     """Return *rows* as a table of rich's, whose columns are cut to fit the terminal unless they are ``whole``."""
     from rich.table import Table
+    from rich.text import Text
 
     cells = [[_cell(value) for value in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style='bold', padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
         widest = max([len(column.title), *(row[number].cell_len for row in cells)])
-        table.add_column(
-            column.title, no_wrap=True, overflow='ellipsis', justify='right' if column.right else 'left',
-            min_width=widest if column.whole else None)
+        table.add_column(  # only columns that might wrap are made narrower; their texts, which don't, are cut then
+            Text(column.title, no_wrap=True), no_wrap=column.whole, overflow='ellipsis',
+            justify='right' if column.right else 'left', min_width=widest if column.whole else None)
     for row in cells:
         table.add_row(*row)
     return table
@@ -115,9 +133,9 @@ def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> R
 def _cell(value: object) -> Text:
     from rich.text import Text
 
-    if isinstance(value, Text):
-        return value
-    return Text('' if value is None else printable(value))
+    cell = value if isinstance(value, Text) else Text('' if value is None else printable(value))
+    cell.no_wrap = True
+    return cell
 
 
 @contextmanager
