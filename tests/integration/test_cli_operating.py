@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import sqlite3
 import subprocess
@@ -325,9 +327,11 @@ def test_show_tells_the_whole_story_of_an_event(events: Events, call: Call) -> N
     assert re.search(r'^Type          org.pacifica.metadata.ingest$', out, re.MULTILINE)
     assert re.search(r'^Transaction   \d+$', out, re.MULTILINE)
     timeline = out[out.index('Timeline'):]
-    told = [r'accepted', r'attempt 1 by \S+ → 500 Internal Server Error after 0.\d\d s',
-            r'download: .*2 files, 2,000 b', r'ValueError: first line …', r'retry by the operator', r'attempt 1 by \S+ → 200 OK', r'Uploads',
-            r'http://ingest: job 42, confirmed', r'"cloudEventsVersion": "0.1"', r'… \d+ more lines: --full']
+    told = [
+        r'accepted', r'attempt 1 by \S+ → 500 Internal Server Error after 0.\d\d s', r'download: .*2 files, 2,000 b',
+        r'ValueError: first line …', r'retry by the operator', r'attempt 1 by \S+ → 200 OK', r'Uploads',
+        r'http://ingest: job 42, confirmed', r'"cloudEventsVersion": "0.1"', r'… \d+ more lines: --full',
+    ]
     assert re.search('.*'.join(told), timeline, re.DOTALL)
 
 
@@ -430,6 +434,21 @@ def test_status_is_watched_until_it_is_interrupted(tmp_path: Path) -> None:
     assert status == 0
     assert '202 Accepted' in out and 'my.app' in out and 'Traceback' not in out
     events.close()
+
+
+def test_what_is_piped_goes_into_the_pipe_while_the_terminal_shows_a_bar(tmp_path: Path) -> None:
+    events = Events(f'sqlite:///{tmp_path / "events.db"}')
+    task_ids = events.ended(3)
+    events.close()
+    terminal, program = pty.openpty()
+    command = [*PROGRAM, 'replay', '--all', '--yes', '--database', events.url]
+
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=program, env={**os.environ, 'TERM': 'xterm'})
+    os.close(program)
+
+    assert ids(done.stdout.decode()) == task_ids
+    assert b'3 of 3 events were replayed' in os.read(terminal, 65536)
+    os.close(terminal)
 
 
 def test_a_reader_that_has_seen_enough_ends_it_without_a_word(tmp_path: Path) -> None:

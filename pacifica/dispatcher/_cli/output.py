@@ -148,6 +148,8 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
     shown = console(stderr=True)
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+    with Progress(  # standard output is left alone: it may be a pipe, while the bar is on the terminal
+        *columns, console=shown, transient=True, redirect_stdout=False, disable=not shown.is_terminal,
+    ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

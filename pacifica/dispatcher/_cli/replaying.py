@@ -43,11 +43,9 @@ class Selection:
 
     def rows(self, table: Table) -> Iterator[Mapping[str, Any]]:
         """Yield the events, newest first."""
-        with progress('looking at events', None) as advance:
-            for row in events(table.search, self.wanted):
-                advance(1)
-                if row['taskStatus'] in FINAL and (self.route is None or _matches(self.route, table, row)):
-                    yield row
+        for row in events(table.search, self.wanted):
+            if row['taskStatus'] in FINAL and (self.route is None or _matches(self.route, table, row)):
+                yield row
 
 
 def _matches(route: Route, table: Table, row: Mapping[str, Any]) -> bool:
@@ -101,9 +99,11 @@ def replay(table: Table, selection: Selection, pace: Pace, how: How) -> int:
                lambda ids: table.operator.retry(ids, by=how.by, afresh=True))
     queues: set[QueueName] = set()
     task_ids = TaskIDs()
-    for row in selection.rows(table):
-        queues.add(QueueName(row['taskApplicationName'], row['taskName']))
-        task_ids.append(UUID(row['taskID']))
+    with progress('choosing', None) as advance:
+        for row in selection.rows(table):
+            queues.add(QueueName(row['taskApplicationName'], row['taskName']))
+            task_ids.append(UUID(row['taskID']))
+            advance(1)
     task_ids = task_ids.reversed()
     if not task_ids:
         return no_events()
