@@ -62,7 +62,7 @@ def act_options(command: _F) -> _F:
     decorated: Any = with_how
     for option in reversed((
         click.option('--dry-run', is_flag=True, help='Only say what would be done.'),
-        click.option('--yes', '-y', is_flag=True, help='Don\'t ask before more than one event is changed.'),
+        click.option('-y', '--yes', is_flag=True, help='Don\'t ask before more than one event is changed.'),
         click.option('--by', metavar='NAME', default=None,
                      help='Who does this, for the timelines of the events.  [default: the login name]'),
         json_option,
