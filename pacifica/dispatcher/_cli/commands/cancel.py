@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ['command']
 
 
-@click.command('cancel')
+@click.command('cancel', short_help='Have events not run that wait.')
 @click.argument('task_ids', metavar='[ID]...', nargs=-1, callback=checked_ids)
 @database_option
 @filter_options(status=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ['command']
 
 
-@click.command('list')
+@click.command('list', short_help='List events, newest first.')
 @database_option
 @filter_options()
 @click.option('--limit', type=click.IntRange(min=0), default=50, show_default=True, metavar='N',

@@ -15,7 +15,7 @@ __all__ = ['command']
 _BATCH = 1000
 
 
-@click.command('prune')
+@click.command('prune', short_help='Delete events that ended long ago.')
 @database_option
 @click.option('--older-than', callback=duration, required=True, metavar='TIME',
               help='How long ago they must have ended, for example 30d; units are s, m, h, d and w.')

@@ -40,7 +40,7 @@ def _router(ctx: click.Context, param: click.Parameter, value: str | None) -> Ro
     return None if value is None else router_reference(ctx, param, value)
 
 
-@click.command('replay')
+@click.command('replay', short_help='Run stored events again from the beginning.')
 @database_option
 @filter_options()
 @click.option('--jsonpath', metavar='EXPR', callback=_route, default=None,

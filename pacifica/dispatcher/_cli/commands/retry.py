@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ['command']
 
 
-@click.command('retry')
+@click.command('retry', short_help='Run events again that have ended.')
 @click.argument('task_ids', metavar='[ID]...', nargs=-1, callback=checked_ids)
 @database_option
 @click.option('--failed', is_flag=True, help='All that failed, as --status failed.')

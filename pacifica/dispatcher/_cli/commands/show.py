@@ -14,7 +14,7 @@ from pacifica.dispatcher._cli.parameters import database_option
 __all__ = ['command']
 
 
-@click.command('show')
+@click.command('show', short_help='Show all that is known of one event.')
 @click.argument('task_id', metavar='ID', callback=task_id_callback)
 @database_option
 @json_option

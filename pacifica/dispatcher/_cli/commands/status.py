@@ -14,7 +14,7 @@ from pacifica.dispatcher._cli.times import seconds
 __all__ = ['command']
 
 
-@click.command('status')
+@click.command('status', short_help='Show what waits, who works and how fast.')
 @database_option
 @json_option
 @click.option('--watch', type=click.FloatRange(min=0.1), is_flag=False, flag_value='2', default=None,
