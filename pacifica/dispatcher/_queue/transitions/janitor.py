@@ -119,11 +119,11 @@ class Prune:
     @staticmethod
     def count(session: Session, queue: QueueName | None, older_than: float) -> int:
         """Return how many events there are to delete, changing nothing."""
-        condition, parameters = _ended(session, queue, older_than)
+        condition, parameters = _prunable(session, queue, older_than)
         return int(session.execute(f'SELECT COUNT(*) FROM {TABLE} WHERE {condition}', parameters).fetchone()[0])
 
     def _delete(self, session: Session) -> int:
-        condition, parameters = _ended(session, self.queue, self.older_than)
+        condition, parameters = _prunable(session, self.queue, self.older_than)
         rows = session.execute(
             f'SELECT uuid FROM {TABLE} WHERE {condition}'
             f' ORDER BY finalized LIMIT {self.limit:d} {session.dialect.skip_locked}', parameters,
@@ -135,7 +135,7 @@ class Prune:
         ).rowcount)
 
 
-def _ended(session: Session, queue: QueueName | None, older_than: float) -> tuple[str, list[str]]:
+def _prunable(session: Session, queue: QueueName | None, older_than: float) -> tuple[str, list[str]]:
     """Return the condition, and its parameters, of the events that ended more than *older_than* seconds ago."""
     condition, parameters = 'finalized < ?', [timestamp(session.now() - older_than)]
     if queue is None:
