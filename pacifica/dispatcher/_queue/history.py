@@ -7,7 +7,8 @@ oldest first, of objects:
   the status it led to and ``stages`` lists ``{"name", "seconds", "files", "bytes", "job_id", "failed"}``;
 - what a person did: ``{"action": "retry" | "replay" | "cancel", "at", "by"}``.
 
-Times are UTC, ``YYYY-MM-DD HH:MM:SS.ffffff``; keys without a value are left out.
+:func:`read` returns times in UTC, ``YYYY-MM-DD HH:MM:SS.ffffff``; stored they are seconds since 1970, which costs less
+each time an event ends. Keys without a value are left out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = ['act', 'attempt', 'extend', 'read']
 
 _MOST_CHARACTERS = 60_000  # of an event that is retried by hand again and again, the latest are kept
 _TEXT_CHARACTERS = 500
+_TIMES = frozenset({'started', 'ended', 'at'})  # stored as seconds since 1970
 _MOST_STAGES = 200  # of one attempt: handlers may have any number of their own
 
 
@@ -34,15 +36,14 @@ def attempt(
     """Return the entry of an attempt that has ended in *status*."""
     error = None if exc_type is None else f'{exc_type}: {exc_value or ""}'[:_TEXT_CHARACTERS]
     return _without_none({
-        'attempt': number, 'worker': worker, 'started': None if started is None else timestamp(started),
-        'ended': timestamp(ended), 'status': status, 'route': route, 'error': error,
-        'stages': [_without_none(asdict(stage)) for stage in stages[:_MOST_STAGES]] or None,
+        'attempt': number, 'worker': worker, 'started': started, 'ended': ended, 'status': status, 'route': route,
+        'error': error, 'stages': [_without_none(asdict(stage)) for stage in stages[:_MOST_STAGES]] or None,
     })
 
 
 def act(action: str, at: float, by: str | None) -> dict[str, Any]:
     """Return the entry of what somebody did."""
-    return _without_none({'action': action, 'at': timestamp(at), 'by': None if by is None else by[:_TEXT_CHARACTERS]})
+    return _without_none({'action': action, 'at': at, 'by': None if by is None else by[:_TEXT_CHARACTERS]})
 
 
 def extend(history: str | None, entry: dict[str, Any]) -> str:
@@ -52,7 +53,7 @@ def extend(history: str | None, entry: dict[str, Any]) -> str:
         return f'[{text}]'
     if len(history) + len(text) < _MOST_CHARACTERS:
         return f'{history[:-1]}, {text}]'
-    entries = read(history)
+    entries = json.loads(history)
     while entries and len(json.dumps(entries)) + len(text) >= _MOST_CHARACTERS:
         entries = entries[(len(entries) + 1) // 2:]
     return json.dumps([*entries, entry])
@@ -60,7 +61,12 @@ def extend(history: str | None, entry: dict[str, Any]) -> str:
 
 def read(history: str | None) -> list[dict[str, Any]]:
     """Return the entries of *history*, the oldest first."""
-    return [] if history is None else list(json.loads(history))
+    if history is None:
+        return []
+    return [
+        {key: timestamp(value) if key in _TIMES else value for key, value in entry.items()}
+        for entry in json.loads(history)
+    ]
 
 
 def _without_none(entry: dict[str, Any]) -> dict[str, Any]:

@@ -44,13 +44,14 @@ class Finish:
             held.attempt, held.owner, held.claimed, now, outcome.status.value, route=outcome.route,
             exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages,
         )
+        time = timestamp(now)
         cursor = session.execute(
             f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?, due = ?,'
             ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
             f' WHERE {HELD}',
             (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
              storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),
-             timestamp(now) if outcome.status in FINAL else None, timestamp(now),
+             time if outcome.status in FINAL else None, time,
              history.extend(held.history, attempt), held.uuid, held.token),
         )
         return bool(cursor.rowcount)
