@@ -32,6 +32,7 @@ from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.readiness import Readiness
 from pacifica.dispatcher._queue.record import Record
 from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.store import Store
@@ -206,6 +207,7 @@ class ReceiveTaskModelBase(Record):
         return _http.create_application(
             receive_task.accept if isinstance(receive_task, Acceptor) else delay,
             Records(cls._writer.connections),
+            ready=Readiness(cls._writer.connections),
             script_name=script_name,
             on_start=cls._on_start,
             authenticate=authenticate,

@@ -32,13 +32,15 @@ def test_every_operation_does_what_its_description_says(url, tmp_path):
         capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path,  # where it keeps a cache
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert 'Tested: 9' in run.stdout
+    assert 'Tested: 13' in run.stdout
 
 
 def test_the_document_names_every_path_and_status(url):
     document = requests.get(url + '/openapi.json', timeout=9).json()
     assert document['openapi'] == '3.1.0' and document['servers'] == [{'url': '/events'}]
-    assert set(document['paths']) == {'/', '/receive', '/status/{task_id}', '/get/{task_id}', '/openapi.json'}
+    assert set(document['paths']) == {
+        '/', '/receive', '/status/{task_id}', '/get/{task_id}', '/openapi.json', '/health/live', '/health/ready',
+    }
     assert set(document['paths']['/receive']) == {'post', 'options'}
     assert set(document['paths']['/']) == {'get', 'head'}
     assert 'security' not in document

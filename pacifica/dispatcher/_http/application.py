@@ -14,7 +14,8 @@ import cherrypy
 from cherrypy._cplogging import LogManager, NullHandler
 
 from pacifica.dispatcher._http.dispatch import dispatch
-from pacifica.dispatcher._http.ports import Accept, Records
+from pacifica.dispatcher._http.health import PREFIX
+from pacifica.dispatcher._http.ports import Accept, Ready, Records
 from pacifica.dispatcher._http.receive import Receive
 from pacifica.dispatcher._http.request import FrontDoorRequest
 from pacifica.dispatcher._http.root import Root
@@ -48,7 +49,10 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
     """The application's log, which doesn't format a line for each request that nobody keeps."""
 
     def access(self) -> None:
-        """Log the current request; CherryPy calls it."""
+        """Log the current request, unless it is a probe that all is well; CherryPy calls it."""
+        serving = cherrypy.serving
+        if serving.request.path_info.startswith(PREFIX) and str(serving.response.status).startswith('200'):
+            return
         logger: logging.Logger | None = self.access_log
         while logger is not None:
             if any(not isinstance(handler, (NullHandler, logging.NullHandler)) for handler in logger.handlers):
@@ -88,6 +92,7 @@ def create_application(
     accept: Accept,
     records: Records,
     *,
+    ready: Ready | None = None,
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
     authenticate: Authenticate | None = None,
@@ -100,6 +105,7 @@ def create_application(
 
     :param accept: stores events.
     :param records: looks them up.
+    :param ready: says whether events can be taken; by default they always can.
     :param script_name: where it will be mounted, for example ``/events``; ``''`` is the root.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
@@ -115,7 +121,7 @@ def create_application(
     """
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes)
-    root = Root(receive, records, schemes)
+    root = Root(receive, records, schemes, ready)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

@@ -1,4 +1,7 @@
-"""From a path to a resource's method: CherryPy's ``MethodDispatcher`` for a tree of one level, which is all we have."""
+"""From a path to a resource's method: CherryPy's ``MethodDispatcher`` for a small tree.
+
+A resource with ``resources`` has others below it, by name.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,15 @@ _METHODS = ('DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT')
 def dispatch(path_info: str) -> None:
     """Set the current request's handler and configuration; CherryPy calls it for each request."""
     request = cherrypy.serving.request
-    root = request.app.root
+    resource = request.app.root
     parts = [part for part in path_info.split('/') if part]
-    resource = root.resources.get(parts[0], root) if parts else root
+    rest = parts
+    while rest and rest[0] in getattr(resource, 'resources', ()):
+        resource, rest = resource.resources[rest[0]], rest[1:]
     _configure(request, resource, path_info, parts)
-    arguments = [part.replace('%2F', '/') for part in (parts if resource is root else parts[1:])]
+    arguments = [part.replace('%2F', '/') for part in rest]
     method = getattr(resource, 'GET' if request.method == 'HEAD' else request.method, None)
-    if resource is root and arguments:
+    if hasattr(resource, 'resources') and (arguments or not getattr(resource, 'exposed', False)):
         request.handler = Refusal(404, f'there is nothing at {path_info[:200]!r} here')
     elif method is None or request.method not in _METHODS:
         allowed = allowed_methods(resource)

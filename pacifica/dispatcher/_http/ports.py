@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
 
-__all__ = ['Accept', 'Records', 'Worker']
+__all__ = ['Accept', 'Ready', 'Records', 'Worker']
 
 
 class Accept(Protocol):
@@ -49,6 +49,13 @@ class Records(Protocol):
         :param source: only those with this source.
         :param event_type: only those with this event type.
         """
+
+
+class Ready(Protocol):
+    """Tells whether events can be taken and looked up."""
+
+    def __call__(self) -> Mapping[str, bool]:
+        """Return the name of each check, and whether it passes; answers within a few seconds, and never raises."""
 
 
 class Worker(Protocol):

@@ -8,10 +8,11 @@ from typing import Any
 import cherrypy
 
 from pacifica.dispatcher._http.answers import answer, revalidated
+from pacifica.dispatcher._http.health import Health
 from pacifica.dispatcher._http.openapi import document
 from pacifica.dispatcher._http.operations import operation
 from pacifica.dispatcher._http.paths import end_of_path
-from pacifica.dispatcher._http.ports import Records
+from pacifica.dispatcher._http.ports import Ready, Records
 from pacifica.dispatcher._http.reading import Record, Status, Tasks
 from pacifica.dispatcher._http.receive import Receive
 from pacifica.dispatcher._http.request import query_parameters
@@ -44,19 +45,23 @@ class Root(Tasks):
     ``resources`` has them by the first part of their path.
     """
 
-    def __init__(self, receive: Receive, records: Records, schemes: Sequence[Scheme]) -> None:
+    def __init__(
+        self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: Ready | None = None,
+    ) -> None:
         super().__init__(records)
         self.receive = receive
         self.status = Status(records)
         self.get = Record(records)
+        self.health = Health(ready)
         self.openapi_json = OpenApi(self, schemes)  # CherryPy's dispatchers look for a "." as "_"
         self.resources: dict[str, Any] = {
             'receive': self.receive, 'status': self.status, 'get': self.get, 'openapi.json': self.openapi_json,
+            'health': self.health,
         }
 
     def by_path(self) -> dict[str, Any]:
         """Return each resource by its path, as a template."""
         return {
             '/': self, '/receive': self.receive, '/status/{task_id}': self.status, '/get/{task_id}': self.get,
-            '/openapi.json': self.openapi_json,
+            '/openapi.json': self.openapi_json, '/health/live': self.health.live, '/health/ready': self.health.ready,
         }

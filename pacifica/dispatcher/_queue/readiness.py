@@ -1,0 +1,87 @@
+"""Whether the database can be used now: what ``/health/ready`` answers.
+
+Asked by the front door, perhaps every second, by anybody; never raises and never takes longer than it was told to.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import peewee
+
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.reading import read
+from pacifica.dispatcher._queue.schema import select_nothing
+from pacifica.dispatcher.exceptions import DispatcherError
+
+__all__ = ['Readiness']
+
+_LOG = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Checks the database: call it.
+
+    :param connections: the store's.
+    :param seconds: how long the database may take to answer.
+    """
+
+    def __init__(self, connections: Connections, seconds: float = 2.0) -> None:
+        self._connections = connections
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._check: _Check | None = None
+
+    def __call__(self) -> dict[str, bool]:
+        """Return for ``'database'`` (it answers) and ``'schema'`` (every table and column is there) whether it is so.
+
+        All who ask at the same time share one check, so that a database that hangs holds one thread, not one a probe.
+        """
+        with self._lock:
+            check = self._check
+            if check is None or not check.is_alive():  # a forked child has none of its parent's threads
+                check = self._check = _Check(self._connections)
+                if self._connected_to_memory():
+                    check.run()  # in-memory SQLite is seen by this thread alone
+                    return check.passed
+                check.start()
+        check.join(self._seconds)
+        if check.is_alive():
+            _LOG.warning('health.database_silent', extra={'seconds': self._seconds})
+            return {'database': False, 'schema': False}
+        return check.passed
+
+    def _connected_to_memory(self) -> bool:
+        try:
+            return not self._connections.shared
+        except DispatcherError:  # not initialized yet: the check says so
+            return False
+
+
+class _Check(threading.Thread):
+    """One look at the database, in a thread that may be left behind if it never answers."""
+
+    def __init__(self, connections: Connections) -> None:
+        super().__init__(name='pacifica-dispatcher-ready', daemon=True)
+        self.passed = {'database': False, 'schema': False}
+        self._connections = connections
+
+    def run(self) -> None:
+        """Find out what passes."""
+        try:
+            read(self._connections, lambda session: session.execute('SELECT 1').fetchone())
+        except DispatcherError as exc:
+            _LOG.warning('health.database_unavailable', extra={'error': str(exc)})
+            return
+        except peewee.PeeweeException as exc:  # it answers, but would not let the tables be made or upgraded
+            _LOG.warning('health.schema_unusable', extra={'error': str(exc)})
+            self.passed['database'] = True
+            return
+        self.passed['database'] = True
+        try:
+            read(self._connections, select_nothing)
+        except (DispatcherError, peewee.PeeweeException) as exc:  # databases differ in how they say what is missing
+            _LOG.warning('health.schema_unusable', extra={'error': str(exc)})
+            return
+        self.passed['schema'] = True
