@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
+from pacifica.dispatcher import _extras as extras
 from pacifica.dispatcher import _http
 from pacifica.dispatcher._engine.acceptor import Acceptor
-from pacifica.dispatcher._engine.callbacks import Callbacks
 from pacifica.dispatcher._engine.event_queue import EventQueue
 from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.outgoing import Notifications
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.sender import Sender
@@ -94,6 +93,8 @@ class ReceiveTaskModelBase(Record):
         on_finished: Callback | None = None,
         on_failed: Callback | None = None,
         notify: Notifies = None,
+        metrics: bool = False,
+        tracing: bool = False,
     ) -> EventQueue:
         """Return the event queue of an application in this table.
 
@@ -113,20 +114,25 @@ class ReceiveTaskModelBase(Record):
         :param on_failed: the same, for events that have ended in ``422`` or ``500`` alone.
         :param notify: who gets a CloudEvent for each event that has ended, stored with the end and sent at least once;
             one :class:`~pacifica.dispatcher.hooks.Notify` or several, the same in all processes with workers.
-        :raises ConfigurationError: if two of *notify* have the same name.
+        :param metrics: whether what the workers do is counted for Prometheus; needs the extra ``metrics``.
+        :param tracing: whether each attempt is a span of OpenTelemetry's; needs the extra ``otel``, and the SDK set up
+            by the application.
+        :raises ConfigurationError: if two of *notify* have the same name, or metrics or tracing are wanted and not
+            installed.
         """
-        receivers = listed(notify)
-        store = cls._store(name, receive_task_name, deduplicate, max_backlog, receivers)
+        queue, receivers = QueueName(name, receive_task_name), listed(notify)
+        store = cls._store(queue, deduplicate, max_backlog, receivers)
         policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
-        return EventQueue(store, router, policy, _observers(on_finished, on_failed), Sender(receivers))
+        observers = extras.observers(queue, on_finished, on_failed, metrics)
+        return EventQueue(store, router, policy, observers, Sender(receivers), extras.spans(queue, tracing))
 
     @classmethod
     def _store(
-        cls, name: str, task_name: str, deduplicate: bool, max_backlog: int | None, receivers: Sequence[Notify],
+        cls, queue: QueueName, deduplicate: bool, max_backlog: int | None, receivers: Sequence[Notify],
     ) -> Store:
         return Store(
-            cls._writer, QueueName(name, task_name), deduplicate=deduplicate, max_backlog=max_backlog,
-            outgoing=Notifications(name, receivers) if receivers else None,
+            cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog,
+            outgoing=Notifications(queue.application, receivers) if receivers else None,
         )
 
     @classmethod
@@ -145,6 +151,8 @@ class ReceiveTaskModelBase(Record):
         on_failed: Callback | None = None,
         notify: Notifies = None,
         lease: float = 30.0,
+        metrics: bool = False,
+        tracing: bool = False,
         **kwargs: Any,
     ) -> celery.Celery:
         """Return a Celery application with a task that runs the events of this table.
@@ -158,8 +166,11 @@ class ReceiveTaskModelBase(Record):
         :param args: passed on to ``celery.Celery`` after the name, as *kwargs* is: broker, backend and so on.
         :param retry_for: as all up to *notify* the same as for :meth:`create_queue`.
         :param lease: seconds after which the event of a worker that died runs elsewhere.
-        :raises ConfigurationError: if Celery is not installed.
+        :param metrics: as *tracing* the same as for :meth:`create_queue`; where Celery forks its workers, processes
+            must share ``PROMETHEUS_MULTIPROC_DIR``.
+        :raises ConfigurationError: if Celery is not installed, or what is wanted besides is not.
         """
+        queue = QueueName(name, receive_task_name)
         try:
             from pacifica.dispatcher._engine.celery_app import create_celery_app
         except ModuleNotFoundError as exc:
@@ -169,11 +180,13 @@ class ReceiveTaskModelBase(Record):
                 'create_celery_app needs Celery: install it with pip install "pacifica-dispatcher[celery]"'
             ) from exc
         receivers = listed(notify)
-        store = cls._store(name, receive_task_name, deduplicate, max_backlog, receivers)
-        executor = Executor(router, RetryPolicy(tuple(retry_for), max_attempts, backoff), store.save_result)
+        store = cls._store(queue, deduplicate, max_backlog, receivers)
+        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
+        executor = Executor(router, policy, store.save_result, extras.spans(queue, tracing))
+        observers = extras.observers(queue, on_finished, on_failed, metrics)
         return create_celery_app(
-            store, SendingExecutor(executor, Sender(receivers)), _observers(on_finished, on_failed), lease,
-            receive_task_name, name, *args, **kwargs)
+            store, SendingExecutor(executor, Sender(receivers)), observers, lease, receive_task_name, name, *args,
+            **kwargs)
 
     @classmethod
     def create_cherrypy_app(
@@ -186,6 +199,7 @@ class ReceiveTaskModelBase(Record):
         allowed_rate: int | None = None,
         max_body: int = 10_000_000,
         request_timeout: float = 30.0,
+        metrics: bool = False,
     ) -> cherrypy.Application:
         """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
 
@@ -200,6 +214,9 @@ class ReceiveTaskModelBase(Record):
         :param max_body: the largest body of a request, in bytes.
         :param request_timeout: seconds within which a request must have arrived, and a response be taken by the
             client, with CherryPy's own server; other WSGI servers have their own settings.
+        :param metrics: whether ``/metrics`` is served to who may read: what the front door receives, what is in the
+            database, and what the queues of this process count if they do; needs the extra ``metrics``.
+        :raises ConfigurationError: if metrics are wanted and not installed.
         """
         def delay(events: Sequence[ReceivedEvent]) -> list[str]:
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
@@ -208,6 +225,7 @@ class ReceiveTaskModelBase(Record):
             receive_task.accept if isinstance(receive_task, Acceptor) else delay,
             Records(cls._writer.connections),
             ready=Readiness(cls._writer.connections),
+            metrics=extras.exposition(cls._writer.connections) if metrics else None,
             script_name=script_name,
             on_start=cls._on_start,
             authenticate=authenticate,
@@ -221,15 +239,6 @@ class ReceiveTaskModelBase(Record):
     def _on_start(cls) -> None:
         cls._writer.connections.require_shared()
         cls.create_table()
-
-
-def _observers(on_finished: Callback | None, on_failed: Callback | None) -> Observers:
-    observers = Observers()
-    if on_finished is not None:
-        observers.add(Callbacks(on_finished))
-    if on_failed is not None:
-        observers.add(Callbacks(on_failed, only_failed=True))
-    return observers
 
 
 def create_peewee_model(passed_db: peewee.Database) -> type[ReceiveTaskModelBase]:

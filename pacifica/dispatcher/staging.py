@@ -86,7 +86,7 @@ class StagedEventHandler(EventHandler):
         sizes = [file.size for file in files if isinstance(file.size, int)]
         with stage('download', files=len(files), bytes=sum(sizes)) as done:
             openers = self.downloader_runner.download(str(target), files, timeout=self.download_timeout)
-        _LOG.info('staged_in', extra={
+        _LOG.info('staging.downloaded', extra={
             'event_id': event.event_id, 'files': len(files), 'seconds': round(done.seconds, 3),
         })
         return StagedEvent(event, self.downloader_runner.input_directory(str(target)), output, files, openers)
@@ -94,17 +94,17 @@ class StagedEventHandler(EventHandler):
     def _stage_out(self, staged: StagedEvent) -> None:
         files, size = measure(staged.output_directory)
         if not files:
-            _LOG.info('nothing_to_stage_out', extra={'event_id': staged.event_id})
+            _LOG.info('staging.nothing_to_upload', extra={'event_id': staged.event_id})
             return
         if self.uploader_runner is None:
-            _LOG.warning('output_not_uploaded', extra={'event_id': staged.event_id})
+            _LOG.warning('staging.output_not_uploaded', extra={'event_id': staged.event_id})
             return
         with stage('upload', files=files, bytes=size) as done:
             _, job_id, _ = self.uploader_runner.upload(
                 str(staged.output_directory), staged.transaction, staged.key_values, timeout=self.upload_timeout,
             )
             done.job_id = job_id
-        _LOG.info('staged_out', extra={
+        _LOG.info('staging.uploaded', extra={
             'event_id': staged.event_id, 'job_id': job_id, 'seconds': round(done.seconds, 3),
         })
 
@@ -131,9 +131,9 @@ class StagedEventHandler(EventHandler):
                 directory.mkdir(parents=True, exist_ok=True)
                 kept = Path(shutil.move(root, directory / root.name))
             except OSError:
-                _LOG.exception('staging_not_moved', extra={'event_id': event.event_id, 'directory': str(root)})
+                _LOG.exception('staging.not_moved', extra={'event_id': event.event_id, 'directory': str(root)})
         task = current_task()
-        _LOG.warning('staging_kept', extra={
+        _LOG.warning('staging.kept', extra={
             'event_id': event.event_id, 'task_id': str(task.task_id) if task else None, 'directory': str(kept),
         })
 
@@ -141,6 +141,6 @@ class StagedEventHandler(EventHandler):
         try:
             remove(root)
         except OSError as exc:
-            _LOG.error('staging_not_removed', extra={
-                'event_id': event.event_id, 'directory': str(root), 'reason': str(exc),
+            _LOG.error('staging.not_removed', extra={
+                'event_id': event.event_id, 'directory': str(root), 'error': str(exc),
             })

@@ -6,15 +6,16 @@ Set by the engine around every handler call, in a context variable: threads, ``a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-__all__ = ['Stage', 'TaskContext', 'current_task', 'stage', 'task_context']
+__all__ = ['Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
 
 
 def _keep_in_memory(result: Mapping[str, Any]) -> None:
@@ -50,6 +51,9 @@ class TaskContext:
     :param result: what was saved with :meth:`save_result`, by this attempt or an earlier one.
     :param save: stores the result durably with the event; given by the engine.
     :param stages: what the attempt spent its time on so far; kept with the event when the attempt ends.
+    :param around_stage: makes a context manager that each stage runs in, of its name; given by the engine.
+    :param event_id: the event's own id, ``eventID`` (0.1) or ``id``.
+    :param route: the route that the event took: its path and its handler's class.
     """
 
     task_id: UUID
@@ -57,6 +61,9 @@ class TaskContext:
     result: dict[str, Any] = field(default_factory=dict)
     save: Callable[[Mapping[str, Any]], None] = _keep_in_memory
     stages: list[Stage] = field(default_factory=list)
+    event_id: str | None = None
+    route: str | None = None
+    around_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
 
     def save_result(self, **items: Any) -> None:
         """Store *items* (JSON values) with the event, committed when this returns.
@@ -76,6 +83,24 @@ _CURRENT: ContextVar[TaskContext | None] = ContextVar('pacifica.dispatcher.task'
 def current_task() -> TaskContext | None:
     """Return the task that the caller runs in, or ``None`` outside of one (a unit test, a script)."""
     return _CURRENT.get()
+
+
+class TaskLogFilter(logging.Filter):
+    """Adds the task to each log entry that is made while an event is handled, by whatever library.
+
+    The attributes ``task_id``, ``event_id``, ``route`` and ``attempt``, unless the entry has its own, as ``extra=``
+    makes them. Add it to a handler (loggers don't hand their filters down), as ``serve`` and ``work`` do:
+    ``logging.getLogger().handlers[0].addFilter(TaskLogFilter())``. Threads that a handler starts don't know its task.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the task to *record*, and let it through."""
+        task = _CURRENT.get()
+        if task is not None:
+            for name, value in (('task_id', str(task.task_id)), ('event_id', task.event_id), ('route', task.route),
+                                ('attempt', task.attempt)):
+                record.__dict__.setdefault(name, value)
+        return True
 
 
 @contextmanager
@@ -107,14 +132,15 @@ def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> I
     :param bytes: how many bytes these have.
     """
     timing = Timing(files, bytes)
+    task = current_task()
     began = time.monotonic()
     failed = True
     try:
-        yield timing
+        with nullcontext() if task is None else task.around_stage(name):
+            yield timing
         failed = False
     finally:
         timing.seconds = time.monotonic() - began
-        task = current_task()
         if task is not None:
             job_id = timing.job_id if isinstance(timing.job_id, int) else None
             task.stages.append(

@@ -172,7 +172,7 @@ def test_handlers_that_need_no_files_or_make_none_need_no_runner(work, caplog):
     assert [file.path for file in inner.event.files] == list(CONTENT)
     with pytest.raises(FileNotFoundError, match='not staged in'):
         inner.event.open(inner.event.files[0])
-    assert 'output_not_uploaded' in caplog.messages
+    assert 'staging.output_not_uploaded' in caplog.messages
 
 
 class Stop(BaseException):
@@ -207,7 +207,7 @@ def test_the_directories_of_a_failed_event_can_be_kept_and_the_log_says_where(do
     kept, = (work if place is True else keep).iterdir()
     assert (kept / 'output' / 'half').read_text() == 'done'
     assert (kept / 'input' / 'sub' / 'top.csv').read_bytes() == b'1,2\r\n'
-    record, = [record for record in caplog.records if record.message == 'staging_kept']
+    record, = [record for record in caplog.records if record.message == 'staging.kept']
     assert (record.directory, record.event_id) == (str(kept), 'metadata.ingest.19')
     assert place is True or list(work.iterdir()) == []
 
@@ -370,4 +370,4 @@ def test_what_is_staged_is_said_in_the_log(download, work, caplog):
     caplog.set_level(logging.INFO)
     StagedEventHandler(download, Uppercase(), Uploads(), directory=work).handle(event_of(CONTENT))
     said = {record.message: record for record in caplog.records}
-    assert said['staged_in'].files == 2 and said['staged_out'].job_id == 7
+    assert said['staging.downloaded'].files == 2 and said['staging.uploaded'].job_id == 7

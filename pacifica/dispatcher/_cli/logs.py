@@ -1,37 +1,89 @@
-"""How the service's log looks on a terminal or in a journal: one line an entry.
+"""How the service's log looks: one line an entry, for people (``text``) or for programs (``json``).
 
-The library logs constant keys, and what varies beside them (``extra=``); here both are shown:
-``2026-11-24T10:00:00.123Z WARNING pacifica.dispatcher.staging staging_kept directory=/tmp/pacifica-1 task_id=…``.
+The library logs constant keys, and what varies beside them (``extra=``); both are shown, with the task that was handled
+at the time: ``2026-11-24T10:00:00.123Z WARNING pacifica.dispatcher.staging staging.kept directory=/tmp/pacifica-1 …``.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-__all__ = ['KeyValueFormatter', 'configure']
+import click
 
+from pacifica.dispatcher.task_context import TaskLogFilter
+
+__all__ = ['JsonFormatter', 'KeyValueFormatter', 'configure', 'log_options']
+
+_F = TypeVar('_F', bound=Callable[..., Any])
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
+_LEVELS = ('debug', 'info', 'warning', 'error')
 
 
-class KeyValueFormatter(logging.Formatter):
-    """Appends ``key=value`` for everything that an entry carries beside its message; times are UTC."""
+class _Formatter(logging.Formatter):
+    """Times are UTC, with milliseconds."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = '%Y-%m-%dT%H:%M:%S'
     default_msec_format = '%s.%03dZ'
+
+
+class KeyValueFormatter(_Formatter):
+    """Appends ``key=value`` for everything that an entry carries beside its message."""
 
     def __init__(self) -> None:
         super().__init__('%(asctime)s %(levelname)s %(name)s %(message)s')
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line without a traceback."""
-        extras = sorted(name for name in vars(record) if name not in _STANDARD)
-        return ' '.join([super().formatMessage(record), *(f'{name}={getattr(record, name)}' for name in extras)])
+        return ' '.join([super().formatMessage(record), *(f'{name}={value}' for name, value in _extras(record))])
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Write log entries of at least *level* to stderr."""
+class JsonFormatter(_Formatter):
+    """Makes each entry a JSON object on a line of its own.
+
+    ``timestamp``, ``level``, ``logger`` and ``message``, then everything that the entry carries beside, and
+    ``exception`` if there is one. What JSON has no form for is text.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        entry: dict[str, Any] = {
+            'timestamp': self.formatTime(record), 'level': record.levelname, 'logger': record.name,
+            'message': record.getMessage(),
+        }
+        for name, value in _extras(record):
+            entry.setdefault(name, value)
+        if record.exc_info:
+            entry['exception'] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry['stack'] = self.formatStack(record.stack_info)
+        return json.dumps(entry, default=str, ensure_ascii=False)
+
+
+def _extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    return sorted((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+
+
+def log_options(command: _F) -> _F:
+    """Add ``--log-level`` and ``--log-format``."""
+    decorators = [
+        click.option('--log-level', type=click.Choice(_LEVELS, case_sensitive=False), default='info',
+                     show_default=True, help='The least that is logged, to stderr.'),
+        click.option('--log-format', type=click.Choice(('text', 'json')), default='text', show_default=True,
+                     help='One line an entry either way: for people, or for programs.'),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def configure(level: str = 'info', form: str = 'text') -> None:
+    """Write log entries of at least *level* to stderr, as *form* (``'text'`` or ``'json'``) says."""
     handler = logging.StreamHandler()
-    handler.setFormatter(KeyValueFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter(JsonFormatter() if form == 'json' else KeyValueFormatter())
+    handler.addFilter(TaskLogFilter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'RouterReference', 'database', 'database_option', 'find_router', 'import_named', 'is_reference',
-    'queue_options', 'refuse_while_completing', 'router_reference', 'without_password',
+    'queue_options', 'refuse_while_completing', 'router_reference', 'tracing_option', 'without_password',
 ]
 
 DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
@@ -161,6 +161,15 @@ def database_option(command: _F) -> _F:
         '--database', callback=database, envvar='DATABASE_URL', default=DEFAULT_DATABASE, show_default=True,
         show_envvar=True, metavar='URL',
         help='Where events are kept: sqlite:///FILE, postgresql://USER@HOST/NAME, mysql://USER@HOST/NAME.',
+    )(command)
+
+
+def tracing_option(command: _F) -> _F:
+    """Add the option ``--tracing``."""
+    return click.option(
+        '--tracing', is_flag=True,
+        help='Make each attempt a span of OpenTelemetry\'s; needs the extra otel, and an SDK that is set up, for '
+             'example by starting this with opentelemetry-instrument.',
     )(command)
 
 

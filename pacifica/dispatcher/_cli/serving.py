@@ -20,6 +20,7 @@ from cherrypy._cpserver import Server as CherryPyServer
 
 from pacifica.dispatcher._cli.errors import UsageFault
 from pacifica.dispatcher._cli.tables import open_table
+from pacifica.dispatcher._extras import needing
 from pacifica.dispatcher._http.server import FrontDoorServer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
-__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running']
+__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running', 'serving_metrics']
 
 SHUTDOWN_SECONDS = 5
 
@@ -147,15 +148,36 @@ def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterato
 
 def open_queue(
     reference: RouterReference, database: Any, name: str | None, task_name: str | None,
-    notify: Notify | None = None,
+    notify: Notify | None = None, *, metrics: bool = False, tracing: bool = False,
 ) -> tuple[type[ReceiveTaskModelBase], EventQueue]:
     """Return the model and the queue that the options of a command describe; the database is ready for them.
 
     :raises UsageFault: if the database can't be used.
+    :raises ConfigurationError: if metrics or tracing are wanted and not installed.
     """
     name = name or reference.module
     model, _ = open_table(database)
-    return model, model.create_queue(reference.router, name, task_name or f'{name}.receive', notify=notify)
+    return model, model.create_queue(
+        reference.router, name, task_name or f'{name}.receive', notify=notify, metrics=metrics,
+        tracing=tracing)
+
+
+@contextmanager
+def serving_metrics(port: int | None, host: str) -> Iterator[None]:
+    """Serve what this process counts inside the ``with`` block, unless *port* is ``None``.
+
+    :raises ConfigurationError: if it can't listen there, or metrics are not installed.
+    """
+    if port is None:
+        yield
+        return
+    with needing('prometheus_client', '--metrics-port', 'metrics'):
+        from pacifica.dispatcher._metrics import serve_process
+    stop = serve_process(port, host)
+    try:
+        yield
+    finally:
+        stop()
 
 
 def describe(reference: RouterReference, database: Any) -> str:

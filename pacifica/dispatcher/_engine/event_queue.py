@@ -18,6 +18,7 @@ from pacifica.dispatcher._engine.observers import Observers
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._engine.sending_executor import SendingExecutor
+from pacifica.dispatcher._engine.spans import Spans
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -44,16 +45,19 @@ class EventQueue(Acceptor):
     :param policy: which failures are retried, and how often an event is run.
     :param observers: who is told how attempts ended.
     :param sender: sends outgoing events.
+    :param spans: traces attempts; ``None`` for no traces.
     """
 
     def __init__(
         self, store: Store, router: Router, policy: RetryPolicy, observers: Observers, sender: Sender,
+        spans: Spans | None = None,
     ) -> None:
         self._store = store
         self.router = router
         self._policy = policy
         self._observers = observers
         self._sender = sender
+        self._spans = spans
 
     def delay(self, event: Mapping[str, Any]) -> Task:
         """Store *event*, a CloudEvent as a dict, and wake a worker; return once it is committed.
@@ -104,7 +108,7 @@ class EventQueue(Acceptor):
             raise ConfigurationError(f"isolation must be 'thread' or 'process', not {isolation!r}")
         if handler_timeout is not None and isolation == 'thread':
             raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
-        executor = Executor(self.router, self._policy, self._store.save_result)
+        executor = Executor(self.router, self._policy, self._store.save_result, self._spans)
         keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention)
         return Worker(
             self._store,

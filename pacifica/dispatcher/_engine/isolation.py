@@ -11,10 +11,13 @@ import multiprocessing
 import pickle
 import signal
 import threading
+import time
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.spans import Carrier, traced
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.transitions import Held
 from pacifica.dispatcher.exceptions import ConfigurationError, HandlerTimeoutError, WorkerLostError
@@ -35,7 +38,7 @@ class _Child:
         self._ready = False
         theirs.close()  # so that its end is noticed here when it dies
 
-    def execute(self, held: Held, timeout: float | None) -> Outcome | None:
+    def execute(self, held: Held, carrier: Carrier | None, timeout: float | None) -> Outcome | None:
         """Return how the event ended.
 
         :raises TimeoutError: if it has not after *timeout* seconds; the process's start does not count.
@@ -43,7 +46,7 @@ class _Child:
         """
         if not self._ready:
             self._ready = self.pipe.recv()
-        self.pipe.send(held)
+        self.pipe.send((held, carrier))
         if not wait([self.pipe], timeout):
             raise TimeoutError
         outcome: Outcome | None = self.pipe.recv()
@@ -64,20 +67,20 @@ def _serve(pickled: bytes, pipe: Connection) -> None:
         # The service is told to stop, and with it its whole process group; when handlers end is for it to say.
         signal.signal(number, lambda *_: None)
     try:
-        execute = pickle.loads(pickled).execute
+        execute = pickle.loads(pickled).resume
     except Exception as exc:  # whatever the router's modules raise as they are imported here: each event says so
         failure = Outcome.failed(exc)
 
-        def execute(held: Held) -> Outcome:
+        def execute(held: Held, carrier: Carrier | None) -> Outcome:
             return failure
 
     pipe.send(True)
     while True:
         try:
-            held = pipe.recv()
+            held, carrier = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(execute(held))
+        pipe.send(execute(held, carrier))
 
 
 class ProcessExecutor:
@@ -93,6 +96,7 @@ class ProcessExecutor:
 
     def __init__(self, executor: Executor, timeout: float | None) -> None:
         self.policy = executor.policy
+        self._spans = executor.spans
         self._timeout = timeout
         try:
             self._pickled = pickle.dumps(executor)
@@ -122,11 +126,22 @@ class ProcessExecutor:
 
     def execute(self, held: Held) -> Outcome | None:
         """Run the event in another process; ``None`` if that was stopped and there is no outcome."""
+        spans = self._spans
+        if spans is None:
+            return self._timed(held, None)
+        return traced(spans, held, lambda: self._timed(held, spans.carrier()))
+
+    def _timed(self, held: Held, carrier: Carrier | None) -> Outcome | None:
+        began = time.monotonic()
         child = self._take()
-        if child is None:
-            return None
+        outcome = None if child is None else self._execute_in(child, held, carrier)
+        if outcome is None or outcome.seconds is not None:
+            return outcome
+        return replace(outcome, seconds=time.monotonic() - began)  # of a process that could not say so itself
+
+    def _execute_in(self, child: _Child, held: Held, carrier: Carrier | None) -> Outcome | None:
         try:
-            outcome = child.execute(held, self._timeout)
+            outcome = child.execute(held, carrier, self._timeout)
         except TimeoutError:
             self._give_up(child)
             return self._timed_out(held)

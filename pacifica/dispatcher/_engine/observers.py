@@ -40,15 +40,17 @@ class Observers(Observer):
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
+        self._of_ends = False  # whether any wants to know of events, not of attempts alone
 
     def add(self, observer: Observer) -> None:
         """Tell *observer* too from now on."""
         self._observers.append(observer)
+        self._of_ends = self._of_ends or type(observer).task_ended is not Observer.task_ended
 
     def finished(self, held: Held, outcome: Outcome) -> None:
         """Tell of an attempt that has ended, and of its event if that has too."""
         self._tell('finished', held, outcome)
-        task = ended(held, outcome) if self._observers else None
+        task = ended(held, outcome) if self._of_ends else None
         if task is not None:
             self._tell('task_ended', task)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pacifica.dispatcher._http.application import FrontDoor, StartRefusedError, create_application
 from pacifica.dispatcher._http.plugins import WorkerPlugin
-from pacifica.dispatcher._http.ports import Accept, Ready, Records, Worker
+from pacifica.dispatcher._http.ports import Accept, Metrics, Ready, Records, Worker
 from pacifica.dispatcher._http.webhook import is_loopback
 
 __all__ = [
-    'Accept', 'FrontDoor', 'Ready', 'Records', 'StartRefusedError', 'Worker', 'WorkerPlugin', 'create_application',
-    'is_loopback',
+    'Accept', 'FrontDoor', 'Metrics', 'Ready', 'Records', 'StartRefusedError', 'Worker', 'WorkerPlugin',
+    'create_application', 'is_loopback',
 ]

@@ -15,7 +15,7 @@ from cherrypy._cplogging import LogManager, NullHandler
 
 from pacifica.dispatcher._http.dispatch import dispatch
 from pacifica.dispatcher._http.health import PREFIX
-from pacifica.dispatcher._http.ports import Accept, Ready, Records
+from pacifica.dispatcher._http.ports import Accept, Metrics, Ready, Records
 from pacifica.dispatcher._http.receive import Receive
 from pacifica.dispatcher._http.request import FrontDoorRequest
 from pacifica.dispatcher._http.root import Root
@@ -93,6 +93,7 @@ def create_application(
     records: Records,
     *,
     ready: Ready | None = None,
+    metrics: Metrics | None = None,
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
     authenticate: Authenticate | None = None,
@@ -106,6 +107,7 @@ def create_application(
     :param accept: stores events.
     :param records: looks them up.
     :param ready: says whether events can be taken; by default they always can.
+    :param metrics: counts what is received, and is shown at ``/metrics``; ``None`` for neither.
     :param script_name: where it will be mounted, for example ``/events``; ``''`` is the root.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
@@ -120,8 +122,8 @@ def create_application(
         when the engine starts; other WSGI servers have their own settings.
     """
     schemes = schemes_of(authenticate)
-    receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes)
-    root = Root(receive, records, schemes, ready)
+    receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)
+    root = Root(receive, records, schemes, ready, metrics)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

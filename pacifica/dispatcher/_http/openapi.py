@@ -111,7 +111,7 @@ def _operation(method: str, operation: Operation, text: str, authenticated: bool
                     name: {'description': what, 'schema': {'type': 'string'}}
                     for name, what in (operation.answer_headers or {}).items()
                 },
-                'content': {'application/json': {'schema': operation.answer}},
+                'content': {operation.media: {'schema': operation.answer}},
             },
             **({'304': {'description': 'as it was when it had this ETag'}} if operation.revalidates else {}),
             **{str(status): _error(status) for status in sorted(set(errors))},

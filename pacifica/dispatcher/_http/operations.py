@@ -42,7 +42,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """A method of a resource; ``answer`` is the schema of the good answer, ``body`` media type → schema."""
+    """A method of a resource; ``answer`` is the schema of the good answer, ``body`` media type → schema.
+
+    ``media`` is the media type of the good answer; errors are always JSON.
+    """
 
     right: str | None
     answer: Mapping[str, Any]
@@ -51,6 +54,7 @@ class Operation:
     body: Mapping[str, Mapping[str, Any]] | None = None
     answer_headers: Mapping[str, str] | None = None
     revalidates: bool = False
+    media: str = 'application/json'
 
     def query(self) -> tuple[str, ...]:
         """Return the names of the query parameters."""

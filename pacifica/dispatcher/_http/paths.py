@@ -54,7 +54,7 @@ def with_database(query: Callable[[], T]) -> T:
     try:
         return query()
     except DatabaseUnavailableError as exc:
-        _LOG.warning('database_unavailable', extra={'reason': str(exc)})
+        _LOG.warning('front_door.database_unavailable', extra={'error': str(exc)})
         raise Refusal(
             503, 'the database is not available: nothing was accepted or changed, try again',
             headers={'Retry-After': str(_DATABASE_RETRY_AFTER)},

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
 
-__all__ = ['Accept', 'Ready', 'Records', 'Worker']
+__all__ = ['Accept', 'Metrics', 'Ready', 'Records', 'Worker']
 
 
 class Accept(Protocol):
@@ -49,6 +49,16 @@ class Records(Protocol):
         :param source: only those with this source.
         :param event_type: only those with this event type.
         """
+
+
+class Metrics(Protocol):
+    """Shows what is counted, and counts what was received."""
+
+    def expose(self, accept: str, /) -> tuple[str, bytes]:
+        """Return the content type and the text of all metrics, in the format that the ``Accept`` header asks for."""
+
+    def received(self, status: int, events: int, /) -> None:
+        """Count a delivery by the HTTP status of its answer, and the events in it that were accepted."""
 
 
 class Ready(Protocol):

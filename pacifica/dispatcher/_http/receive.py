@@ -9,9 +9,10 @@ import cherrypy
 
 from pacifica.dispatcher._events import SCHEMAS, decode, is_batch
 from pacifica.dispatcher._http.answers import Refusal, answer
+from pacifica.dispatcher._http.metrics import counting
 from pacifica.dispatcher._http.operations import Parameter, operation
 from pacifica.dispatcher._http.paths import end_of_path, with_database
-from pacifica.dispatcher._http.ports import Accept
+from pacifica.dispatcher._http.ports import Accept, Metrics
 from pacifica.dispatcher._http.request import query_parameters
 from pacifica.dispatcher._http.tools import TOOL, raw_body
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit, is_loopback, requested_rate
@@ -32,12 +33,18 @@ class Receive:
     :param origins: who gets a yes to the handshake.
     :param rate: how many deliveries are taken.
     :param everybody: whether there is no authentication.
+    :param metrics: counts deliveries.
     """
 
     exposed = True
-    _cp_config = {f'tools.{TOOL}.right': 'send'}
+    _cp_config: dict[str, Any] = {f'tools.{TOOL}.right': 'send'}
 
-    def __init__(self, accept: Accept, origins: AllowedOrigins, rate: RateLimit, everybody: bool) -> None:
+    def __init__(
+        self, accept: Accept, origins: AllowedOrigins, rate: RateLimit, everybody: bool,
+        metrics: Metrics | None = None,
+    ) -> None:
+        if metrics is not None:
+            self._cp_config = {**self._cp_config, 'hooks.on_end_request': counting(metrics)}
         self._accept = accept
         self._origins = origins
         self._rate = rate
@@ -76,6 +83,7 @@ class Receive:
             raise Refusal(exc.status, str(exc), exc.faults) from exc
         except QueueFullError as exc:
             raise Refusal(429, str(exc), headers={'Retry-After': str(exc.retry_after)}) from exc
+        cherrypy.serving.request.dispatcher_accepted = len(events)
         return answer(list(ids) if is_batch(headers) else ids[0])
 
     @operation(

@@ -31,6 +31,8 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
     #: The most bytes that a body may have; set by ``request.max_body`` in the configuration.
     max_body = 10_000_000
     dispatcher_raw_body: bytes | None = None
+    #: How many events were accepted by this request.
+    dispatcher_accepted = 0
     request_line: str
 
     def process_headers(self) -> None:
@@ -64,7 +66,7 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
 
     def handle_error(self) -> None:
         """Log an exception that nobody expected, and answer 500 without a word of it; CherryPy calls it."""
-        _LOG.exception('request_failed', extra={'method': self.method, 'path': self.path_info})
+        _LOG.exception('front_door.request_failed', extra={'method': self.method, 'path': self.path_info})
         self.error_response = Refusal(500, 'the server failed to answer this; its log says why').set_response
         super().handle_error()
 

@@ -9,10 +9,11 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import answer, revalidated
 from pacifica.dispatcher._http.health import Health
+from pacifica.dispatcher._http.metrics import MetricsPage
 from pacifica.dispatcher._http.openapi import document
 from pacifica.dispatcher._http.operations import operation
 from pacifica.dispatcher._http.paths import end_of_path
-from pacifica.dispatcher._http.ports import Ready, Records
+from pacifica.dispatcher._http.ports import Metrics, Ready, Records
 from pacifica.dispatcher._http.reading import Record, Status, Tasks
 from pacifica.dispatcher._http.receive import Receive
 from pacifica.dispatcher._http.request import query_parameters
@@ -47,6 +48,7 @@ class Root(Tasks):
 
     def __init__(
         self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: Ready | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__(records)
         self.receive = receive
@@ -58,10 +60,13 @@ class Root(Tasks):
             'receive': self.receive, 'status': self.status, 'get': self.get, 'openapi.json': self.openapi_json,
             'health': self.health,
         }
+        if metrics is not None:
+            self.metrics = self.resources['metrics'] = MetricsPage(metrics)
 
     def by_path(self) -> dict[str, Any]:
         """Return each resource by its path, as a template."""
-        return {
+        paths = {
             '/': self, '/receive': self.receive, '/status/{task_id}': self.status, '/get/{task_id}': self.get,
             '/openapi.json': self.openapi_json, '/health/live': self.health.live, '/health/ready': self.health.ready,
         }
+        return {**paths, **({'/metrics': self.metrics} if 'metrics' in self.resources else {})}

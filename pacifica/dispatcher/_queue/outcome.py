@@ -20,7 +20,8 @@ class Outcome:
     """Use the named constructors.
 
     ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
-    spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON.
+    spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
+    how long the attempt was, ``None`` if nobody knows.
     """
 
     status: Status
@@ -31,6 +32,7 @@ class Outcome:
     delay: float | None = None
     stages: tuple[Stage, ...] = ()
     result: str | None = None
+    seconds: float | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.reading import read
-from pacifica.dispatcher._queue.record import TABLE, WORKERS, timestamp
+from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
@@ -28,11 +26,16 @@ _MOST_WORKERS = 500
 
 @dataclass(frozen=True)
 class QueueState:
-    """What waits for the workers of one application's task; ``oldest_age`` is for how many seconds it has been due."""
+    """What waits for the workers of one application's task.
+
+    :param oldest_age: for how many seconds the event has been due that has been due the longest; 0 if none is due yet.
+    :param waiting: how many events wait, those for their next attempt included; at most ``COUNT_LIMIT``.
+    """
 
     application: str
     task: str
     oldest_age: float
+    waiting: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Overview:
         return read(self._connections, lambda session: {status: _count(session, status) for status in Status})
 
     def queues(self) -> list[QueueState]:
-        """Return each queue in which something is due, with how long the longest due event has been.
+        """Return each queue in which something waits.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
@@ -134,11 +137,12 @@ def _queues(session: Session) -> list[QueueState]:
         if row is None:
             return found
         after = (row[0], row[1])
-        due = session.execute(
-            f'SELECT MIN(due) FROM {TABLE} WHERE {waiting} AND task_application_name = ? AND task_name = ?', after,
-        ).fetchone()[0]
-        if due is not None and due <= now:
-            found.append(QueueState(*after, now - due))
+        of_queue = f'FROM {TABLE} WHERE {waiting} AND task_application_name = ? AND task_name = ?'
+        due = session.execute(f'SELECT MIN(due) {of_queue}', after).fetchone()[0]
+        count = session.execute(
+            f'SELECT COUNT(*) FROM (SELECT 1 AS one {of_queue} LIMIT {COUNT_LIMIT}) AS counted', after).fetchone()[0]
+        if due is not None:  # all may have been taken since
+            found.append(QueueState(*after, max(0.0, now - due), int(count)))
 
 
 def _workers(session: Session) -> list[WorkerState]:
@@ -164,16 +168,11 @@ def _bucket(session: Session, begin: float, width: float) -> Bucket:
         f'SELECT task_status, COUNT(*) FROM {TABLE} WHERE finalized >= ? AND finalized < ? GROUP BY task_status', span,
     ).fetchall():
         counts[Status(status)] = count
-    seconds = []
+    took = []
     if any(counts.values()):
         rows = session.execute(
             f'SELECT created, finalized FROM {TABLE} WHERE finalized >= ? AND finalized < ?'
             f' ORDER BY finalized DESC LIMIT {_SAMPLE}', span,
         ).fetchall()
-        seconds = sorted(_seconds(finalized) - _seconds(created) for created, finalized in rows)
-    return Bucket(begin, counts, seconds)
-
-
-def _seconds(time: Any) -> float:
-    read = time if isinstance(time, datetime) else datetime.fromisoformat(time)
-    return read.replace(tzinfo=timezone.utc).timestamp()
+        took = sorted(seconds(finalized) - seconds(created) for created, finalized in rows)
+    return Bucket(begin, counts, took)

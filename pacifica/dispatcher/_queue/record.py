@@ -7,11 +7,12 @@ The model is what applications read records with. The schema is made by :mod:`._
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 from uuid import uuid4
 
 import peewee
 
-__all__ = ['TABLE', 'WORKERS', 'Record', 'timestamp', 'utc_now']
+__all__ = ['TABLE', 'WORKERS', 'Record', 'seconds', 'timestamp', 'utc_now']
 
 TABLE = 'receivetaskmodel'
 
@@ -27,6 +28,12 @@ def utc_now() -> datetime:
 def timestamp(seconds: float) -> str:
     """Return *seconds* since 1970 as a time of the table: UTC, always with microseconds, so that text sorts by time."""
     return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat(' ', 'microseconds')
+
+
+def seconds(time: Any) -> float:
+    """Return a time of the table, as its driver reads it, in seconds since 1970."""
+    read = time if isinstance(time, datetime) else datetime.fromisoformat(time)
+    return read.replace(tzinfo=timezone.utc).timestamp()
 
 
 class Record(peewee.Model):

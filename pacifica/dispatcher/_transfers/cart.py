@@ -100,7 +100,7 @@ class CartService(Service):
                 with self.request('DELETE', cart, accept=(200, 204, 404)):
                     pass
             except DownloadError as exc:
-                _LOG.warning('cart_not_deleted', extra={'cart': shown_url(cart), 'reason': str(exc)})
+                _LOG.warning('cart.not_deleted', extra={'cart': shown_url(cart), 'error': str(exc)})
 
 
 class _Body:
@@ -181,7 +181,7 @@ def _ready(service: CartService, files: list[dict[str, Any]], patience: float) -
         if not carts and count == _MOST_CARTS:
             raise DownloadError(f'{count} carts vanished from Cartd before they were ready', status=404)
         if not carts or (time.monotonic() - since > patience and count < _MOST_CARTS):
-            _LOG.warning('cart_ordered_again', extra={'carts': count, 'files': len(files)})
+            _LOG.warning('cart.ordered_again', extra={'carts': count, 'files': len(files)})
             carts, count, since = [*carts, service.order(files)], count + 1, time.monotonic()
         service.deadline.sleep(poll)
         poll = min(poll * 1.5, _LAST_POLL)

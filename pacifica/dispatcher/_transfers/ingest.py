@@ -175,7 +175,7 @@ def upload_once(
             failed = isinstance(exc, UploadError) and exc.state.get('state') == 'FAILED'
             if not failed and exc.status != 404:
                 raise
-            _LOG.warning('upload_again', extra={'job_id': upload.job_id, 'reason': str(exc)})
+            _LOG.warning('upload.sent_again', extra={'job_id': upload.job_id, 'error': str(exc)})
     job_id, _ = service.submit(bundle, meter)
     upload.began(job_id, bundle.contents)
     return confirmed(job_id)

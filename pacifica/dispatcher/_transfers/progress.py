@@ -80,7 +80,7 @@ class Meter:
             )
         if now - self._logged >= LOG_EVERY:
             self._logged = now
-            _LOG.info('transfer_progress', extra={
+            _LOG.info('transfer.progress', extra={
                 'direction': self._direction, 'files_done': self._files, 'files_total': self._files_total,
                 'bytes_done': self._bytes, 'bytes_total': self._bytes_total,
             })

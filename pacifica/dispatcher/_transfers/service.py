@@ -196,7 +196,7 @@ class Service:
 
 def _log_retry(state: RetryCallState) -> None:
     fault = state.outcome.exception() if state.outcome else None
-    _LOG.warning('transfer_retried', extra={'attempt': state.attempt_number, 'reason': str(fault)})
+    _LOG.warning('transfer.retried', extra={'tries': state.attempt_number, 'error': str(fault)})
 
 
 def _session_like(client: Any, limits: Limits) -> requests.Session:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pacifica.dispatcher._cli.access import access_options, refuse_open_door
+from pacifica.dispatcher._cli.logs import log_options
 from pacifica.dispatcher._cli.notifying import notify_options, receiver_of
-from pacifica.dispatcher._cli.parameters import RouterReference, queue_options
+from pacifica.dispatcher._cli.parameters import RouterReference, queue_options, tracing_option
 
 if TYPE_CHECKING:
     import peewee
@@ -26,10 +27,14 @@ __all__ = ['command']
               help='Port to listen on; 0 takes a free one.')
 @access_options
 @notify_options
+@click.option('--metrics', is_flag=True,
+              help='Serve /metrics for Prometheus, to who may read; needs the extra metrics.')
+@tracing_option
+@log_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
     host: str, port: int, authenticate: Authenticate | None, insecure: bool,
-    notify: str | None, notify_token_env: str | None,
+    notify: str | None, notify_token_env: str | None, metrics: bool, tracing: bool, log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
 
@@ -42,9 +47,9 @@ def command(
 
     refuse_open_door(host, authenticate, insecure)
     receiver = receiver_of(notify, notify_token_env)
-    logs.configure()
-    model, queue = open_queue(reference, database, name, task_name, receiver)
-    server = HttpServer(model.create_cherrypy_app(queue, authenticate=authenticate), host, port)
+    logs.configure(log_level, log_format)
+    model, queue = open_queue(reference, database, name, task_name, receiver, metrics=metrics, tracing=tracing)
+    server = HttpServer(model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics), host, port)
     with running(queue.create_worker(concurrency=concurrency), server) as stop:
         click.echo(describe(reference, database))
         if authenticate is None and not server.on_loopback:

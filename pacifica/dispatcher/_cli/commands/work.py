@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pacifica.dispatcher._cli.logs import log_options
 from pacifica.dispatcher._cli.notifying import notify_options, receiver_of
-from pacifica.dispatcher._cli.parameters import RouterReference, queue_options
+from pacifica.dispatcher._cli.parameters import RouterReference, queue_options, tracing_option
 
 if TYPE_CHECKING:
     import peewee
@@ -18,9 +19,16 @@ __all__ = ['command']
 @click.command('work')
 @queue_options
 @notify_options
+@click.option('--metrics-port', type=click.IntRange(1, 65535), default=None, metavar='PORT',
+              help='Serve what this worker counts for Prometheus, on this port; needs the extra metrics.')
+@click.option('--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
+              help='Address to serve that on; whoever reaches it may read.')
+@tracing_option
+@log_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
     notify: str | None, notify_token_env: str | None,
+    metrics_port: int | None, metrics_host: str, tracing: bool, log_level: str, log_format: str,
 ) -> None:
     """Run accepted events by ROUTER of MODULE, without receiving any.
 
@@ -29,12 +37,13 @@ def command(
     back.
     """
     from pacifica.dispatcher._cli import logs
-    from pacifica.dispatcher._cli.serving import describe, open_queue, running
+    from pacifica.dispatcher._cli.serving import describe, open_queue, running, serving_metrics
 
     receiver = receiver_of(notify, notify_token_env)
-    logs.configure()
-    model, queue = open_queue(reference, database, name, task_name, receiver)
-    with running(queue.create_worker(concurrency=concurrency)) as stop:
+    logs.configure(log_level, log_format)
+    model, queue = open_queue(
+        reference, database, name, task_name, receiver, metrics=metrics_port is not None, tracing=tracing)
+    with serving_metrics(metrics_port, metrics_host), running(queue.create_worker(concurrency=concurrency)) as stop:
         click.echo(describe(reference, database))
         click.echo('working')
         stop.wait()

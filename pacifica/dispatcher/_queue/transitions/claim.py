@@ -44,7 +44,7 @@ class Claim:
     def _take(self, session: Session, count: int) -> list[Held]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, task_id, attempts, event_data, result, history, destination FROM {TABLE}'
+            f'SELECT uuid, task_id, attempts, event_data, result, history, destination, created FROM {TABLE}'
             f' WHERE {WAITING} AND due > 0 AND due <= ?'
             f' ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
             (*self.queue, now),
@@ -69,7 +69,7 @@ class ClaimTask:
 
     def _take(self, session: Session, now: float) -> Held | None:
         rows = session.execute(
-            f'SELECT uuid, task_id, attempts, event_data, result, history, destination FROM {TABLE}'
+            f'SELECT uuid, task_id, attempts, event_data, result, history, destination, created FROM {TABLE}'
             f' WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ? {session.dialect.skip_locked}',
             (session.dialect.uuid(self.task_id), *self.queue, now),
         ).fetchall()
@@ -92,7 +92,7 @@ def _hold(session: Session, now: float, rows: Sequence[Any], owner: str, lease: 
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {claimed} were')
     return [
         Held(uuid=row[0], task_id=UUID(str(row[1])), token=token, attempt=row[2] + 1, event_data=row[3],
-             result=row[4], history=row[5], owner=owner, claimed=now, destination=row[6])
+             result=row[4], history=row[5], owner=owner, claimed=now, destination=row[6], created=row[7])
         for row in rows
     ]
 

@@ -37,7 +37,7 @@ class QueueName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An event that a worker has claimed, and the token that proves it.
+    """An event that a worker has claimed, and the token that proves it; times by the database's clock.
 
     ``destination`` says where it is to be sent, if it is an outgoing event; ``began`` is the monotonic time here.
     """
@@ -51,6 +51,7 @@ class Held:
     history: str | None
     owner: str
     claimed: float
+    created: Any  # likewise; see record.seconds
     destination: str | None = None
     began: float = field(default_factory=time.monotonic)
 

@@ -1,0 +1,68 @@
+"""Every metric: its name, its labels, and what it says.
+
+Labels are bounded by the code of the service: applications, tasks, routes, statuses. Nothing that a sender chooses
+becomes a label.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+__all__ = [
+    'ATTEMPT_SECONDS', 'DATABASE', 'EVENTS_ACCEPTED', 'EVENTS_FINISHED', 'EVENT_SECONDS', 'LEASES_LOST', 'PREFIX',
+    'RECEIVE_REQUESTS', 'RESCUED', 'RETRIES', 'STAGES', 'TRANSFERRED_BYTES', 'TRANSFERRED_FILES',
+]
+
+PREFIX = 'pacifica_dispatcher_'
+
+STAGES = ('total', 'download', 'handle', 'upload', 'other')
+"""What the label ``stage`` may say; a handler's own stages are ``other``."""
+
+_QUEUE = ('application', 'task')
+_ROUTE = (*_QUEUE, 'route')
+_BUCKETS = (.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
+_LONG_BUCKETS = (.01, .05, .25, 1, 5, 30, 60, 300, 900, 3600, 14400, 86400)
+
+EVENTS_FINISHED = Counter(
+    PREFIX + 'events_finished', 'Events that have ended, by their final status: 200, 422 or 500.', (*_ROUTE, 'status'))
+RETRIES = Counter(
+    PREFIX + 'retries', 'Attempts that failed for a passing reason, after which the event waits for another.', _ROUTE)
+ATTEMPT_SECONDS = Histogram(
+    PREFIX + 'attempt_duration_seconds',
+    'How long an attempt took in total, and how long each of its stages: download, handle, upload, other.',
+    (*_ROUTE, 'stage'), buckets=_BUCKETS)
+EVENT_SECONDS = Histogram(
+    PREFIX + 'event_duration_seconds', 'Time from the acceptance of an event to its end, waiting included.',
+    _QUEUE, buckets=_LONG_BUCKETS)
+TRANSFERRED_BYTES = Counter(
+    PREFIX + 'transferred_bytes', 'Bytes of files that were staged in (download) and out (upload).',
+    (*_QUEUE, 'direction'))
+TRANSFERRED_FILES = Counter(
+    PREFIX + 'transferred_files', 'Files that were staged in (download) and out (upload).', (*_QUEUE, 'direction'))
+LEASES_LOST = Counter(
+    PREFIX + 'leases_lost',
+    'Attempts whose result was not written, because the event had been given to another worker meanwhile.', _QUEUE)
+RESCUED = Counter(
+    PREFIX + 'rescued_events', 'Events taken over from workers that died: run again, or ended after too many attempts.',
+    (*_QUEUE, 'outcome'))
+EVENTS_ACCEPTED = Counter(
+    PREFIX + 'events_accepted', 'Events that the front door answered with a task id, repeated ones included.')
+RECEIVE_REQUESTS = Counter(
+    PREFIX + 'receive_requests', 'POSTs to /receive, by the HTTP status of the answer.', ('code',))
+
+DATABASE = {
+    'database_up': (
+        'Whether the database answered: without it the other gauges are absent.', ()),
+    'events': (
+        'Events in the table by status; 100000 stands for that many or more.', ('status',)),
+    'queue_waiting_events': (
+        'Events that wait for a worker or for their next attempt; 100000 stands for that many or more.', _QUEUE),
+    'queue_oldest_age_seconds': (
+        'For how long the event has been due that has been due the longest; 0 if none is.', _QUEUE),
+    'workers': (
+        'Workers that told within a day that they are there: present, or lost if silent for longer than their lease.',
+        (*_QUEUE, 'engine', 'state')),
+    'worker_slots': (
+        'How many events the workers that are present can handle at once.', (*_QUEUE, 'engine')),
+}
+"""Gauges that are read from the database: name without prefix → help, labels."""

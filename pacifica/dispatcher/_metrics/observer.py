@@ -1,0 +1,87 @@
+"""Counts what the engines do.
+
+Told by workers, keepers and task runners, for every attempt: so label values are looked up once and kept.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from prometheus_client import Counter, Histogram
+
+from pacifica.dispatcher._engine.observers import Observer
+from pacifica.dispatcher._metrics import definitions
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.record import seconds
+from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.transitions import Held, QueueName
+
+__all__ = ['CountingObserver', 'code']
+
+
+class CountingObserver(Observer):
+    """Counts for one queue. Handlers in processes of their own are counted by their worker.
+
+    :param queue: whose events these are.
+    """
+
+    def __init__(self, queue: QueueName) -> None:
+        self._queue = queue
+        self._event_seconds = definitions.EVENT_SECONDS.labels(*queue)
+        self._leases_lost = definitions.LEASES_LOST.labels(*queue)
+        self._rescued_again = definitions.RESCUED.labels(*queue, 'run_again')
+        self._rescued_ended = definitions.RESCUED.labels(*queue, 'ended')
+
+    def finished(self, held: Held, outcome: Outcome) -> None:
+        """Count an attempt, its stages, and its event if that has ended."""
+        route = outcome.route or ''
+        took = time.monotonic() - held.began if outcome.seconds is None else outcome.seconds
+        _duration(self._queue, route, 'total').observe(took)
+        for stage in outcome.stages:
+            name = stage.name if stage.name in definitions.STAGES else 'other'
+            _duration(self._queue, route, name).observe(stage.seconds)
+            if not stage.failed and name in ('download', 'upload'):
+                _transferred(self._queue, name, stage.files or 0, stage.bytes or 0)
+        if outcome.status in FINAL:
+            _finished(self._queue, route, outcome.status).inc()
+            # Both times are the database's; how long the attempt took is the host's, which needs no clock to agree.
+            self._event_seconds.observe(max(0.0, held.claimed - seconds(held.created)) + took)
+        else:
+            _retries(self._queue, route).inc()
+
+    def lease_lost(self, held: Held) -> None:
+        """Count an attempt that came to nothing."""
+        self._leases_lost.inc()
+
+    def rescued(self, again: int, ended: int) -> None:
+        """Count the events of dead workers; those that have ended did so without a route that is known here."""
+        self._rescued_again.inc(again)
+        if ended:
+            self._rescued_ended.inc(ended)
+            _finished(self._queue, '', Status.FAILED).inc(ended)
+
+
+def code(status: Status) -> str:
+    """Return the number of a status."""
+    return status.value.partition(' ')[0]
+
+
+@lru_cache(maxsize=1024)
+def _duration(queue: QueueName, route: str, stage: str) -> Histogram:
+    return definitions.ATTEMPT_SECONDS.labels(*queue, route, stage)
+
+
+@lru_cache(maxsize=1024)
+def _finished(queue: QueueName, route: str, status: Status) -> Counter:
+    return definitions.EVENTS_FINISHED.labels(*queue, route, code(status))
+
+
+@lru_cache(maxsize=1024)
+def _retries(queue: QueueName, route: str) -> Counter:
+    return definitions.RETRIES.labels(*queue, route)
+
+
+def _transferred(queue: QueueName, direction: str, files: int, size: int) -> None:
+    definitions.TRANSFERRED_FILES.labels(*queue, direction).inc(files)
+    definitions.TRANSFERRED_BYTES.labels(*queue, direction).inc(size)

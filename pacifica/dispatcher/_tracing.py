@@ -1,0 +1,113 @@
+"""A span for each attempt at an event: the one door for OpenTelemetry, extra ``otel``.
+
+Imported by the receiver factory if traces are wanted. Only the API is used: which spans are kept, and where they go, is
+for the application's SDK to say. Attributes follow the semantic conventions for messaging and CloudEvents
+(https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/), as far as there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import Any
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.spans import Carrier
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.transitions import Held, QueueName
+
+__all__ = ['OpenTelemetrySpans']
+
+_NAME = 'pacifica.dispatcher'
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+
+
+class OpenTelemetrySpans:
+    """Traces the attempts at the events of a queue; see :class:`~pacifica.dispatcher._engine.spans.Spans`.
+
+    :param queue: whose events these are.
+    """
+
+    def __init__(self, queue: QueueName) -> None:
+        self._queue = queue
+
+    @contextmanager
+    def attempt(self, held: Held) -> Iterator[Callable[[Outcome], None]]:
+        """Make a span ``process TASK`` of kind CONSUMER, linked to the span in which the event was made, if it says so.
+
+        It is the current one inside the block: what the handler calls becomes its children.
+        """
+        event = _events.identify(held.event_data)
+        attributes = {
+            'messaging.system': 'pacifica_dispatcher',
+            'messaging.operation.name': 'process',
+            'messaging.operation.type': 'process',
+            'messaging.destination.name': self._queue.task,
+            'messaging.message.id': str(held.task_id),
+            'cloudevents.event_id': event.event_id,
+            'cloudevents.event_source': event.source,
+            'cloudevents.event_spec_version': event.spec_version,
+            'cloudevents.event_type': event.event_type,
+            'cloudevents.event_subject': event.subject,
+            'pacifica_dispatcher.application': self._queue.application,
+            'pacifica_dispatcher.attempt': held.attempt,
+        }
+        with _tracer().start_as_current_span(
+            f'process {self._queue.task}', kind=SpanKind.CONSUMER, links=_links(event.traceparent, event.tracestate),
+            attributes={name: value for name, value in attributes.items() if value is not None},
+        ) as span:
+            yield lambda outcome: _end(span, outcome)
+
+    def stage(self, name: str) -> AbstractContextManager[object]:
+        """Make a span of a part of an attempt; an exception that ends it is recorded."""
+        return _tracer().start_as_current_span(name)
+
+    def carrier(self) -> Carrier:
+        """Return the current span as W3C trace context."""
+        carrier: dict[str, str] = {}
+        _TRACE_CONTEXT.inject(carrier)
+        return carrier
+
+    @contextmanager
+    def resumed(self, carrier: Carrier) -> Iterator[None]:
+        """Make the span of another process the current one."""
+        token = context.attach(_TRACE_CONTEXT.extract(carrier))
+        try:
+            yield
+        finally:
+            context.detach(token)
+
+
+@lru_cache(maxsize=1)
+def _tracer() -> trace.Tracer:
+    """Return the tracer; made at first use, when the application has had time to set the SDK up."""
+    return trace.get_tracer(_NAME)
+
+
+def _links(traceparent: str | None, tracestate: str | None) -> list[Link]:
+    """Return the link to the sender's span, from the CloudEvents extension for distributed tracing."""
+    if traceparent is None:
+        return []
+    carrier = {'traceparent': traceparent, **({'tracestate': tracestate} if tracestate else {})}
+    sender = trace.get_current_span(_TRACE_CONTEXT.extract(carrier, context.Context())).get_span_context()
+    return [Link(sender)] if sender.is_valid else []
+
+
+def _end(span: Span, outcome: Outcome) -> None:
+    """Say on *span* how the attempt ended."""
+    span.set_attribute('pacifica_dispatcher.status', str(outcome.status))
+    if outcome.route is not None:
+        span.set_attribute('pacifica_dispatcher.route', outcome.route)
+    if outcome.exc_type is None:
+        return
+    details: dict[str, Any] = {'exception.type': outcome.exc_type, 'exception.message': outcome.exc_value or ''}
+    if outcome.exc_traceback:
+        details['exception.stacktrace'] = outcome.exc_traceback
+    span.set_attribute('error.type', outcome.exc_type)
+    span.add_event('exception', details)
+    span.set_status(Status(StatusCode.ERROR, outcome.exc_value))
