@@ -10,7 +10,7 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.router import Router
-from pacifica.dispatcher.task_context import current_task
+from pacifica.dispatcher.task_context import current_task, stage
 
 
 class Behaving(EventHandler):
@@ -29,6 +29,17 @@ class Behaving(EventHandler):
         task = current_task()
         assert task is not None
         task.save_result(process=os.getpid())
+        if event.data == 'trace':
+            with stage('handle'):
+                task.save_result(**trace_of_the_caller())
+
+
+def trace_of_the_caller() -> dict[str, str]:
+    """Return what OpenTelemetry says the current span is."""
+    from opentelemetry import trace
+
+    span = trace.get_current_span().get_span_context()
+    return {'trace': f'{span.trace_id:032x}', 'span': f'{span.span_id:016x}'}
 
 
 def behaving_router() -> Router:

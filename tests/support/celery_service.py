@@ -29,6 +29,9 @@ from service import Logging  # noqa: E402  # isort: skip  # beside this file, wh
 SETTINGS = json.loads(os.environ['CELERY_SERVICE'])
 """``database``, ``log``, ``lease``, and ``celery``: the keyword arguments of ``create_celery_app``."""
 
+METRICS = 'PROMETHEUS_MULTIPROC_DIR' in os.environ
+"""Whether metrics are counted, in files that all processes share."""
+
 
 class Asking(Logging):
     """Writes down too what Celery says the task is."""
@@ -50,9 +53,9 @@ router.add_route(Path.parse_str('$'), Asking(SETTINGS['log']))
 database = connect(SETTINGS['database'])
 ReceiveTaskModel = create_peewee_model(database)
 celery_app = ReceiveTaskModel.create_celery_app(
-    router, 'my.app', 'my.tasks.receive', lease=SETTINGS['lease'], **SETTINGS['celery'],
+    router, 'my.app', 'my.tasks.receive', lease=SETTINGS['lease'], metrics=METRICS, **SETTINGS['celery'],
 )
-application = ReceiveTaskModel.create_cherrypy_app(celery_app.tasks['my.tasks.receive'])
+application = ReceiveTaskModel.create_cherrypy_app(celery_app.tasks['my.tasks.receive'], metrics=METRICS)
 
 
 def main(port: str) -> None:

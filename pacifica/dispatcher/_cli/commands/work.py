@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +21,9 @@ __all__ = ['command']
 @queue_options
 @notify_options
 @click.option('--metrics-port', type=click.IntRange(1, 65535), default=None, metavar='PORT',
-              help='Serve what this worker counts for Prometheus, on this port; needs the extra metrics.')
+              help='Serve what this worker counts for Prometheus, on this port; needs the extra metrics. With '
+                   'PROMETHEUS_MULTIPROC_DIR in the environment, workers count without a port too, and each that '
+                   'serves, serves what all count.')
 @click.option('--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
               help='Address to serve that on; whoever reaches it may read.')
 @tracing_option
@@ -41,8 +44,8 @@ def command(
 
     receiver = receiver_of(notify, notify_token_env)
     logs.configure(log_level, log_format)
-    model, queue = open_queue(
-        reference, database, name, task_name, receiver, metrics=metrics_port is not None, tracing=tracing)
+    metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
+    model, queue = open_queue(reference, database, name, task_name, receiver, metrics=metrics, tracing=tracing)
     with serving_metrics(metrics_port, metrics_host), running(queue.create_worker(concurrency=concurrency)) as stop:
         click.echo(describe(reference, database))
         click.echo('working')

@@ -1,0 +1,373 @@
+"""What Prometheus sees: true, complete, for who may read, and summed over processes that come and go."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+from playhouse.db_url import connect
+
+from pacifica.dispatcher._metrics.collector import DatabaseCollector
+from pacifica.dispatcher._metrics.definitions import DATABASE
+from pacifica.dispatcher._queue.overview import Overview, QueueState, WorkerState
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
+from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.task_context import stage
+from support.behaving import behaving_router
+from support.brokers import shared_redis
+from support.celery_processes import running
+from support.command_line import Running, started
+from support.events import dumps, ingest_event, router_to, wait_until
+from support.front_door import Client, free_port, wsgi_server
+from support.metrics import PREFIX, Scrape
+
+TASK = 'my.tasks.receive'
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Iterator[Any]:
+    """The model of a new table in SQLite."""
+    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
+    yield model
+    model.close_connections()
+
+
+@pytest.fixture
+def application() -> str:
+    """An application's name that no other test uses: what a process counts lives as long as it does."""
+    return f'app-{uuid4().hex}'
+
+
+def scrape(client: Client, **headers: str) -> Scrape:
+    answer = client.get('/metrics', **headers)
+    assert answer.status == 200 and answer.headers['Content-Type'].startswith('text/plain')
+    return Scrape(answer.body.decode())
+
+
+def work(queue: Any, **settings: Any) -> None:
+    worker = queue.create_worker(**settings)
+    while worker.run_once():
+        pass
+    worker._executor.stop()
+
+
+def test_every_end_of_an_attempt_is_counted_by_route_and_status(model: Any, application: str) -> None:
+    failures = [OSError('passes'), KeyError('final')]
+
+    def handle(event: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    queue = model.create_queue(
+        router_to(handle, '$[?(@["eventType"] = "mine")]'), application, TASK, metrics=True, retry_for=[OSError],
+        backoff=0.001)
+    for event_type in ('mine', 'mine', 'mine', 'nobodys'):
+        queue.delay(ingest_event(eventType=event_type))
+    wait_until(lambda: work(queue) or model.select().where(model.finalized.is_null(False)).count() == 4)
+
+    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+        seen = scrape(client)
+    mine = {'application': application, 'task': TASK}
+    route = '$[?(@["eventType"] = "mine")] → Calling'
+    finished = {
+        (sample.labels['route'], sample.labels['status']): sample.value for sample in seen.samples
+        if sample.name == PREFIX + 'events_finished_total' and sample.labels['application'] == application}
+    assert finished == {(route, '200'): 2, (route, '500'): 1, ('', '422'): 1}
+    assert seen.total('retries_total', **mine, route=route) == 1
+    assert seen.total('attempt_duration_seconds_count', **mine, stage='total') == 5
+    assert seen.total('event_duration_seconds_count', **mine) == 4
+
+
+def test_stages_and_what_they_moved_are_counted_where_handlers_run_in_processes_too(
+    model: Any, application: str,
+) -> None:
+    def handle(event: Any) -> None:
+        with stage('download', files=2, bytes=300):
+            pass
+        with stage('upload', files=1, bytes=50) as done:
+            done.files = 1
+        with stage('a stage of my own'):
+            pass
+
+    queue = model.create_queue(router_to(handle), application, TASK, metrics=True)
+    queue.delay(ingest_event())
+    work(queue)
+    apart = model.create_queue(behaving_router(), f'{application}-apart', TASK, metrics=True, max_attempts=1)
+    for data in ('save', 'crash'):
+        apart.delay(ingest_event(data=data))
+    work(apart, isolation='process')
+
+    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+        seen = scrape(client)
+    mine = {'application': application, 'task': TASK}
+    for name in ('total', 'download', 'upload', 'other'):
+        assert seen.total('attempt_duration_seconds_count', **mine, stage=name) == 1
+    assert seen.total('transferred_bytes_total', **mine, direction='download') == 300
+    assert seen.total('transferred_files_total', **mine, direction='upload') == 1
+    apart_labels = {'application': f'{application}-apart', 'task': TASK}
+    assert seen.total('events_finished_total', **apart_labels, status='200') == 1
+    assert seen.total('events_finished_total', **apart_labels, status='500') == 1
+    assert seen.total('attempt_duration_seconds_sum', **apart_labels) > 0
+
+
+def test_what_waits_and_who_works_is_read_from_the_database(model: Any, application: str) -> None:
+    queue = model.create_queue(router_to(print), application, TASK)
+    model.create_table()
+    queue.delay(ingest_event())
+    queue.delay(ingest_event())
+    worker = queue.create_worker(concurrency=3)
+    worker._keeper.present('here:1', 'threads', 3)
+    worker._keeper.run_once()
+
+    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+        seen = scrape(client)
+    mine = {'application': application, 'task': TASK}
+    assert seen.total('database_up') == 1
+    assert seen.total('events', status='202') == 2 and seen.total('events', status='200') == 0
+    assert seen.total('queue_waiting_events', **mine) == 2
+    assert seen.total('queue_oldest_age_seconds', **mine) > 0
+    assert seen.total('workers', **mine, engine='threads', state='present') == 1
+    assert seen.total('worker_slots', **mine) == 3
+
+
+class Scripted:
+    """An overview that a test writes."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.failure: Exception | None = None
+
+    def counts(self) -> dict[Status, int]:
+        self.reads += 1
+        if self.failure:
+            raise self.failure
+        return {status: 1 for status in Status}
+
+    def queues(self) -> list[QueueState]:
+        return [QueueState('a', 'waiting', 7.0, 2)]
+
+    def workers(self) -> list[WorkerState]:
+        return [
+            WorkerState('h:1', 'a', 'idle', 'threads', 4, 30.0, 0.0, age=1.0),
+            WorkerState('h:2', 'a', 'idle', 'threads', 4, 30.0, 0.0, age=31.0),
+        ]
+
+
+def values(collector: DatabaseCollector) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name.removeprefix(PREFIX), *sample.labels.values()): sample.value
+        for family in collector.collect() for sample in family.samples
+    }
+
+
+def test_a_queue_with_workers_in_which_nothing_waits_is_at_zero_and_lost_workers_are_told_from_others() -> None:
+    seen = values(DatabaseCollector(Scripted()))  # type: ignore[arg-type]
+    assert seen['queue_waiting_events', 'a', 'idle'] == seen['queue_oldest_age_seconds', 'a', 'idle'] == 0
+    assert seen['queue_waiting_events', 'a', 'waiting'] == 2
+    assert seen['workers', 'a', 'idle', 'threads', 'present'] == seen['workers', 'a', 'idle', 'threads', 'lost'] == 1
+    assert seen['worker_slots', 'a', 'idle', 'threads'] == 4
+
+
+def test_several_who_scrape_at_once_cost_the_database_one_query() -> None:
+    overview = Scripted()
+    collector = DatabaseCollector(overview, lifetime=3600)  # type: ignore[arg-type]
+    assert values(collector) == values(collector)
+    assert overview.reads == 1
+
+
+def test_a_database_that_is_away_is_what_the_scrape_says() -> None:
+    overview = Scripted()
+    overview.failure = DatabaseUnavailableError('away')
+    assert values(DatabaseCollector(overview)) == {('database_up',): 0}  # type: ignore[arg-type]
+
+
+def test_what_the_front_door_answers_is_counted_by_status(model: Any, application: str) -> None:
+    queue = model.create_queue(router_to(print), application, TASK)
+    schemes = [BearerTokens(Secret('s'), rights={'send'}), Basic({'prometheus': Secret('p')})]
+    door = model.create_cherrypy_app(queue, metrics=True, authenticate=schemes)
+    reader = {'Authorization': requests.auth._basic_auth_str('prometheus', 'p')}
+    sender = {'Authorization': 'Bearer s', 'Content-Type': 'application/json'}
+    with wsgi_server(door) as client:
+        assert client.get('/metrics').status == 401
+        assert client.get('/metrics', Authorization='Bearer s').status == 403
+        before = scrape(client, **reader)
+        batch = [{'specversion': '1.0', 'id': str(each), 'source': '/s', 'type': 't'} for each in range(3)]
+        client.request('POST', '/receive', dumps(ingest_event()).encode(), sender)
+        client.request('POST', '/receive', dumps(batch).encode(),
+                       {**sender, 'Content-Type': 'application/cloudevents-batch+json'})
+        client.request('POST', '/receive', b'{', sender)
+        client.request('POST', '/receive', b'{}')
+        client.request('OPTIONS', '/receive')
+        after = scrape(client, **reader)
+        assert '/metrics' in client.get('/openapi.json', **reader).json()['paths']
+    grown = {code: after.total('receive_requests_total', code=code) - before.total('receive_requests_total', code=code)
+             for code in ('200', '400', '401')}
+    assert grown == {'200': 2, '400': 1, '401': 1}
+    assert after.total('receive_requests_total') - before.total('receive_requests_total') == 4
+    assert after.total('events_accepted_total') - before.total('events_accepted_total') == 4
+
+
+def test_what_senders_choose_is_in_no_label(model: Any, application: str) -> None:
+    queue = model.create_queue(router_to(print), application, TASK, metrics=True)
+    marks = {'eventType': 'type-of-theirs', 'eventID': 'id-of-theirs', 'source': '/source-of-theirs'}
+    queue.delay(ingest_event(**marks))
+    work(queue)
+    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+        assert b'-of-theirs' not in client.get('/metrics').body
+
+
+def test_the_format_is_the_one_that_is_asked_for(model: Any, application: str) -> None:
+    queue = model.create_queue(router_to(print), application, TASK)
+    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+        answer = client.get('/metrics', Accept='application/openmetrics-text; version=1.0.0')
+        assert client.request('HEAD', '/metrics').status == 200
+        assert client.get('/metrics?x=1').status == client.get('/metrics/more').status == 404
+    assert answer.headers['Content-Type'].startswith('application/openmetrics-text')
+    assert answer.body.endswith(b'# EOF\n')
+
+
+def test_metrics_are_served_only_if_wanted(model: Any, application: str) -> None:
+    queue = model.create_queue(router_to(print), application, TASK)
+    with wsgi_server(model.create_cherrypy_app(queue)) as client:
+        assert client.get('/metrics').status == 404
+        assert '/metrics' not in client.get('/openapi.json').json()['paths']
+
+
+def test_without_the_library_the_error_names_the_extra(
+    model: Any, application: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in list(sys.modules):
+        if name.startswith('pacifica.dispatcher._metrics'):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'prometheus_client', None)
+    with pytest.raises(ConfigurationError, match=re.escape('pip install "pacifica-dispatcher[metrics]"')):
+        model.create_queue(router_to(print), application, TASK, metrics=True)
+    queue = model.create_queue(router_to(print), application, TASK)
+    with pytest.raises(ConfigurationError, match=re.escape('pip install "pacifica-dispatcher[metrics]"')):
+        model.create_cherrypy_app(queue, metrics=True)
+
+
+def test_a_directory_that_is_not_there_is_refused(
+    model: Any, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    monkeypatch.setenv('PROMETHEUS_MULTIPROC_DIR', str(tmp_path / 'none'))
+    queue = model.create_queue(router_to(print), application, TASK)
+    with pytest.raises(ConfigurationError, match='PROMETHEUS_MULTIPROC_DIR'):
+        model.create_cherrypy_app(queue, metrics=True)
+
+
+ROUTES = '''
+import os
+from jsonpath2.path import Path
+from pacifica.dispatcher.event_handlers import EventHandler
+from pacifica.dispatcher.router import Router
+
+class Writes(EventHandler):
+    def handle(self, event):
+        log = os.open('log', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(log, f'{os.getpid()} '.encode())
+        os.close(log)
+
+router = Router()
+router.add_route(Path.parse_str('$'), Writes())
+'''
+SERVICE = ('routes:router', '--database', 'sqlite:///events.db', '--name', 'my.app')
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with a module ``routes``, and an empty one for what processes count."""
+    (tmp_path / 'routes.py').write_text(ROUTES)
+    (tmp_path / 'counted').mkdir()
+    return tmp_path
+
+
+def text_of(url: str) -> Scrape:
+    return Scrape(requests.get(url, timeout=20).text)
+
+
+def finished(url: str) -> float:
+    return text_of(url).total('events_finished_total', application='my.app', status='200')
+
+
+def post(service: Running, url: str, count: int) -> None:
+    for _ in range(count):
+        service.call(f'{url}/receive', dumps(ingest_event(source=f'/{uuid4().hex}')).encode())
+
+
+@pytest.mark.timeout(120)
+def test_processes_that_share_a_directory_are_counted_together_even_after_one_was_killed(directory: Path) -> None:
+    env = {'PROMETHEUS_MULTIPROC_DIR': str(directory / 'counted')}
+    with started('serve', *SERVICE, '--port', '0', '--metrics', '--concurrency', '1', cwd=directory, env=env) as door, \
+            started('work', *SERVICE, cwd=directory, env=env) as lost:
+        url = door.expect(r'POST events to (http://127\.0\.0\.1:\d+)/receive')[1]
+        lost.expect('working')
+
+        def worked(process: int) -> bool:
+            post(door, url, 5)
+            return str(process) in (directory / 'log').read_text().split() if (directory / 'log').exists() else False
+
+        wait_until(lambda: worked(lost.process.pid), 60)
+        accepted = text_of(f'{url}/metrics').total('events_accepted_total')
+        wait_until(lambda: finished(f'{url}/metrics') == accepted, 60)
+        lost.process.kill()
+        lost.process.wait()
+
+        with started('work', *SERVICE, cwd=directory, env=env) as other:
+            other.expect('working')
+            wait_until(lambda: worked(other.process.pid), 60)
+            accepted = text_of(f'{url}/metrics').total('events_accepted_total')
+            wait_until(lambda: finished(f'{url}/metrics') == accepted, 60)
+            runs = (directory / 'log').read_text().split()
+            assert len(runs) == accepted and {str(lost.process.pid), str(other.process.pid)} <= set(runs)
+            assert text_of(f'{url}/metrics').total('database_up') == 1
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_alone_serves_what_it_counts_on_a_port_of_its_own(directory: Path) -> None:
+    port = free_port()
+    with started('work', *SERVICE, '--metrics-port', str(port), cwd=directory) as worker:
+        worker.expect('working')
+        model = create_peewee_model(connect(f'sqlite:///{directory}/events.db'))
+        model.create_queue(behaving_router(), 'my.app', 'my.app.receive').delay(ingest_event())
+        model.close_connections()
+        wait_until(lambda: finished(f'http://127.0.0.1:{port}/metrics') == 1)
+        assert worker.stop() == 0
+
+
+@pytest.mark.timeout(240)
+def test_forked_workers_of_celery_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'counted').mkdir()
+    monkeypatch.setenv('PROMETHEUS_MULTIPROC_DIR', str(tmp_path / 'counted'))
+    with running('sqlite', tmp_path, {'broker': shared_redis()}, workers=2) as (service, _):
+        url = f'http://127.0.0.1:{service.port}'
+
+        def listening() -> bool:
+            try:
+                return requests.get(f'{url}/health/live', timeout=20).ok
+            except requests.ConnectionError:
+                return False
+
+        wait_until(listening, 120)
+        for number in range(30):
+            event = ingest_event(source=f'/{uuid4().hex}/{number}', data={'seconds': 0})
+            assert requests.post(f'{url}/receive', json=event, timeout=30).status_code == 200
+        wait_until(lambda: finished(f'{url}/metrics') == 30, 120)
+        service.kill(1)
+        assert finished(f'{url}/metrics') == 30
+        processes = {run[1] for runs in service.runs().values() for run in runs}
+        assert len(processes) > 1
+
+
+def test_every_gauge_of_the_database_is_in_a_scrape(model: Any, application: str) -> None:
+    collector = DatabaseCollector(Overview(model._writer.connections))
+    names = {family.name.removeprefix(PREFIX) for family in collector.collect()}
+    assert names == set(DATABASE)
