@@ -27,6 +27,7 @@ def front_door(database, **settings):
 @pytest.mark.parametrize('path', ['/health/live', '/health/ready'])
 def test_a_service_that_is_well_says_so(tmp_path, path, method, status):
     model, application = front_door(connect(f'sqlite:///{tmp_path}/events.db'))
+    model.create_table()
     with wsgi_server(application) as client:
         answer = client.request(method, path)
     model.close_connections()
@@ -56,6 +57,7 @@ def test_a_database_that_goes_away_makes_it_unready_and_not_dead(tmp_path):
     folder = tmp_path / 'data'
     folder.mkdir()
     model, application = front_door(connect(f'sqlite:///{folder}/events.db'))
+    model.create_table()
     with wsgi_server(application) as client:
         assert client.get('/health/ready').status == 200
         model.close_connections()
@@ -76,6 +78,7 @@ def test_a_database_that_goes_away_makes_it_unready_and_not_dead(tmp_path):
 def test_a_table_that_is_not_what_it_should_be_makes_it_unready(tmp_path, statement):
     database = connect(f'sqlite:///{tmp_path}/events.db')
     model, application = front_door(database)
+    model.create_table()
     with wsgi_server(application) as client:
         assert client.get('/health/ready').status == 200
         with database:

@@ -11,7 +11,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 SETUP = Path(__file__).parents[2] / 'setup.cfg'
-EXTRAS = ('celery', 'postgresql', 'mysql', 'metrics')
+EXTRAS = ('celery', 'postgresql', 'mysql', 'metrics', 'otel')
 
 
 def lower_bounds(setup: Path = SETUP) -> dict[str, str]:

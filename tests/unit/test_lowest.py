@@ -20,7 +20,7 @@ def test_a_dependency_without_lower_bound_is_refused(tmp_path: Path) -> None:
     setup = tmp_path / 'setup.cfg'
     setup.write_text(
         '[options]\ninstall_requires =\n    click\n'
-        '[options.extras_require]\ncelery =\npostgresql =\nmysql =\nmetrics =\n',
+        '[options.extras_require]\ncelery =\npostgresql =\nmysql =\nmetrics =\notel =\n',
     )
     with pytest.raises(ValueError, match='"name>=version", not \'click\''):
         lower_bounds(setup)
