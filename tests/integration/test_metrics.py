@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -144,9 +144,11 @@ class Scripted:
     def __init__(self) -> None:
         self.reads = 0
         self.failure: Exception | None = None
+        self.takes: Callable[[], object] = int
 
     def counts(self) -> dict[Status, int]:
         self.reads += 1
+        self.takes()
         if self.failure:
             raise self.failure
         return {status: 1 for status in Status}
@@ -181,6 +183,16 @@ def test_several_who_scrape_at_once_cost_the_database_one_query() -> None:
     collector = DatabaseCollector(overview, lifetime=3600)  # type: ignore[arg-type]
     assert values(collector) == values(collector)
     assert overview.reads == 1
+
+
+def test_a_table_that_takes_long_to_count_is_counted_less_often() -> None:
+    now, overview = [0.0], Scripted()
+    overview.takes = lambda: now.__setitem__(0, now[0] + 0.1)
+    collector = DatabaseCollector(overview, clock=lambda: now[0])  # type: ignore[arg-type]
+    for seconds in (0.0, 9.9, 10.2, 10.3):  # 0.1 seconds are a hundredth of 10
+        now[0] = max(now[0], seconds)
+        values(collector)
+    assert overview.reads == 2
 
 
 def test_a_database_that_is_away_is_what_the_scrape_says() -> None:

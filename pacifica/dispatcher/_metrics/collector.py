@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
@@ -17,6 +17,9 @@ from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['DatabaseCollector']
 
+_SHARE = 0.01
+_MOST_LIFETIME = 60.0
+
 _Samples = Mapping[tuple[str, ...], float]
 
 
@@ -24,22 +27,29 @@ class DatabaseCollector:
     """A collector of prometheus_client's, for a table.
 
     :param overview: the table at a glance.
-    :param lifetime: seconds for which what was read is good enough, so that several who scrape cost one query.
+    :param lifetime: seconds for which what was read is good enough, so that several who scrape cost one query; longer
+        if reading takes long, so that the database spends a hundredth of its time on this at most.
+    :param clock: seconds of a monotonic clock.
     """
 
-    def __init__(self, overview: Overview, lifetime: float = 2.0) -> None:
+    def __init__(
+        self, overview: Overview, lifetime: float = 2.0, clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._overview = overview
         self._lifetime = lifetime
         self._lock = threading.Lock()
-        self._read_at = float('-inf')
+        self._clock = clock
+        self._good_until = float('-inf')
         self._families: Sequence[Metric] = ()
 
     def collect(self) -> Iterator[Metric]:
         """Return the gauges; of a database that is away only that it is."""
         with self._lock:
-            if time.monotonic() - self._read_at > self._lifetime:
+            began = self._clock()
+            if began > self._good_until:
                 self._families = self._read()
-                self._read_at = time.monotonic()
+                ended = self._clock()
+                self._good_until = ended + min(max(self._lifetime, (ended - began) / _SHARE), _MOST_LIFETIME)
             yield from self._families
 
     def describe(self) -> Iterator[Metric]:
