@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -34,6 +34,7 @@ def provider() -> None:
     """The SDK, set up as an application would: once a process."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(_EXPORTER))
+    provider.add_span_processor(Failing())
     trace.set_tracer_provider(provider)
 
 
@@ -149,6 +150,31 @@ def test_the_trace_goes_on_in_a_handler_that_runs_in_a_process_of_its_own(model:
     assert f'"trace":"{first.context.trace_id:032x}"' in with_result.result.replace(' ', '')
     assert f'"span":"{first.context.span_id:016x}"' in with_result.result.replace(' ', '')
     assert (second.attributes or {})['error.type'] == 'WorkerLostError'
+
+
+class Failing(SpanProcessor):
+    """A processor that fails as a span begins, or as it ends, while *when* says so."""
+
+    when = ''
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if self.when == 'start':
+            raise RuntimeError('no start')
+
+    def on_end(self, span: Any) -> None:
+        if self.when == 'end':
+            raise RuntimeError('no end')
+
+
+@pytest.mark.parametrize('when', ['start', 'end'])
+def test_a_tracer_that_fails_costs_the_event_nothing(
+    model: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, when: str,
+) -> None:
+    runs: list[Any] = []
+    monkeypatch.setattr(Failing, 'when', when)
+    task_id, = handle_all(model, router_to(runs.append), ingest_event())
+    assert len(runs) == 1 and model.get(model.task_id == task_id).task_status == '200 OK'
+    assert 'tracing.failed' in caplog.messages
 
 
 def test_with_celery_too(model: Any) -> None:
