@@ -87,23 +87,23 @@ def test_a_subscription_disabled_by_an_outage_of_the_receiver_is_enabled_when_it
     url = f'http://127.0.0.1:{port}'
     serve = ('serve', 'routes:router', '--database', 'sqlite:///events.db', '--port', str(port))
     with started(*arguments(stack, url, '--keep'), cwd=tmp_path) as keeper:
-        keeper.expect('receiver_away')
+        keeper.expect('receiver.away')
         with started(*serve, cwd=tmp_path) as receiver:
             receiver.expect('listening')
-            keeper.expect('subscription_created')
+            keeper.expect('subscription.created')
             first = upload(stack, tmp_path)
             wait_until(lambda: handled(receiver, url) == [first], 30)
             assert receiver.stop() == 0
 
         missed = upload(stack, tmp_path)
         wait_until(lambda: subscriptions(stack)[0]['disabled'], 30)
-        keeper.expect('subscription_disabled .*reason=.*refused')
+        keeper.expect('subscription.disabled .*reason=.*refused')
         with started(*serve, cwd=tmp_path) as receiver:
             receiver.expect('listening')
             begun = time.monotonic()
             wait_until(lambda: subscriptions(stack)[0]['disabled'] is None, 60)
             print(f'enabled {time.monotonic() - begun:.1f} s after the receiver was back')
-            keeper.expect('events_missed .*seconds=')
+            keeper.expect('events.missed .*seconds=')
             second = upload(stack, tmp_path)
             wait_until(lambda: handled(receiver, url) == [first, second], 30)
             assert missed not in handled(receiver, url)

@@ -215,12 +215,12 @@ def kept(notifications, receiver, caplog) -> Kept:
 
 def test_it_is_made_when_the_receiver_is_ready_and_each_state_is_logged_once(notifications, receiver, kept):
     receiver.ready = False
-    assert kept.turn() == ['receiver_away']
+    assert kept.turn() == ['receiver.away']
     assert kept.turn() == []
     assert notifications.records == {}
 
     receiver.ready = True
-    assert kept.turn() == ['receiver_back', 'subscription_created']
+    assert kept.turn() == ['receiver.back', 'subscription.created']
     assert kept.turn() == []
 
 
@@ -229,15 +229,15 @@ def test_it_is_enabled_when_the_receiver_is_back_and_not_before(notifications, c
     caplog.set_level(logging.INFO, 'pacifica.dispatcher')
     with FakeReceiver(health=health) as receiver:
         kept, port = Kept(notifications.url, receiver.url, caplog), receiver.port
-        assert kept.turn() == ['subscription_created']
+        assert kept.turn() == ['subscription.created']
     notifications.send(ingest_event())
 
-    assert kept.turn() == ['subscription_disabled', 'receiver_away']
-    assert 'refused' in kept.caplog.text or 'refused' in str(kept.logged('subscription_disabled').reason)
+    assert kept.turn() == ['subscription.disabled', 'receiver.away']
+    assert 'refused' in kept.caplog.text or 'refused' in str(kept.logged('subscription.disabled').reason)
     assert kept.turn() == []
     kept.now += timedelta(seconds=90)
     with FakeReceiver(port, health) as receiver:
-        assert kept.turn() == ['receiver_back', 'subscription_enabled', 'events_missed']
+        assert kept.turn() == ['receiver.back', 'subscription.enabled', 'events.missed']
         notifications.send(ingest_event())
         assert len(receiver.events) == 1
         assert kept.turn() == []
@@ -251,7 +251,7 @@ def test_the_span_of_missed_events_is_in_utc_whatever_the_zone_of_notifications(
 
     kept.turn()
 
-    missed = kept.logged('events_missed')
+    missed = kept.logged('events.missed')
     assert missed.since == f'{disabled:%Y-%m-%dT%H:%M:%SZ}'
     assert missed.until == f'{kept.now:%Y-%m-%dT%H:%M:%SZ}'
     assert abs(missed.seconds) < 60
@@ -264,30 +264,30 @@ def test_notifications_may_go_and_come(receiver, caplog):
         kept.turn()
         records = notifications.records
 
-    assert kept.turn() == ['notifications_away']
+    assert kept.turn() == ['notifications.away']
     assert kept.turn() == kept.turn() == []
     assert kept.keeper.delay(1) == 8
     assert kept.keeper.delay(15) == 60
     kept.now += timedelta(seconds=30)
     with FakeNotifications(port) as notifications:
         notifications.records = records
-        assert kept.turn() == ['notifications_back', 'events_may_be_missed']
-        assert kept.logged('events_may_be_missed').seconds == 30
+        assert kept.turn() == ['notifications.back', 'events.may_be_missed']
+        assert kept.logged('events.may_be_missed').seconds == 30
         assert kept.keeper.delay(15) == 15
         assert kept.turn() == []
 
 
 def test_a_change_that_is_refused_is_logged_once(notifications, receiver, kept):
     notifications.fail('POST', *[status(500)] * 3)
-    assert kept.turn() == ['notifications_away']
+    assert kept.turn() == ['notifications.away']
     assert kept.turn() == kept.turn() == []
-    assert kept.turn() == ['subscription_created', 'notifications_back']
+    assert kept.turn() == ['subscription.created', 'notifications.back']
 
 
 def test_one_that_was_deleted_is_made_again(notifications, receiver, kept):
     kept.turn()
     notifications.records.clear()
-    assert kept.turn() == ['subscription_gone', 'subscription_created', 'events_missed']
+    assert kept.turn() == ['subscription.gone', 'subscription.created', 'events.missed']
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
@@ -296,12 +296,12 @@ def test_the_command_looks_after_it_until_a_signal(notifications, tmp_path: Path
         port = receiver.port
         command = arguments(notifications.url, receiver.url, '--keep', '--interval', '0.1')
         with started(*command, cwd=tmp_path) as running:
-            running.expect('subscription_created')
+            running.expect('subscription.created')
             receiver.__exit__()
             notifications.send(ingest_event())
-            running.expect('subscription_disabled .*reason=.*refused')
+            running.expect('subscription.disabled .*reason=.*refused')
             with FakeReceiver(port) as again:
-                running.expect('subscription_enabled')
+                running.expect('subscription.enabled')
                 wait_until(lambda: the_only(notifications)['disabled'] is None)
                 notifications.send(ingest_event())
                 assert len(again.events) == 1

@@ -36,7 +36,7 @@ def held(attempt: int = 1) -> Held:
     event = {'specversion': '1.0', 'type': 't', 'source': 's', 'id': 'the-id', 'data': 'é'}
     return Held(
         uuid=None, task_id=uuid4(), token='', attempt=attempt, event_data=json.dumps(event), result=None, history=None,
-        owner='', claimed=0.0, destination='notify')
+        owner='', claimed=0.0, created='2026-11-24 08:54:35.000000', destination='notify')
 
 
 def send(url: str, attempt: int = 1, **settings: Any) -> Any:

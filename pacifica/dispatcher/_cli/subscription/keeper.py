@@ -60,21 +60,21 @@ class Keeper:
         try:
             record = find(self._notifications.subscriptions(), self._wanted)
             if is_right(record, self._wanted):
-                self._is_enabled('subscription_is_enabled')
+                self._is_enabled('subscription.is_enabled')
             else:
                 self._is_wrong(record)
             self._answered()
         except UsageFault as exc:
             self._failures += 1
             if self._failures == 1:
-                _LOG.warning('notifications_away', extra={'error': exc.message})
+                _LOG.warning('notifications.away', extra={'error': exc.message})
 
     def _answered(self) -> None:
         now = self._clock()
         if self._failures:
-            _LOG.info('notifications_back', extra={'url': self._notifications.url})
+            _LOG.info('notifications.back', extra={'url': self._notifications.url})
             if self._seen_at_all is not None:  # what is announced to a service that is down is lost
-                _LOG.warning('events_may_be_missed', extra=_span(self._seen_at_all, now))
+                _LOG.warning('events.may_be_missed', extra=_span(self._seen_at_all, now))
         self._failures, self._seen_at_all = 0, now
 
     def _is_enabled(self, message: str, **extra: Any) -> None:
@@ -88,29 +88,29 @@ class Keeper:
         if state != self._state:
             self._state = state
             if disabled and record is not None:
-                _LOG.warning('subscription_disabled', extra={
+                _LOG.warning('subscription.disabled', extra={
                     'target_url': self._wanted.target_url, 'disabled': record['disabled'],
                     'reason': shown(record.get('error')),
                 })
             elif record is None and self._seen_enabled is not None:
-                _LOG.warning('subscription_gone', extra={'target_url': self._wanted.target_url})
+                _LOG.warning('subscription.gone', extra={'target_url': self._wanted.target_url})
         fault = self._receiver.fault()
         if fault is None:
             self._mend(record)
         elif not self._receiver_away:
             self._receiver_away = True
-            _LOG.warning('receiver_away', extra={'error': fault})
+            _LOG.warning('receiver.away', extra={'error': fault})
 
     def _mend(self, record: dict[str, Any] | None) -> None:
         if self._receiver_away:
-            _LOG.info('receiver_back', extra={'url': self._receiver.url})
+            _LOG.info('receiver.back', extra={'url': self._receiver.url})
         done = ensure(self._notifications, self._wanted, record)
         now = self._clock()
         since = self._missing_since(done, now)
         extra = {'changed': ','.join(done.changed)} if done.changed else {}
-        self._is_enabled(f'subscription_{done.what}', uuid=done.record['uuid'], **extra)
+        self._is_enabled(f'subscription.{done.what}', uuid=done.record['uuid'], **extra)
         if since is not None:
-            _LOG.warning('events_missed', extra={
+            _LOG.warning('events.missed', extra={
                 **_span(since, now),
                 'hint': 'Notifications do not send them again by themselves; their operator can, from their log',
             })
