@@ -30,10 +30,13 @@ from pacifica.dispatcher._engine.sending_executor import SendingExecutor
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.operator import Operator
+from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.readiness import Readiness
 from pacifica.dispatcher._queue.record import Record
 from pacifica.dispatcher._queue.schema import ensure_schema
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher._queue.writer import Writer
@@ -200,6 +203,7 @@ class ReceiveTaskModelBase(Record):
         max_body: int = 10_000_000,
         request_timeout: float = 30.0,
         metrics: bool = False,
+        dashboard: bool = True,
     ) -> cherrypy.Application:
         """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
 
@@ -216,16 +220,19 @@ class ReceiveTaskModelBase(Record):
             client, with CherryPy's own server; other WSGI servers have their own settings.
         :param metrics: whether ``/metrics`` is served to who may read: what the front door receives, what is in the
             database, and what the queues of this process count if they do; needs the extra ``metrics``.
+        :param dashboard: whether there are pages for people at ``/dashboard/``.
         :raises ConfigurationError: if metrics are wanted and not installed.
         """
         def delay(events: Sequence[ReceivedEvent]) -> list[str]:
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
 
+        connections = cls._writer.connections
+        records = Records(connections)
         return _http.create_application(
             receive_task.accept if isinstance(receive_task, Acceptor) else delay,
-            Records(cls._writer.connections),
-            ready=Readiness(cls._writer.connections),
-            metrics=extras.exposition(cls._writer.connections) if metrics else None,
+            records,
+            ready=Readiness(connections),
+            metrics=extras.exposition(connections) if metrics else None,
             script_name=script_name,
             on_start=cls._on_start,
             authenticate=authenticate,
@@ -233,6 +240,8 @@ class ReceiveTaskModelBase(Record):
             allowed_rate=allowed_rate,
             max_body=max_body,
             request_timeout=request_timeout,
+            dashboard=_http.Dashboard(records, Search(connections), Overview(connections), Operator(cls._writer))
+            if dashboard else None,
         )
 
     @classmethod

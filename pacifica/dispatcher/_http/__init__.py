@@ -7,11 +7,12 @@ CherryPy is known here and nowhere else. What the door leads to is given to it, 
 from __future__ import annotations
 
 from pacifica.dispatcher._http.application import FrontDoor, StartRefusedError, create_application
+from pacifica.dispatcher._http.dashboard import Dashboard
 from pacifica.dispatcher._http.plugins import WorkerPlugin
 from pacifica.dispatcher._http.ports import Accept, Metrics, Ready, Records, Worker
 from pacifica.dispatcher._http.webhook import is_loopback
 
 __all__ = [
-    'Accept', 'FrontDoor', 'Metrics', 'Ready', 'Records', 'StartRefusedError', 'Worker', 'WorkerPlugin',
+    'Accept', 'Dashboard', 'FrontDoor', 'Metrics', 'Ready', 'Records', 'StartRefusedError', 'Worker', 'WorkerPlugin',
     'create_application', 'is_loopback',
 ]

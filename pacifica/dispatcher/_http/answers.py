@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import cherrypy
 import msgspec
 
-__all__ = ['Refusal', 'answer', 'error_page', 'revalidated']
+__all__ = ['Refusal', 'answer', 'error_page', 'json_error', 'revalidated', 'status_line']
 
 _ENCODER = msgspec.json.Encoder()
 _PHRASES = {413: 'Request Entity Too Large', 422: 'Unprocessable Entity'}
@@ -43,7 +43,8 @@ class Refusal(cherrypy.HTTPError):  # type: ignore[misc]  # CherryPy has no type
             response.headers.pop(name, None)
         response.headers.update(self.headers)
         response.status = status_line(self.code)
-        response.body = answer(error_body(self.code, self._message, self.faults))
+        render = getattr(cherrypy.serving.request, 'render_error', json_error)
+        response.body = render(self.code, self._message, self.faults)
 
 
 def status_line(status: int) -> str:
@@ -59,10 +60,15 @@ def error_body(status: int, message: str, faults: Sequence[tuple[str, str]] = ()
     return body
 
 
-def error_page(status: str, message: str, **_ignored: Any) -> str:
+def json_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
+    """Return an error as JSON and label the response so: what a resource without a ``render_error`` answers."""
+    return answer(error_body(status, message, faults))
+
+
+def error_page(status: str, message: str, **_ignored: Any) -> bytes:
     """Render an error that CherryPy found itself; given to it as ``error_page.default``. Tracebacks stay out."""
-    cherrypy.serving.response.headers['Content-Type'] = 'application/json'
-    return json.dumps({'status': status, 'message': message})
+    render: Callable[..., bytes] = getattr(cherrypy.serving.request, 'render_error', json_error)
+    return render(int(status.partition(' ')[0]), message)
 
 
 def answer(value: Any) -> bytes:

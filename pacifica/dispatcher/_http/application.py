@@ -13,6 +13,7 @@ from typing import Any
 import cherrypy
 from cherrypy._cplogging import LogManager, NullHandler
 
+from pacifica.dispatcher._http.dashboard import Dashboard
 from pacifica.dispatcher._http.dispatch import dispatch
 from pacifica.dispatcher._http.health import PREFIX
 from pacifica.dispatcher._http.ports import Accept, Metrics, Ready, Records
@@ -101,6 +102,7 @@ def create_application(
     allowed_rate: int | None = None,
     max_body: int = 10_000_000,
     request_timeout: float = 30.0,
+    dashboard: Dashboard | None = None,
 ) -> FrontDoor:
     """Return the application; nothing is opened or connected by this.
 
@@ -120,10 +122,11 @@ def create_application(
     :param request_timeout: seconds within which a request must have arrived, and a response be taken by the client;
         after that its connection is closed. It needs CherryPy's own server, which this application makes stricter
         when the engine starts; other WSGI servers have their own settings.
+    :param dashboard: the pages for people at ``/dashboard/``; ``None`` for none.
     """
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)
-    root = Root(receive, records, schemes, ready, metrics)
+    root = Root(receive, records, schemes, ready, metrics, dashboard)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

@@ -15,7 +15,7 @@ from uuid import UUID
 from pacifica.dispatcher._http.answers import Refusal
 from pacifica.dispatcher._http.operations import Parameter
 
-__all__ = ['DEFAULT_LIMIT', 'MAX_LIMIT', 'PARAMETERS', 'Filters']
+__all__ = ['DEFAULT_LIMIT', 'MAX_LIMIT', 'PARAMETERS', 'Filters', 'parse_time']
 
 #: Tasks on a page, if the client doesn't say, and at most.
 DEFAULT_LIMIT = MAX_LIMIT = 1000
@@ -57,7 +57,7 @@ class Filters(NamedTuple):
         faults: list[tuple[str, str]] = []
         limit = _limit(given.get('limit'), faults)
         after = _uuid(given.get('after'), faults)
-        since = _time(given.get('since'), faults)
+        since = parse_time(given.get('since'), 'since', faults)
         if faults:
             message = '; '.join(f'{field} {what}' for field, what in faults)
             raise Refusal(422, message, faults)
@@ -99,8 +99,8 @@ def _uuid(text: str | None, faults: list[tuple[str, str]]) -> UUID | None:
         return None
 
 
-def _time(text: str | None, faults: list[tuple[str, str]]) -> str | None:
-    """Return a time of ISO 8601, UTC if it names no zone, as records show it."""
+def parse_time(text: str | None, field: str, faults: list[tuple[str, str]]) -> str | None:
+    """Return a time of ISO 8601, UTC if it names no zone, as records show it; add to *faults* if *field* holds none."""
     if text is None:
         return None
     try:
@@ -108,6 +108,6 @@ def _time(text: str | None, faults: list[tuple[str, str]]) -> str | None:
         if time.tzinfo is not None:
             time = time.astimezone(timezone.utc).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        faults.append(('since', 'must be a date or time of ISO 8601, for example 2026-11-24T10:39:01Z'))
+        faults.append((field, 'must be a date or time of ISO 8601, for example 2026-11-24T10:39:01Z'))
         return None
     return time.isoformat(' ', 'microseconds')

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
+from pacifica.dispatcher._queue.filter import Filter, Page
+from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['Accept', 'Metrics', 'Ready', 'Records', 'Worker']
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.overview import Bucket, QueueState, WorkerState
+
+__all__ = ['Accept', 'Metrics', 'Operator', 'Overview', 'Ready', 'Records', 'Search', 'Worker']
 
 
 class Accept(Protocol):
@@ -66,6 +71,46 @@ class Ready(Protocol):
 
     def __call__(self) -> Mapping[str, bool]:
         """Return the name of each check, and whether it passes; answers within a few seconds, and never raises."""
+
+
+class Search(Protocol):
+    """Finds events."""
+
+    def page(self, wanted: Filter, *, limit: int, before: str | None = None) -> Page:
+        """Return at most *limit* events, newest first; *before* is ``older`` of the page before this one.
+
+        :raises ValueError: if *before* is no such text.
+        :raises DatabaseUnavailableError: the database did not answer.
+        """
+
+
+class Overview(Protocol):
+    """Tells the state of the whole table. What it says comes from the database, which may be unavailable."""
+
+    count_limit: int
+    """A count that reaches this means: so many or more."""
+
+    def counts(self) -> Mapping[Status, int]:
+        """Return how many events are in each status."""
+
+    def queues(self) -> Sequence[QueueState]:
+        """Return each queue in which something is due."""
+
+    def workers(self) -> Sequence[WorkerState]:
+        """Return the workers that have told lately that they are there."""
+
+    def ended(self, width: float, number: int) -> Sequence[Bucket]:
+        """Return what ended in the last *number* spans of *width* seconds, the oldest first."""
+
+
+class Operator(Protocol):
+    """Does with events what a person wants done."""
+
+    def retry(self, task_ids: Sequence[UUID], *, by: str | None = None) -> Sequence[bool]:
+        """Run events again that have ended; return which had."""
+
+    def cancel(self, task_ids: Sequence[UUID], *, by: str | None = None) -> Sequence[bool]:
+        """Have waiting events not run; return which were waiting."""
 
 
 class Worker(Protocol):

@@ -7,6 +7,7 @@ CherryPy's own would decode MIME words in headers (and fail on malformed ones), 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +15,8 @@ import cherrypy
 from cherrypy._cprequest import Request
 from cherrypy.lib import httputil
 
-from pacifica.dispatcher._http.answers import Refusal, error_page
+from pacifica.dispatcher._http.answers import Refusal, error_page, json_error
+from pacifica.dispatcher.authentication import ALL_RIGHTS, Right
 
 __all__ = ['FrontDoorRequest', 'forget_access_token', 'query_parameters']
 
@@ -33,7 +35,17 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
     dispatcher_raw_body: bytes | None = None
     #: How many events were accepted by this request.
     dispatcher_accepted = 0
+    #: What the credentials allow; all where there is no authentication.
+    dispatcher_rights: Collection[Right] = ALL_RIGHTS
     request_line: str
+
+    @property
+    def render_error(self) -> Callable[..., bytes]:
+        """How errors look here, also those found before the request came to a resource."""
+        first = self.path_info.strip('/').partition('/')[0]
+        resource = getattr(self.app.root, 'resources', {}).get(first)
+        render: Callable[..., bytes] = getattr(resource, 'render_error', json_error)
+        return render
 
     def process_headers(self) -> None:
         """Take the headers over as they are; CherryPy calls it.

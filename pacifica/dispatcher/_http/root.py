@@ -8,6 +8,7 @@ from typing import Any
 import cherrypy
 
 from pacifica.dispatcher._http.answers import answer, revalidated
+from pacifica.dispatcher._http.dashboard import Dashboard
 from pacifica.dispatcher._http.health import Health
 from pacifica.dispatcher._http.metrics import MetricsPage
 from pacifica.dispatcher._http.openapi import document
@@ -43,12 +44,13 @@ class OpenApi:
 class Root(Tasks):
     """The list of tasks; the other resources hang off it by name, for CherryPy's own dispatchers too.
 
-    ``resources`` has them by the first part of their path.
+    ``resources`` has them by the first part of their path. The dashboard is for people: the document that describes the
+    API doesn't list it.
     """
 
     def __init__(
         self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: Ready | None = None,
-        metrics: Metrics | None = None,
+        metrics: Metrics | None = None, dashboard: Dashboard | None = None,
     ) -> None:
         super().__init__(records)
         self.receive = receive
@@ -62,6 +64,8 @@ class Root(Tasks):
         }
         if metrics is not None:
             self.metrics = self.resources['metrics'] = MetricsPage(metrics)
+        if dashboard is not None:
+            self.dashboard = self.resources['dashboard'] = dashboard
 
     def by_path(self) -> dict[str, Any]:
         """Return each resource by its path, as a template."""

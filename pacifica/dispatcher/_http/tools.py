@@ -73,15 +73,15 @@ def raw_body() -> bytes:
     return bytes(body)
 
 
-def authenticate(schemes: Sequence[Any] = (), right: Right = 'read') -> None:
-    """Let the current request through if one of *schemes* gives it *right*.
+def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> None:
+    """Let the current request through if one of *schemes* gives it *right*; ``None`` needs none.
 
-    The handshake of webhooks (OPTIONS) needs none: it is where a sender that nobody knows introduces itself.
+    What the credentials allow is kept as ``request.dispatcher_rights``. The handshake of webhooks (OPTIONS) needs none: it is where a sender that nobody knows introduces itself.
 
     :raises Refusal: 401 without credentials that are known, 403 if they don't give the right.
     """
     request = cherrypy.serving.request
-    if request.method == 'OPTIONS':
+    if request.method == 'OPTIONS' or right is None:
         return
     token = request.params.get('access_token')
     credentials = Credentials(
@@ -95,6 +95,7 @@ def authenticate(schemes: Sequence[Any] = (), right: Right = 'read') -> None:
     if rights is None:
         challenge = challenges(known) or 'Bearer'
         raise Refusal(401, 'this needs credentials that are known here', headers={'WWW-Authenticate': challenge})
+    request.dispatcher_rights = rights
     if right not in rights:
         raise Refusal(403, f'these credentials don\'t give the right to {right}')
 

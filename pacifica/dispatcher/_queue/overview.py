@@ -82,6 +82,8 @@ class Bucket:
 class Overview:
     """Reads the state of every queue in the table."""
 
+    count_limit = COUNT_LIMIT
+
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 

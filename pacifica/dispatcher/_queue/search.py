@@ -8,12 +8,12 @@ still have older ones after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filter import Filter, Page
 from pacifica.dispatcher._queue.reading import read
 from pacifica.dispatcher._queue.record import TABLE
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
@@ -40,44 +40,6 @@ _TEXTS = ('event_id', 'source', 'event_type', 'route', 'exc_type', 'exc_value')
 #: Statuses in which there are few events as a rule, or that have an index in the order of the list.
 _INDEXED = frozenset({Status.FAILED, Status.UNPROCESSABLE})
 _FEW = frozenset({Status.ACCEPTED, Status.PROCESSING})
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which events are wanted: those that fit everything given.
-
-    :param status: a status string.
-    :param event_type: the event's type, whole.
-    :param source: the event's source, whole.
-    :param transaction_id: the id of the Pacifica transaction that the event is about.
-    :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
-    :param until: created before this time.
-    :param text: the whole of a task id, event id or transaction id; else what occurs, in upper or lower case, in the
-        event's id, source, type or route, or in its error.
-    """
-
-    status: Status | None = None
-    event_type: str | None = None
-    source: str | None = None
-    transaction_id: str | None = None
-    since: str | None = None
-    until: str | None = None
-    text: str | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Events as :class:`Search` finds them.
-
-    :param rows: each an object with ``taskID``, ``taskStatus``, ``eventType`` and so on, as ``/get`` names them.
-    :param older: where the next page begins; ``None`` if there are none that are older.
-    :param looked_back_to: the time of creation of the oldest event looked at, if there are older ones and the page is
-        not full.
-    """
-
-    rows: Sequence[Mapping[str, Any]]
-    older: str | None = None
-    looked_back_to: str | None = None
 
 
 class _Conditions:

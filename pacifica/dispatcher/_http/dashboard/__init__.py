@@ -1,0 +1,11 @@
+"""The dashboard: pages that show people what became of events, and let operators run them again.
+
+Made by the server, readable without JavaScript; Jinja2 is known here and nowhere else. What the pages show is given as
+the protocols of :mod:`~pacifica.dispatcher._http.ports`.
+"""
+
+from __future__ import annotations
+
+from pacifica.dispatcher._http.dashboard.resources import Dashboard
+
+__all__ = ['Dashboard']

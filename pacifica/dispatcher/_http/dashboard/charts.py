@@ -1,0 +1,137 @@
+"""Bar charts as numbers: what the templates draw as SVG, and list as a table for those who don't see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from pacifica.dispatcher._http.dashboard.text import duration
+from pacifica.dispatcher._queue.status import Status
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.overview import Bucket
+
+__all__ = ['Chart', 'Row', 'percentile', 'seconds_chart', 'table', 'throughput_chart']
+
+#: The plot's area in the units of its ``viewBox``, 600 × 180.
+LEFT, TOP, WIDTH, HEIGHT = 56, 10, 536, 140
+#: From the bottom of a bar to its top.
+_STACK = ((Status.OK, 'ok'), (Status.UNPROCESSABLE, 'unrouted'), (Status.FAILED, 'failed'))
+_LABELS = 6
+
+
+class Rect(NamedTuple):
+    """One part of a bar; ``kind`` is its CSS class."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+
+
+class Tick(NamedTuple):
+    """A line across the plot, or a place below it, with its label."""
+
+    position: float
+    label: str
+
+
+class Chart(NamedTuple):
+    """A chart."""
+
+    rects: Sequence[Rect]
+    across: Sequence[Tick]
+    along: Sequence[Tick]
+    summary: str
+
+
+class Row(NamedTuple):
+    """A span of time in the table: its beginning, how many ended how, and how long they took."""
+
+    begin: str
+    ok: int
+    unrouted: int
+    failed: int
+    median: str
+    high: str
+
+
+def percentile(ascending: Sequence[float], part: float) -> float | None:
+    """Return the smallest value that *part* of the values don't exceed (nearest rank); ``None`` if there are none."""
+    return ascending[max(0, math.ceil(part * len(ascending)) - 1)] if ascending else None
+
+
+def throughput_chart(buckets: Sequence[Bucket]) -> Chart:
+    """Return how many events ended in each span, and how."""
+    top = _nice(max((sum(bucket.counts.values()) for bucket in buckets), default=0), whole=True)
+    rects = []
+    step = WIDTH / max(1, len(buckets))
+    for position, bucket in enumerate(buckets):
+        base = float(TOP + HEIGHT)
+        for status, kind in _STACK:
+            height = HEIGHT * bucket.counts.get(status, 0) / top
+            if height:
+                base -= height
+                rects.append(_rect(position, step, base, height, kind))
+    totals = {kind: sum(bucket.counts.get(status, 0) for bucket in buckets) for status, kind in _STACK}
+    summary = (f'{sum(totals.values())} events ended: {totals["ok"]} OK, {totals["unrouted"]} without a route, '
+               f'{totals["failed"]} failed.')
+    return Chart(rects, _across(top, str), _along(buckets, step), summary)
+
+
+def seconds_chart(buckets: Sequence[Bucket]) -> Chart:
+    """Return the median and the 95th percentile of the seconds from acceptance to the end, in each span."""
+    ends = [(percentile(bucket.seconds, 0.5), percentile(bucket.seconds, 0.95)) for bucket in buckets]
+    top = _nice(max((high or 0 for _, high in ends), default=0), whole=False)
+    step = WIDTH / max(1, len(buckets))
+    rects = []
+    for position, (median, high) in enumerate(ends):
+        for value, kind in ((high, 'high'), (median, 'median')):
+            if value:
+                height = max(1.0, HEIGHT * value / top)
+                rects.append(_rect(position, step, TOP + HEIGHT - height, height, kind))
+    everything = sorted(each for bucket in buckets for each in bucket.seconds)
+    median, high = percentile(everything, 0.5), percentile(everything, 0.95)
+    summary = 'No event ended.' if median is None else (
+        f'Half of the events ended within {duration(median)}, 95 % within {duration(high)} of their arrival.')
+    return Chart(rects, _across(top, duration), _along(buckets, step), summary)
+
+
+def table(buckets: Sequence[Bucket]) -> list[Row]:
+    """Return the rows of both charts' table, the newest first, without spans in which nothing ended."""
+    return [
+        Row(_clock(bucket.begin, '%Y-%m-%d %H:%M'), *(bucket.counts.get(status, 0) for status, _ in _STACK),
+            duration(percentile(bucket.seconds, 0.5)), duration(percentile(bucket.seconds, 0.95)))
+        for bucket in reversed(buckets) if any(bucket.counts.values())
+    ]
+
+
+def _rect(position: int, step: float, y: float, height: float, kind: str) -> Rect:
+    return Rect(round(LEFT + position * step + step * 0.1, 1), round(y, 1), round(step * 0.8, 1), round(height, 1), kind)
+
+
+def _nice(most: float, *, whole: bool) -> float:
+    """Return 1, 2 or 5 times a power of ten, no less than *most*."""
+    if most <= 0 or (whole and most < 1):
+        return 1
+    power = 10.0 ** math.floor(math.log10(most))
+    nice = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= most * 0.9999)
+    return max(nice, 2.0) if whole else nice
+
+
+def _across(top: float, label: object) -> list[Tick]:
+    show = duration if label is duration else lambda value: f'{value:g}'
+    return [Tick(TOP + HEIGHT - HEIGHT * part, show(top * part)) for part in (0, 0.5, 1)]
+
+
+def _along(buckets: Sequence[Bucket], step: float) -> list[Tick]:
+    each = max(1, len(buckets) // _LABELS)
+    return [Tick(round(LEFT + position * step + step / 2, 1), _clock(bucket.begin, '%H:%M'))
+            for position, bucket in enumerate(buckets) if position % each == 0]
+
+
+def _clock(seconds: float, shape: str) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime(shape)

@@ -1,0 +1,90 @@
+"""Pages: templates filled in, and the headers that every answer of the dashboard has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cherrypy
+import jinja2
+
+from pacifica.dispatcher._http.answers import status_line
+from pacifica.dispatcher._http.dashboard import csrf
+from pacifica.dispatcher._http.dashboard.text import cut, duration, moment, size, visible
+
+__all__ = ['may_operate', 'page', 'render_error', 'secure', 'user']
+
+_POLICY = '; '.join((
+    "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'",
+    "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'",
+))
+_HEADERS = {
+    'Content-Security-Policy': _POLICY,
+    'X-Content-Type-Options': 'nosniff',
+    # Not "no-referrer": browsers would send "Origin: null" with our own forms.
+    'Referrer-Policy': 'same-origin',
+    'X-Frame-Options': 'DENY',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+}
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name('templates'), encoding='utf-8'),
+    autoescape=True, auto_reload=False, undefined=jinja2.StrictUndefined, finalize=visible,
+    trim_blocks=True, lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(cut=cut, duration=duration, moment=moment, size=size)
+
+
+def page(template: str, **values: Any) -> bytes:
+    """Return the page that *template* makes of *values*, as the body of the current response.
+
+    With the query parameter ``fragment`` it is the part that changes while one looks at it.
+    """
+    request = cherrypy.serving.request
+    token = csrf.token(user()) if may_operate() else None
+    text = _TEMPLATES.get_template(template).render(
+        root=_root(request.path_info), fragment=bool(request.params.get('fragment')), token=token,
+        may_operate=may_operate(), **values,
+    )
+    secure('text/html; charset=utf-8', 'no-store')
+    return text.encode('utf-8', 'replace')
+
+
+def render_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
+    """Return an error as a page; given to :class:`Refusal` as the resource's ``render_error``."""
+    text = _TEMPLATES.get_template('error.html').render(
+        root=_root(cherrypy.serving.request.path_info), fragment=False, status=status_line(status), message=message,
+        faults=faults,
+    )
+    secure('text/html; charset=utf-8', 'no-store')
+    return text.encode('utf-8', 'replace')
+
+
+def secure(content_type: str, cache_control: str) -> None:
+    """Set the headers of the current response: its type, how long it may be kept, and what it may do in a browser."""
+    headers = cherrypy.serving.response.headers
+    headers.update(_HEADERS)
+    headers['Content-Type'] = content_type
+    headers['Cache-Control'] = cache_control
+
+
+def user() -> str | None:
+    """Return the name of the user, ``None`` if the credentials have none."""
+    name = cherrypy.serving.request.login
+    return str(name) if name else None
+
+
+def may_operate() -> bool:
+    """Return whether the current request's credentials allow to change anything."""
+    return 'operate' in cherrypy.serving.request.dispatcher_rights
+
+
+def _root(path_info: str) -> str:
+    """Return the way from the current page to ``/dashboard/``.
+
+    Relative, so that pages work under any prefix, also under one that a proxy takes away.
+    """
+    depth = path_info.count('/')
+    return 'dashboard/' if depth < 2 else '../' * (depth - 2) or './'

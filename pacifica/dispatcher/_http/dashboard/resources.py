@@ -1,0 +1,179 @@
+"""The dashboard's resources: ``/dashboard/``, ``/dashboard/events``, ``/dashboard/events/{id}`` and its static files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+from uuid import UUID
+
+import cherrypy
+
+from pacifica.dispatcher._http.answers import Refusal, revalidated
+from pacifica.dispatcher._http.dashboard import acts, charts, csrf, timeline
+from pacifica.dispatcher._http.dashboard.query import FIELDS, NUMBERS, Query
+from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
+from pacifica.dispatcher._http.paths import end_of_path, task_id_in, with_database
+from pacifica.dispatcher._http.ports import Operator, Overview, Records, Search
+from pacifica.dispatcher._http.request import query_parameters
+from pacifica.dispatcher._http.tools import TOOL, raw_body
+from pacifica.dispatcher._queue.status import FINAL, Status
+
+__all__ = ['Dashboard']
+
+_PAGE = 50
+_MAX_FORM = 64 * 1024
+_SPANS = (('The last hour', 60.0, 60), ('The last day', 1800.0, 48))
+_TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
+
+
+class Dashboard:
+    """The overview; the other pages hang off it by name, for CherryPy's own dispatchers too.
+
+    :param records: looks one event up.
+    :param search: finds events.
+    :param overview: tells the state of the whole.
+    :param operator: does what the buttons say.
+    """
+
+    exposed = True
+    _cp_config = {f'tools.{TOOL}.right': 'read', 'request.max_body': _MAX_FORM}
+    render_error = staticmethod(render_error)
+
+    def __init__(self, records: Records, search: Search, overview: Overview, operator: Operator) -> None:
+        self._overview = overview
+        self.events = Events(records, search, operator)
+        self.static = Static()
+        self.resources: dict[str, Any] = {'events': self.events, 'static': self.static}
+
+    def GET(self, *parts: str, **_params: Any) -> bytes:
+        """Answer the overview."""
+        end_of_path(parts)
+        query_parameters(('fragment',))
+        if cherrypy.serving.request.path_info.count('/') < 2:
+            return _see('dashboard/', 308)
+        overview = self._overview
+        values = with_database(lambda: {
+            'counts': overview.counts(), 'queues': overview.queues(), 'workers': overview.workers(),
+            'spans': [(title, overview.ended(width, number)) for title, width, number in _SPANS],
+        })
+        values['spans'] = [
+            {'title': title, 'number': number, 'throughput': charts.throughput_chart(buckets),
+             'seconds': charts.seconds_chart(buckets), 'rows': charts.table(buckets)}
+            for number, (title, buckets) in enumerate(values['spans'])
+        ]
+        return page('overview.html', count_limit=overview.count_limit, statuses=Status, **values)
+
+
+class Events:
+    """The list of events, and the page of each."""
+
+    exposed = True
+    _cp_config = Dashboard._cp_config
+
+    def __init__(self, records: Records, search: Search, operator: Operator) -> None:
+        self._records = records
+        self._search = search
+        self._operator = operator
+
+    def GET(self, *parts: str, **_params: Any) -> bytes:
+        """Answer a page of the list, or the page of the event whose id the path ends in."""
+        return self._one(task_id_in(parts)) if parts else self._list()
+
+    def POST(self, *parts: str, **_params: Any) -> bytes:
+        """Do what a button says, and lead back to the page it was on."""
+        query_parameters(())
+        if not may_operate():
+            raise Refusal(403, 'these credentials don\'t give the right to operate')
+        form = _form()
+        csrf.check(form.get(csrf.FIELD, ''), user())
+        if parts:
+            task_id = task_id_in(parts)
+            if with_database(lambda: self._records.status(task_id)) is None:
+                raise Refusal(404, f'there is no event {task_id}')
+            with_database(lambda: acts.act(self._operator, form.get('action', ''), task_id, user()))
+            return _see('?' + urlencode({'done': form['action']}))
+        query = Query.parse(form)
+        done = with_database(lambda: _valid(lambda: acts.retry_all(self._search, self._operator, query, user())))
+        return _see(query.link(retried=str(done.retried), left=str(done.left), more=done.more))
+
+    def _list(self) -> bytes:
+        parameters = query_parameters((*FIELDS, *NUMBERS, 'before', 'fragment'))
+        query = Query.parse(parameters)
+        found = with_database(lambda: _valid(
+            lambda: self._search.page(query.wanted, limit=_PAGE, before=query.before)))
+        return page(
+            'events.html', query=query, page=found, statuses=Status,
+            again=acts.AGAIN[0] if query.wanted.status is None else query.wanted.status,
+            can_retry=query.wanted.status is None or query.wanted.status in acts.AGAIN,
+            retried=_number(parameters.get('retried')), left=_number(parameters.get('left')),
+            more=parameters.get('more') or None, most=acts.COUNTED,
+        )
+
+    def _one(self, task_id: UUID) -> bytes:
+        parameters = query_parameters(('done', 'fragment'))
+        record = with_database(lambda: self._records.get(task_id))
+        if record is None:
+            raise Refusal(404, f'there is no event {task_id}')
+        event, whole = timeline.document(record['eventData'])
+        return page(
+            'event.html', record=record, entries=timeline.entries(record), uploads=timeline.uploads(record),
+            event=event, whole=whole, done=parameters.get('done'),
+            can_retry=record['taskStatus'] in FINAL, can_cancel=record['taskStatus'] == Status.ACCEPTED,
+        )
+
+
+class Static:
+    """The style sheet, the script and the icon, which need no right: pages for those without one need them too."""
+
+    exposed = True
+    _cp_config = {f'tools.{TOOL}.right': None}
+
+    def __init__(self) -> None:
+        folder = Path(__file__).with_name('static')
+        self._files = {file.name: (_TYPES[file.suffix], file.read_bytes())
+                       for file in folder.iterdir() if file.suffix in _TYPES}
+
+    def GET(self, *parts: str, **_params: Any) -> bytes:
+        """Answer a file."""
+        query_parameters(())
+        if len(parts) != 1 or parts[0] not in self._files:
+            raise Refusal(404, 'there is no such file here')
+        content_type, content = self._files[parts[0]]
+        secure(content_type, 'no-cache')
+        return revalidated(content)
+
+
+def _form() -> dict[str, str]:
+    """Return the fields of the form that the current request sends.
+
+    :raises Refusal: 415 or 400 if it is none.
+    """
+    content_type = cherrypy.serving.request.headers.get('Content-Type', '')
+    if content_type.partition(';')[0].strip().lower() != 'application/x-www-form-urlencoded':
+        raise Refusal(415, 'this takes the forms of the dashboard\'s pages')
+    try:
+        fields = parse_qs(raw_body().decode('ascii'), errors='strict', max_num_fields=50)
+    except ValueError as exc:  # of which UnicodeError is one
+        raise Refusal(400, 'this is no form in UTF-8') from exc
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _valid(query: Any) -> Any:
+    try:
+        return query()
+    except ValueError as exc:
+        raise Refusal(422, 'before is no place in this list', [('before', 'must be what a link said')]) from exc
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _see(location: str, status: int = 303) -> bytes:
+    """Answer that the client find what it wants at *location*, relative to this page."""
+    response = cherrypy.serving.response
+    secure('text/plain; charset=utf-8', 'no-store')
+    response.status = status
+    response.headers['Location'] = location
+    return b''
