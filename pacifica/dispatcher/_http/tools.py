@@ -76,7 +76,8 @@ def raw_body() -> bytes:
 def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> None:
     """Let the current request through if one of *schemes* gives it *right*; ``None`` needs none.
 
-    What the credentials allow is kept as ``request.dispatcher_rights``. The handshake of webhooks (OPTIONS) needs none: it is where a sender that nobody knows introduces itself.
+    What the credentials allow is kept as ``request.dispatcher_rights``. The handshake of webhooks (OPTIONS) needs none:
+    it is where a sender that nobody knows introduces itself.
 
     :raises Refusal: 401 without credentials that are known, 403 if they don't give the right.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,7 +79,7 @@ def throughput_chart(buckets: Sequence[Bucket]) -> Chart:
     totals = {kind: sum(bucket.counts.get(status, 0) for bucket in buckets) for status, kind in _STACK}
     summary = (f'{sum(totals.values())} events ended: {totals["ok"]} OK, {totals["unrouted"]} without a route, '
                f'{totals["failed"]} failed.')
-    return Chart(rects, _across(top, str), _along(buckets, step), summary)
+    return Chart(rects, _across(top, _count), _along(buckets, step), summary)
 
 
 def seconds_chart(buckets: Sequence[Bucket]) -> Chart:
@@ -103,14 +103,16 @@ def seconds_chart(buckets: Sequence[Bucket]) -> Chart:
 def table(buckets: Sequence[Bucket]) -> list[Row]:
     """Return the rows of both charts' table, the newest first, without spans in which nothing ended."""
     return [
-        Row(_clock(bucket.begin, '%Y-%m-%d %H:%M'), *(bucket.counts.get(status, 0) for status, _ in _STACK),
+        Row(_clock(bucket.begin, '%Y-%m-%d %H:%M'), bucket.counts.get(Status.OK, 0),
+            bucket.counts.get(Status.UNPROCESSABLE, 0), bucket.counts.get(Status.FAILED, 0),
             duration(percentile(bucket.seconds, 0.5)), duration(percentile(bucket.seconds, 0.95)))
         for bucket in reversed(buckets) if any(bucket.counts.values())
     ]
 
 
 def _rect(position: int, step: float, y: float, height: float, kind: str) -> Rect:
-    return Rect(round(LEFT + position * step + step * 0.1, 1), round(y, 1), round(step * 0.8, 1), round(height, 1), kind)
+    left = LEFT + position * step + step * 0.1
+    return Rect(round(left, 1), round(y, 1), round(step * 0.8, 1), round(height, 1), kind)
 
 
 def _nice(most: float, *, whole: bool) -> float:
@@ -122,9 +124,12 @@ def _nice(most: float, *, whole: bool) -> float:
     return max(nice, 2.0) if whole else nice
 
 
-def _across(top: float, label: object) -> list[Tick]:
-    show = duration if label is duration else lambda value: f'{value:g}'
+def _across(top: float, show: Callable[[float], str]) -> list[Tick]:
     return [Tick(TOP + HEIGHT - HEIGHT * part, show(top * part)) for part in (0, 0.5, 1)]
+
+
+def _count(number: float) -> str:
+    return f'{number:,.0f}'
 
 
 def _along(buckets: Sequence[Bucket], step: float) -> list[Tick]:

@@ -3,8 +3,8 @@
 A browser sends credentials that it knows along with any request, whichever site's page causes it. So an act needs:
 
 - a token in the form that goes with a cookie of the same browser: another site can read neither, nor set the cookie
-  (``SameSite=Strict``, and ``__Host-`` over TLS). The token is an HMAC of the user's name under the cookie's value, so it
-  is good for one user in one browser, and for every process of the service: they share no secret for it.
+  (``SameSite=Strict``, and ``__Host-`` over TLS). The token is an HMAC of the user's name under the cookie's value, so
+  it is good for one user in one browser, and for every process of the service: they share no secret for it.
 - what browsers say about where the request comes from, if they say it: ``Sec-Fetch-Site`` or ``Origin``.
 """
 

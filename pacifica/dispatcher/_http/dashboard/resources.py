@@ -1,4 +1,4 @@
-"""The dashboard's resources: ``/dashboard/``, ``/dashboard/events``, ``/dashboard/events/{id}`` and its static files."""
+"""The resources ``/dashboard/``, ``/dashboard/events``, ``/dashboard/events/{id}`` and ``/dashboard/static/{name}``."""
 
 from __future__ import annotations
 
@@ -52,17 +52,21 @@ class Dashboard:
         query_parameters(('fragment',))
         if cherrypy.serving.request.path_info.count('/') < 2:
             return _see('dashboard/', 308)
+        return with_database(self._page)
+
+    def _page(self) -> bytes:
         overview = self._overview
-        values = with_database(lambda: {
-            'counts': overview.counts(), 'queues': overview.queues(), 'workers': overview.workers(),
-            'spans': [(title, overview.ended(width, number)) for title, width, number in _SPANS],
-        })
-        values['spans'] = [
-            {'title': title, 'number': number, 'throughput': charts.throughput_chart(buckets),
-             'seconds': charts.seconds_chart(buckets), 'rows': charts.table(buckets)}
-            for number, (title, buckets) in enumerate(values['spans'])
-        ]
-        return page('overview.html', count_limit=overview.count_limit, statuses=Status, **values)
+        spans = []
+        for number, (title, width, count) in enumerate(_SPANS):
+            buckets = overview.ended(width, count)
+            spans.append({
+                'title': title, 'number': number, 'throughput': charts.throughput_chart(buckets),
+                'seconds': charts.seconds_chart(buckets), 'rows': charts.table(buckets),
+            })
+        return page(
+            'overview.html', counts=overview.counts(), queues=overview.queues(), workers=overview.workers(),
+            spans=spans, count_limit=overview.count_limit, statuses=Status,
+        )
 
 
 class Events:
