@@ -26,8 +26,9 @@ class Dialect:
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
     a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
     query for the bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds
-    the beginning of a column; ``equals`` compares a column whose beginning is compared too; ``inheritable`` says
-    whether a forked child may have a connection of its parent's that it doesn't use.
+    the beginning of a column; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
+    pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
+    says whether a forked child may have a connection of its parent's that it doesn't use.
 
     The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
     that is changed.
@@ -50,6 +51,7 @@ class Dialect:
     statement_limit: str = ''
     prefix_index: str = '{expression}'
     equals: str = '{column} = ?'
+    contains: str = "LOWER({column}) LIKE LOWER(?) ESCAPE '!'"
     drop_index: str = 'DROP INDEX {index}'
     widened: frozenset[str] = frozenset()
     alter_type: str = ''
@@ -73,6 +75,7 @@ _SQLITE = Dialect(
     on_connect=('PRAGMA busy_timeout = 1000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL',
                 'PRAGMA wal_autocheckpoint = 4000'),
     clock=None,
+    contains="{column} LIKE ? ESCAPE '!'",  # of itself in either case, and LOWER would only slow it down
     skip_locked='',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',

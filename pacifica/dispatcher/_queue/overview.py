@@ -1,7 +1,8 @@
 """The state of the whole table at a glance: what the dashboard, ``status`` and the metrics show.
 
 Each number is read from an index, and none costs more than ``COUNT_LIMIT`` of its entries: beyond that it is "more than
-…". Times are seconds since 1970 by the database's clock.
+…". Spans of the past are remembered for some minutes: only pruning and operators change them. Times are seconds since
+1970 by the database's clock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ COUNT_LIMIT = 100_000
 """A count that reaches this means: so many or more."""
 
 _SAMPLE = 50
+_KNOWN = 60.0  # seconds for which what hardly changes isn't asked for again: only pruning and retries change the past
+_SETTLED = 10.0  # seconds after which what ended in a span is committed
 _MOST_WORKERS = 500
 
 
@@ -86,13 +89,27 @@ class Overview:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._many: dict[Status, float] = {}  # when it was seen that the limit is reached
+        self._over: dict[tuple[float, float], tuple[float, Bucket]] = {}  # width and beginning → until when it is good
 
     def counts(self) -> dict[Status, int]:
         """Return how many events are in each status, each at most ``COUNT_LIMIT``.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, lambda session: {status: _count(session, status) for status in Status})
+        return read(self._connections, self._counts)
+
+    def _counts(self, session: Session) -> dict[Status, int]:
+        now = session.now()
+        found = {}
+        for status in Status:
+            if now - self._many.get(status, -_KNOWN) < _KNOWN:
+                found[status] = COUNT_LIMIT
+                continue
+            found[status] = _count(session, status)
+            if found[status] == COUNT_LIMIT:
+                self._many[status] = now
+        return found
 
     def queues(self) -> list[QueueState]:
         """Return each queue in which something waits.
@@ -113,7 +130,25 @@ class Overview:
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, lambda session: _ended(session, width, number))
+        return read(self._connections, lambda session: self._ended(session, width, number))
+
+    def _ended(self, session: Session, width: float, number: int) -> list[Bucket]:
+        now = session.now()
+        current = now // width
+        begins = [(current - back) * width for back in range(number - 1, -1, -1)]
+        known = {
+            begin: bucket for begin in begins
+            for until, bucket in [self._over.get((width, begin), (0.0, None))] if bucket is not None and now < until
+        }
+        fresh = _buckets(session, [begin for begin in begins if begin not in known], width)
+        for position, bucket in enumerate(fresh):
+            if bucket.begin + width + _SETTLED < now:
+                # Not all at once: then one page in a while would be as slow as the first.
+                self._over[width, bucket.begin] = now + _KNOWN * (1 + position / len(fresh) * 4), bucket
+        for key in [key for key in list(self._over) if key[0] == width and key[1] < begins[0]]:
+            self._over.pop(key, None)
+        known.update((bucket.begin, bucket) for bucket in fresh)
+        return [known[begin] for begin in begins]
 
 
 def _count(session: Session, status: Status) -> int:
@@ -158,23 +193,30 @@ def _workers(session: Session) -> list[WorkerState]:
     ]
 
 
-def _ended(session: Session, width: float, number: int) -> list[Bucket]:
-    current = session.now() // width
-    return [_bucket(session, (current - back) * width, width) for back in range(number - 1, -1, -1)]
+def _buckets(session: Session, begins: Sequence[float], width: float) -> list[Bucket]:
+    """Return the span of each beginning; two statements for all of them."""
+    if not begins:
+        return []
+    spans = [(timestamp(begin), timestamp(begin + width)) for begin in begins]
+    counts = [dict.fromkeys(sorted(FINAL), 0) for _ in spans]
+    for position, status, count in _union(session, spans, (
+        f'SELECT {{position}} AS position, task_status, COUNT(*) AS number FROM {TABLE}'
+        ' WHERE finalized >= ? AND finalized < ? GROUP BY task_status'
+    )):
+        counts[int(position)][Status(status)] = count
+    took: list[list[float]] = [[] for _ in spans]
+    busy = [position for position in range(len(spans)) if any(counts[position].values())]
+    for position, created, finalized in _union(session, [spans[position] for position in busy], (
+        f'SELECT {{position}} AS position, created, finalized FROM {TABLE}'
+        f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}'
+    )):
+        took[busy[int(position)]].append(seconds(finalized) - seconds(created))
+    return [Bucket(*values) for values in zip(begins, counts, map(sorted, took))]
 
 
-def _bucket(session: Session, begin: float, width: float) -> Bucket:
-    span = (timestamp(begin), timestamp(begin + width))
-    counts = dict.fromkeys(sorted(FINAL), 0)
-    for status, count in session.execute(
-        f'SELECT task_status, COUNT(*) FROM {TABLE} WHERE finalized >= ? AND finalized < ? GROUP BY task_status', span,
-    ).fetchall():
-        counts[Status(status)] = count
-    took = []
-    if any(counts.values()):
-        rows = session.execute(
-            f'SELECT created, finalized FROM {TABLE} WHERE finalized >= ? AND finalized < ?'
-            f' ORDER BY finalized DESC LIMIT {_SAMPLE}', span,
-        ).fetchall()
-        took = sorted(seconds(finalized) - seconds(created) for created, finalized in rows)
-    return Bucket(begin, counts, took)
+def _union(session: Session, spans: Sequence[tuple[str, str]], select: str) -> list[Any]:
+    """Return the rows of *select* for every span, each with the span's position: one way to the server and back."""
+    if not spans:
+        return []
+    parts = (f'SELECT * FROM ({select.format(position=position)}) AS s{position}' for position in range(len(spans)))
+    return list(session.execute(' UNION ALL '.join(parts), [time for span in spans for time in span]).fetchall())

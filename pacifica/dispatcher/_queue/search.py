@@ -1,13 +1,14 @@
 """Finding events: the lists of the dashboard and the command line, newest first, a page at a time.
 
-However many events there are, a page costs about the same: it looks at ``WINDOW`` events at most, those that one index
-finds in the order of the list, and says how far it has looked. A page may therefore hold few events, or none, and
-still have older ones after it.
+However many events there are, a page costs about the same: it looks at ``WINDOW`` events at most (``TEXT_WINDOW`` if
+it has to read their texts), those that one index finds in the order of the list, and says how far it has looked. A page
+may therefore hold few events, or none, and still have older ones after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,11 +22,12 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.text import storable
 
-__all__ = ['WINDOW', 'Filter', 'Page', 'Search']
+__all__ = ['TEXT_WINDOW', 'WINDOW', 'Filter', 'Page', 'Search']
 
 T = TypeVar('T')
 
 WINDOW = 5000
+TEXT_WINDOW = 2000
 
 # key, column
 _FIELDS = (
@@ -52,9 +54,6 @@ class _Conditions:
     def add(self, text: str, *parameters: Any) -> None:
         self.texts.append(text)
         self.parameters += parameters
-
-    def where(self) -> str:
-        return f' WHERE {" AND ".join(self.texts)}' if self.texts else ''
 
 
 class Search:
@@ -96,22 +95,33 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
         created, task_id = position
         # Not a comparison of pairs, for which MySQL uses no index.
         driving.add('created <= ? AND (created < ? OR task_id < ?)', created, created, session.dialect.uuid(task_id))
-    window = f'SELECT {_COLUMNS} FROM {TABLE}{driving.where()} {_ORDER} LIMIT {WINDOW}'
+    last = _last_of_window(session, driving, TEXT_WINDOW if wanted.text else WINDOW) if rest.texts else None
+    if last is not None:
+        rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
     found = session.execute(
-        f'SELECT {_COLUMNS} FROM ({window}) AS newest{rest.where()} {_ORDER} LIMIT {limit + 1:d}',
+        f'SELECT {_COLUMNS} FROM {TABLE}{_where(driving, rest)} {_ORDER} LIMIT {limit + 1:d}',
         [*driving.parameters, *rest.parameters],
     ).fetchall()
     rows = [_as_json(row) for row in found[:limit]]
     if len(found) > limit:
         return Page(rows, _cursor(rows[-1]))
-    last = session.execute(
-        f'SELECT created, task_id FROM {TABLE}{driving.where()} {_ORDER} LIMIT 1 OFFSET {WINDOW - 1}',
-        driving.parameters,
-    ).fetchone()
     if last is None:
         return Page(rows)
     reached = {'created': _time(last[0]), 'taskID': str(UUID(str(last[1])))}
     return Page(rows, _cursor(reached), reached['created'])
+
+
+def _last_of_window(session: Session, driving: _Conditions, size: int) -> Any:
+    """Return ``(created, task_id)`` of the oldest event that the page may look at, ``None`` if it may look at all."""
+    rows = session.execute(
+        f'SELECT created, task_id FROM {TABLE}{_where(driving)} {_ORDER} LIMIT 2 OFFSET {size - 1}', driving.parameters,
+    ).fetchall()
+    return rows[0] if len(rows) == 2 else None
+
+
+def _where(*conditions: _Conditions) -> str:
+    texts = [text for each in conditions for text in each.texts]
+    return f' WHERE {" AND ".join(texts)}' if texts else ''
 
 
 def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping[str, Any]]:
@@ -125,13 +135,11 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
     for column, value in (('task_id', task_id), ('transaction_id', text), ('event_id', text)):
         if value is None:
             continue
-        conditions, rest = _conditions(session, Filter(
-            wanted.status, wanted.event_type, wanted.source, wanted.transaction_id, wanted.since, wanted.until))
-        conditions.texts += rest.texts
-        conditions.parameters += rest.parameters
+        conditions, rest = _conditions(session, replace(wanted, text=None))
         _equal(session, conditions, column, value)
         for row in session.execute(
-            f'SELECT {_COLUMNS} FROM {TABLE}{conditions.where()} {_ORDER} LIMIT {limit:d}', conditions.parameters,
+            f'SELECT {_COLUMNS} FROM {TABLE}{_where(conditions, rest)} {_ORDER} LIMIT {limit:d}',
+            [*conditions.parameters, *rest.parameters],
         ).fetchall():
             shown = _as_json(row)
             found[shown['taskID']] = shown
@@ -161,8 +169,8 @@ def _conditions(session: Session, wanted: Filter) -> tuple[_Conditions, _Conditi
     if wanted.until is not None:
         driving.add('created < ?', wanted.until)
     if wanted.text:
-        escaped = wanted.text.strip().lower().replace('!', '!!').replace('%', '!%').replace('_', '!_')
-        texts = ' OR '.join(f"LOWER({column}) LIKE ? ESCAPE '!'" for column in _TEXTS)
+        escaped = wanted.text.strip().replace('!', '!!').replace('%', '!%').replace('_', '!_')
+        texts = ' OR '.join(session.dialect.contains.format(column=column) for column in _TEXTS)
         rest.add(f'({texts})', *[f'%{storable(escaped)}%'] * len(_TEXTS))
     return driving, rest
 
@@ -174,10 +182,10 @@ def _is_rare(session: Session, status: Status) -> bool:
 
 
 def _equal(session: Session, conditions: _Conditions, column: str, value: str) -> None:
-    if column in ('task_id', 'transaction_id'):
-        conditions.add(f'{column} = ?', value)
-        return
     text = storable(value) or ''
+    if column in ('task_id', 'transaction_id'):
+        conditions.add(f'{column} = ?', text)
+        return
     conditions.add(f'{prefix(column)} = ? AND {session.dialect.equals.format(column=column)}',
                    text[:PREFIX_CHARACTERS], text)
 
