@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-import cherrypy
 import pytest
 
 from pacifica.dispatcher._http import create_application
 from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
-from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from pacifica.dispatcher.task_context import current_task, stage
-from support.dashboard import SCRIPT_NAME, Site, basic, dashboard_site, ids_in, older_in
+from support.dashboard import SCRIPT_NAME, Site, dashboard_site, ids_in, older_in
 from support.front_door import MemoryStore, wsgi_server
 
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
           "form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-READER, OPERATOR = basic('reader', 'r'), basic('operator', 'o')
+NUMBERS = itertools.count(1)
 HOSTILE = '<script>alert(1)</script>"\'><img src=x onerror=alert(1)>'
 
 
@@ -42,15 +39,6 @@ def handle(event: Any) -> None:
 @pytest.fixture(scope='module')
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with dashboard_site(tmp_path_factory.mktemp('dashboard'), handle) as served:
-        yield served
-
-
-@pytest.fixture(scope='module')
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with dashboard_site(tmp_path_factory.mktemp('guarded'), handle, authenticate=[
-        Basic({'reader': Secret('r')}, rights={'read'}), Basic({'operator': Secret('o')}, rights={'read', 'operate'}),
-        BearerTokens(Secret('sender'), rights={'send'}),
-    ]) as served:
         yield served
 
 
@@ -106,19 +94,20 @@ def test_a_failed_event_shows_its_error_and_traceback(site: Site) -> None:
 
 @pytest.mark.parametrize('query', [
     'status=500+Internal+Server+Error&type=broken', 'type=broken&source={source}', 'source={source}',
-    'transaction={transaction}', 'q={task}', 'q=find-me.9', 'q=FIND-ME', 'q={transaction}',
+    'transaction={transaction}', 'q={task}', 'q={event}', 'q=FIND-ME', 'q={transaction}',
     'q=calibration&type=broken&since={now}',
     'since={now}&source={source}', 'until=2999-01-01&source={source}',
 ])
 def test_every_filter_finds_the_event(site: Site, query: str) -> None:
     source = 'http://find.example.org/é?a=1&b=%'
     now = site.records.get(UUID(site.accept()))['created']
-    task_id = site.accept(eventType='broken', eventID='find-me.9', source=source)
+    event = f'find-me.{next(NUMBERS)}'
+    task_id = site.accept(eventType='broken', eventID=event, source=source)
     site.accept(eventType='broken', eventID='another')
     site.run()
     transaction = site.records.get(UUID(task_id))['transactionID']
     html = site.text('events?' + query.format(
-        source=quote(source), transaction=transaction, task=task_id, now=quote(now)))
+        source=quote(source), transaction=transaction, task=task_id, now=quote(now), event=event))
     assert task_id in ids_in(html)
     if 'source' in query or 'transaction' in query or '{task}' in query:
         assert all(site.records.get(UUID(each))['source'] == source or '{transaction}' in query
@@ -204,12 +193,12 @@ def test_a_fragment_is_the_part_that_changes(site: Site) -> None:
 
 
 @pytest.mark.parametrize('name, content_type', [
-    ('dashboard.css', 'text/css; charset=utf-8'), ('dashboard.js', 'text/javascript; charset=utf-8'),
+    ('dashboard.css', 'text/css;charset=utf-8'), ('dashboard.js', 'text/javascript;charset=utf-8'),
     ('icon.svg', 'image/svg+xml'),
 ])
 def test_static_files_are_revalidated(site: Site, name: str, content_type: str) -> None:
     answer = site.get(f'static/{name}')
-    assert answer.status == 200 and answer.headers['Content-Type'] == content_type
+    assert answer.status == 200 and answer.headers['Content-Type'].replace(' ', '') == content_type
     assert answer.headers['Cache-Control'] == 'no-cache'
     again = site.get(f'static/{name}', If_None_Match=answer.headers['ETag'])
     assert (again.status, again.body) == (304, b'')
@@ -248,27 +237,6 @@ def test_a_large_event_is_shown_in_part(site: Site) -> None:
     assert len(answer.body) < 400_000 and f'GET /get/{task_id}'.encode() in answer.body
 
 
-def test_without_credentials_a_browser_is_asked_for_them(guarded: Site) -> None:
-    for path in ('', 'events', 'events/x', 'nothing', '?fragment=1'):
-        answer = guarded.get(path)
-        assert answer.status == 401 and 'Basic' in answer.headers['WWW-Authenticate']
-        assert answer.headers['Content-Type'] == 'text/html; charset=utf-8'
-    assert guarded.get('static/dashboard.css').status == 200
-
-
-def test_to_read_needs_the_right_to_read(guarded: Site) -> None:
-    assert guarded.get('', Authorization='Bearer sender').status == 403
-    assert guarded.get('', **READER).status == 200
-
-
-def test_a_reader_sees_no_buttons_and_an_operator_does(guarded: Site) -> None:
-    task_id = guarded.accept()
-    for path in ('events', f'events/{task_id}'):
-        assert 'method="post"' not in guarded.text(path, **READER)
-        assert 'Set-Cookie' not in guarded.get(path, **READER).headers
-        assert 'method="post"' in guarded.text(path, **OPERATOR)
-
-
 def test_an_error_of_the_server_tells_nobody_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: Any, **_named: Any) -> None:
         raise RuntimeError('s3cret')
@@ -288,10 +256,10 @@ def test_a_database_that_is_away_is_a_page_that_says_so(site: Site, monkeypatch:
     assert answer.status == 503 and b'db.internal' not in answer.body and answer.headers['Retry-After']
 
 
-def test_it_can_be_off(tmp_path: Path) -> None:
-    with dashboard_site(tmp_path, dashboard=False) as site:
-        answer = site.client.get(SCRIPT_NAME + '/dashboard/')
-        assert answer.status == 404 and json.loads(answer.body)['message']
+def test_it_can_be_off(site: Site) -> None:
+    with wsgi_server(site.model.create_cherrypy_app(site.queue, dashboard=False)) as client:
+        answer = client.get('/dashboard/')
+        assert answer.status == 404 and answer.json()['message']
 
 
 def test_an_application_without_one_has_none() -> None:
@@ -302,25 +270,3 @@ def test_an_application_without_one_has_none() -> None:
 
 def test_the_document_of_the_api_does_not_list_it(site: Site) -> None:
     assert not [path for path in site.client.get(SCRIPT_NAME + '/openapi.json').json()['paths'] if 'dash' in path]
-
-
-def test_it_works_with_the_configuration_of_0_2_consumers(guarded: Site) -> None:
-    application = guarded.model.create_cherrypy_app(guarded.queue, authenticate=Basic({'reader': Secret('r')}, {'read'}))
-    config = {'/': {'request.dispatch': cherrypy.dispatch.MethodDispatcher()}}
-    application.merge(config)
-    with wsgi_server(application) as client:
-        task_id = guarded.accept()
-        for path in ('', 'events', f'events/{task_id}'):
-            assert client.get(f'/dashboard/{path}', **READER).status == 200
-            assert client.get(f'/dashboard/{path}').status == 401
-        assert client.get('/dashboard/static/dashboard.css').status == 200
-
-
-def test_it_works_behind_a_proxy_that_takes_a_prefix_away(guarded: Site) -> None:
-    """All addresses are relative to the page."""
-    for path in ('', 'events', f'events/{guarded.accept()}', 'events?q=x'):
-        html = guarded.text(path, **OPERATOR)
-        for address in re.findall(r'(?:src|href|action)="([^"]*)"', html):
-            assert re.match(r'(\./|\.\./|#)', address), address
-
-

@@ -1,0 +1,226 @@
+"""Who may see the dashboard and who may press its buttons; what other sites can't make a browser do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import cherrypy
+import pytest
+
+from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
+from support.dashboard import SCRIPT_NAME, Site, basic, dashboard_site, ids_in, token_in
+from support.front_door import wsgi_server
+
+READER, OPERATOR, OTHER = basic('reader', 'r'), basic('operator', 'o'), basic('other', 'p')
+FAILED = '500 Internal Server Error'
+
+
+def handle(event: Any) -> None:
+    """Fail, as long as the event says so."""
+    if event.event_type != 'good':
+        raise ValueError('broken')
+
+
+@pytest.fixture(scope='module')
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with dashboard_site(tmp_path_factory.mktemp('guarded'), handle, authenticate=[
+        Basic({'reader': Secret('r')}, rights={'read'}), Basic({'operator': Secret('o'), 'other': Secret('p')}, rights={'read', 'operate'}),
+        BearerTokens(Secret('sender'), rights={'send'}),
+    ]) as served:
+        yield served
+
+
+def test_without_credentials_a_browser_is_asked_for_them(guarded: Site) -> None:
+    for path in ('', 'events', 'events/x', 'nothing', '?fragment=1'):
+        answer = guarded.get(path)
+        assert answer.status == 401 and 'Basic' in answer.headers['WWW-Authenticate']
+        assert answer.headers['Content-Type'] == 'text/html; charset=utf-8'
+    assert guarded.get('static/dashboard.css').status == 200
+
+
+def test_to_read_needs_the_right_to_read(guarded: Site) -> None:
+    assert guarded.get('', Authorization='Bearer sender').status == 403
+    assert guarded.get('', **READER).status == 200
+
+
+def test_a_reader_sees_no_buttons_and_an_operator_does(guarded: Site) -> None:
+    task_id = guarded.accept()
+    for path in ('events', f'events/{task_id}'):
+        assert 'method="post"' not in guarded.text(path, **READER)
+        assert 'Set-Cookie' not in guarded.get(path, **READER).headers
+        assert 'method="post"' in guarded.text(path, **OPERATOR)
+
+
+def test_it_works_with_the_configuration_of_0_2_consumers(guarded: Site) -> None:
+    application = guarded.model.create_cherrypy_app(guarded.queue, authenticate=Basic({'reader': Secret('r')}, {'read'}))
+    config = {'/': {'request.dispatch': cherrypy.dispatch.MethodDispatcher()}}
+    application.merge(config)
+    with wsgi_server(application) as client:
+        task_id = guarded.accept()
+        for path in ('', 'events', f'events/{task_id}'):
+            assert client.get(f'/dashboard/{path}', **READER).status == 200
+            assert client.get(f'/dashboard/{path}').status == 401
+        assert client.get('/dashboard/static/dashboard.css').status == 200
+
+
+def test_it_works_behind_a_proxy_that_takes_a_prefix_away(guarded: Site) -> None:
+    """All addresses are relative to the page."""
+    for path in ('', 'events', f'events/{guarded.accept()}', 'events?q=x'):
+        html = guarded.text(path, **OPERATOR)
+        for address in re.findall(r'(?:src|href|action)="([^"]*)"', html):
+            assert re.match(r'(\./|\.\./|#)', address), address
+
+
+def failed(site: Site, **attributes: Any) -> str:
+    """Return the id of a new event that has failed."""
+    task_id = site.accept(**attributes)
+    site.run()
+    assert site.status(task_id) == FAILED
+    return task_id
+
+
+def test_retry_runs_the_event_again_and_tells_who_wanted_it(guarded: Site) -> None:
+    task_id = failed(guarded)
+    answer = guarded.press(f'events/{task_id}', {'action': 'retry'}, headers=OPERATOR)
+    assert (answer.status, answer.headers['Location']) == (303, '?done=retry')
+    assert guarded.status(task_id) == '202 Accepted'
+    html = guarded.text(f'events/{task_id}?done=retry', **OPERATOR)
+    assert 'The event runs again.' in html and re.search(r'Retried</strong> by <bdi>operator</bdi>', html)
+
+
+def test_cancel_ends_an_event_that_waits(guarded: Site) -> None:
+    task_id = guarded.accept()
+    assert guarded.press(f'events/{task_id}', {'action': 'cancel'}, headers=OPERATOR).status == 303
+    assert guarded.status(task_id) == FAILED
+    assert 'CancelledError' in guarded.text(f'events/{task_id}', **OPERATOR)
+
+
+@pytest.mark.parametrize('action, status', [('cancel', 409), ('delete', 422), ('', 422)])
+def test_what_can_not_be_done_changes_nothing(guarded: Site, action: str, status: int) -> None:
+    task_id = failed(guarded)
+    answer = guarded.press(f'events/{task_id}', {'action': action}, headers=OPERATOR)
+    assert answer.status == status and answer.headers['Content-Type'] == 'text/html; charset=utf-8'
+    assert guarded.status(task_id) == FAILED
+
+
+def test_an_event_that_waits_is_not_retried(guarded: Site) -> None:
+    task_id = guarded.accept()
+    assert guarded.press(f'events/{task_id}', {'action': 'retry'}, headers=OPERATOR).status == 409
+
+
+def test_an_unknown_event_is_not_found(guarded: Site) -> None:
+    nowhere = 'events/00000000-0000-7000-8000-000000000000'
+    assert guarded.press(nowhere, {'action': 'retry'}, on='events', headers=OPERATOR).status == 404
+
+
+@pytest.mark.parametrize('headers', [READER, {}, {'Authorization': 'Bearer sender'}, basic('operator', 'wrong')])
+def test_nobody_else_presses_a_button(guarded: Site, headers: dict[str, str]) -> None:
+    task_id = failed(guarded)
+    asked = guarded.get(f'events/{task_id}', **OPERATOR)
+    fields = {'token': token_in(asked.body.decode()), 'action': 'retry', 'type': 'x'}
+    cookie = {'Cookie': asked.headers['Set-Cookie'].partition(';')[0]}
+    for path in (f'events/{task_id}', 'events'):
+        assert guarded.post(path, fields, {**headers, **cookie}).status == (403 if 'Bearer' in str(headers) or
+                                                                           headers == READER else 401)
+    assert guarded.status(task_id) == FAILED
+
+
+@pytest.mark.parametrize('headers, status', [
+    ({'Sec-Fetch-Site': 'same-origin'}, 303),
+    ({'Sec-Fetch-Site': 'cross-site'}, 403),
+    ({'Sec-Fetch-Site': 'same-site'}, 403),
+    ({'Sec-Fetch-Site': 'none'}, 403),
+    ({'Origin': 'http://127.0.0.1:{port}'}, 303),
+    ({'Origin': 'http://127.0.0.1:1'}, 403),
+    ({'Origin': 'https://evil.example.org'}, 403),
+    ({'Origin': 'null'}, 403),
+    ({'Origin': 'https://dispatcher.example.org', 'X-Forwarded-Host': 'dispatcher.example.org'}, 303),
+    ({'Origin': 'https://dispatcher.example.org', 'Host': 'dispatcher.example.org'}, 303),
+    ({}, 303),
+], ids=str)
+def test_another_site_presses_no_button(guarded: Site, headers: dict[str, str], status: int) -> None:
+    task_id = failed(guarded)
+    sent = {name: value.format(port=guarded.client.port) for name, value in headers.items()}
+    answer = guarded.press(f'events/{task_id}', {'action': 'retry'}, headers={**OPERATOR, **sent})
+    assert answer.status == status
+    assert guarded.status(task_id) == ('202 Accepted' if status == 303 else FAILED)
+
+
+def test_a_form_is_good_with_its_cookie_for_its_user_only(guarded: Site) -> None:
+    task_id = failed(guarded)
+    path = f'events/{task_id}'
+    asked = guarded.get(path, **OPERATOR)
+    token, cookie = token_in(asked.body.decode()), asked.headers['Set-Cookie'].partition(';')[0]
+    for fields, headers in (
+        ({'token': token}, OPERATOR),
+        ({'token': ''}, {**OPERATOR, 'Cookie': cookie}),
+        ({}, {**OPERATOR, 'Cookie': cookie}),
+        ({'token': token[:-1] + ('0' if token[-1] != '0' else '1')}, {**OPERATOR, 'Cookie': cookie}),
+        ({'token': token + 'é'}, {**OPERATOR, 'Cookie': cookie}),
+        ({'token': token}, {**OPERATOR, 'Cookie': 'dispatcher-csrf=' + 'x' * 43}),
+        ({'token': token}, {**OPERATOR, 'Cookie': 'dispatcher-csrf='}),
+        ({'token': token}, {**OTHER, 'Cookie': cookie}),
+    ):
+        assert guarded.post(path, {'action': 'retry', **fields}, headers).status == 403
+        assert guarded.status(task_id) == FAILED
+    assert guarded.post(path, {'action': 'retry', 'token': token}, {**OPERATOR, 'Cookie': cookie}).status == 303
+
+
+def test_the_cookie_stays_with_the_browser_and_the_site(guarded: Site) -> None:
+    plain = guarded.get('events', **OPERATOR).headers['Set-Cookie']
+    assert re.fullmatch(r'dispatcher-csrf=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict', plain)
+    behind_tls = guarded.get('events', X_Forwarded_Proto='https', **OPERATOR).headers['Set-Cookie']
+    assert re.fullmatch(r'__Host-dispatcher-csrf=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict; Secure', behind_tls)
+    again = guarded.get('events', Cookie=plain.partition(';')[0], **OPERATOR)
+    assert 'Set-Cookie' not in again.headers
+
+
+@pytest.mark.parametrize('body, content_type, status', [
+    (b'{"action": "retry"}', 'application/json', 415), (b'action=retry', '', 415), (b'action=%FF', None, 400),
+    (b'\xff', None, 400), (b'a=1&' * 100, None, 400), (b'x' * 70_000, None, 413),
+])
+def test_only_a_small_form_is_taken(guarded: Site, body: bytes, content_type: str | None, status: int) -> None:
+    form = 'application/x-www-form-urlencoded' if content_type is None else content_type
+    answer = guarded.client.request(
+        'POST', SCRIPT_NAME + '/dashboard/events', body, {'Content-Type': form, **OPERATOR})
+    assert answer.status == status and b'<h1>' in answer.body
+
+
+def test_a_get_changes_nothing(guarded: Site) -> None:
+    task_id = failed(guarded)
+    assert guarded.get(f'events/{task_id}?action=retry', **OPERATOR).status == 404
+    assert guarded.status(task_id) == FAILED
+
+
+def test_all_failed_of_a_filter_run_again_and_no_others(guarded: Site) -> None:
+    chosen = [failed(guarded, eventType='chosen') for _ in range(3)]
+    other = failed(guarded, eventType='other')
+    answer = guarded.press('events', {'type': 'chosen'}, on='events?type=chosen', headers=OPERATOR)
+    assert answer.status == 303
+    assert {guarded.status(task_id) for task_id in chosen} == {'202 Accepted'}
+    assert guarded.status(other) == FAILED
+    html = guarded.text('events' + answer.headers['Location'], **OPERATOR)
+    assert '3 events run again.' in html and 'None is left.' in html and set(ids_in(html)) == set(chosen)
+
+
+def test_retrying_all_is_bounded_and_goes_on_where_it_stopped(guarded: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('pacifica.dispatcher._http.dashboard.acts._MOST', 4)
+    monkeypatch.setattr('pacifica.dispatcher._http.dashboard.acts._BATCH', 2)
+    ids = [failed(guarded, eventType='many') for _ in range(7)]
+    answer = guarded.press('events', {'type': 'many'}, on='events', headers=OPERATOR)
+    html = guarded.text('events' + answer.headers['Location'], **OPERATOR)
+    assert '4 events run again.' in html and '3 are left.' in html and 'Retry the next ones' in html
+    guarded.run()  # they fail again at once, which doesn't make them the next ones
+    before = re.search(r'name="before" value="([^"]+)"', html)
+    assert before
+    answer = guarded.press('events', {'type': 'many', 'before': before[1]}, on='events', headers=OPERATOR)
+    html = guarded.text('events' + answer.headers['Location'], **OPERATOR)
+    assert '3 events run again.' in html and 'None is left.' in html
+    assert [guarded.status(each) for each in ids] == ['202 Accepted'] * 3 + [FAILED] * 4
+
+
+def test_only_what_failed_is_retried_all_at_once(guarded: Site) -> None:
+    assert 'Retry all' not in guarded.text('events?status=200+OK', **OPERATOR)
+    assert guarded.press('events', {'status': '200 OK'}, on='events', headers=OPERATOR).status == 422
