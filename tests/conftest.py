@@ -44,6 +44,7 @@ def pytest_report_header() -> list[str]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that let the long tests and the measurements run."""
     parser.addoption('--slow', action='store_true', help='run the tests marked slow too')
+    parser.addoption('--screenshots', action='store_true', help='write the pages of the dashboard to docs/screenshots')
     parser.addoption('--bench', action='store_true', help='run the measurements (marked benchmark) too')
 
 

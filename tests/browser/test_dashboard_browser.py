@@ -1,0 +1,265 @@
+"""The dashboard in a real browser: live, with the keyboard, for screen readers, on a phone, and without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
+from pacifica.dispatcher.authentication import Basic, Secret
+from pacifica.dispatcher.task_context import current_task, stage
+from support.browsers import chromium
+from support.dashboard import Site, dashboard_site
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group('browser')]
+
+SCREENSHOTS = Path(__file__).parents[2] / 'docs' / 'screenshots'
+PAGES = ('overview', 'events', 'event', 'failed', 'error')
+LOOKS: dict[str, dict[str, Any]] = {
+    'light': {'color_scheme': 'light', 'viewport': {'width': 1200, 'height': 800}},
+    'dark': {'color_scheme': 'dark', 'viewport': {'width': 1200, 'height': 800}},
+    'phone': {'color_scheme': 'light', 'viewport': {'width': 360, 'height': 740}},
+}
+
+
+class Lab:
+    """A handler that can be fixed while it runs."""
+
+    def __init__(self) -> None:
+        self.calibrated = False
+
+    def handle(self, event: Any) -> None:
+        """Do what staging does, with a step that fails until it is fixed."""
+        with stage('download', files=3, bytes=48_300_000):
+            pass
+        with stage('handle'):
+            if not self.calibrated and event.event_type.endswith('acquired'):
+                raise LookupError('no calibration file for instrument 54: add it to calibrations/')
+        with stage('upload', files=1, bytes=1_200_000) as upload:
+            upload.job_id = 4242
+        task = current_task()
+        assert task is not None
+        task.save_result(uploads=[{
+            'service': 'https://ingest.example.org', 'job_id': 4242, 'contents': 'x', 'attempt': task.attempt,
+            'state': {'state': 'OK', 'task': 'ingest metadata'}}])
+
+
+@pytest.fixture(scope='module')
+def lab() -> Lab:
+    return Lab()
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Site]:
+    with dashboard_site(tmp_path_factory.mktemp('browser'), lab.handle) as served:
+        for number in range(60):
+            kind = 'acquired' if number % 15 == 3 else 'ingest'
+            served.accept(eventType=f'org.pacifica.metadata.{kind}')
+        served.run()
+        served.accept()
+        served.model._writer.run(*(
+            Heartbeat(letter * 32, QueueName('my.app', 'my.tasks.receive'), f'analysis-{letter}:4711', engine, 4, 30.0)
+            for letter, engine in (('a', 'threads'), ('b', 'processes'))))
+        served.model._writer.connections.writer.execute(
+            "UPDATE receivetaskworker SET seen = seen - 300 WHERE owner LIKE 'analysis-b%'")
+        yield served
+
+
+@pytest.fixture(scope='module')
+def browser() -> Iterator[Any]:
+    with chromium() as started:
+        yield started
+
+
+@contextmanager
+def opened(browser: Any, **settings: Any) -> Iterator[Any]:
+    """Yield a page of a new profile; fail if it reported an error, or anything that its policy blocked."""
+    context = browser.new_context(**settings)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on('console', lambda message: faults.append(message.text) if message.type == 'error' else None)
+    page.on('pageerror', lambda error: faults.append(str(error)))
+    try:
+        yield page
+        assert not [fault for fault in faults if 'status of 4' not in fault], faults
+    finally:
+        context.close()
+
+
+def address(site: Site, name: str) -> str:
+    """Return the path of a page, by its name in ``PAGES``."""
+    if name in ('event', 'failed'):
+        status = '200 OK' if name == 'event' else '500 Internal Server Error'
+        found = re.search(r'href="\./(events/[0-9a-f-]{36})"', site.text(f'events?status={status.replace(" ", "+")}'))
+        assert found
+        return found[1]
+    return {'overview': '', 'events': 'events', 'error': 'events?status=unknown'}[name]
+
+
+@pytest.mark.parametrize('look', LOOKS)
+@pytest.mark.parametrize('name', PAGES)
+def test_axe_finds_no_serious_fault(
+    browser: Any, site: Site, name: str, look: str, pytestconfig: pytest.Config,
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+    with opened(browser, **LOOKS[look]) as page:
+        page.goto(site.url + address(site, name))
+        if pytestconfig.getoption('--screenshots'):
+            SCREENSHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f'{name}-{look}.png', full_page=name != 'events')
+        for details in page.query_selector_all('details'):
+            details.evaluate('each => { each.open = true; }')
+        violations = Axe().run(page).response['violations']
+        faults = [(each['id'], each['help'], [node['html'][:200] for node in each['nodes']][:3])
+                  for each in violations if each['impact'] in ('serious', 'critical')]
+        assert not faults
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_a_phone_shows_all_of_a_page_without_scrolling_sideways(browser: Any, site: Site, name: str) -> None:
+    with opened(browser, **LOOKS['phone']) as page:
+        page.goto(site.url + address(site, name))
+        assert page.evaluate('document.documentElement.scrollWidth') <= 360
+
+
+def test_an_operator_finds_out_why_and_sees_the_retry_end_well(browser: Any, site: Site, lab: Lab) -> None:
+    """Tuesday's upload: found by its transaction, understood, fixed, retried, and watched without a reload."""
+    task_id = site.accept(eventType='org.pacifica.metadata.acquired', data=[
+        {'destinationTable': 'Transactions._id', 'value': 90210}])
+    site.run()
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url)
+        page.get_by_role('link', name='Events', exact=True).click()
+        page.get_by_label('Transaction').fill('90210')
+        page.get_by_role('button', name='Search').click()
+        page.click(f'#e-{task_id}')
+        assert 'no calibration file for instrument 54' in page.inner_text('.error')
+        page.get_by_text('Traceback', exact=True).click()
+        assert 'LookupError' in page.inner_text('#traceback-scroll')
+        lab.calibrated = True
+        page.get_by_role('button', name='Retry').click()
+        page.wait_for_selector('.notice')
+        page.evaluate('window.sameDocument = true')
+        site.run()
+        page.wait_for_selector('dl .s200', timeout=20_000)
+        assert '200 OK' in page.inner_text('#say')
+        assert 'Attempt 1' in page.inner_text('.timeline') and '4242' in page.inner_text('.timeline')
+        assert page.evaluate('window.sameDocument')
+    lab.calibrated = False
+
+
+def test_updates_keep_focus_and_what_is_open(browser: Any, site: Site) -> None:
+    task_id = site.accept(eventType='org.pacifica.metadata.acquired', eventID='kept.1')
+    site.run()
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url + f'events/{task_id}')
+        page.click('#traceback summary')
+        page.focus('#retry')
+        site.model._writer.connections.writer.execute(
+            'UPDATE receivetaskmodel SET exc_value = ? , attempts = 7 WHERE task_id = ?',
+            ('another error', task_id.replace('-', '')))
+        page.wait_for_function("document.querySelector('.error').textContent.includes('another error')", timeout=20_000)
+        assert page.evaluate("document.getElementById('traceback').open")
+        assert page.evaluate('document.activeElement.id') == 'retry'
+
+
+def test_updates_pause_at_a_button_and_go_on(browser: Any, site: Site) -> None:
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url)
+        requests: list[str] = []
+        page.on('request', lambda request: requests.append(request.url))
+        page.get_by_role('button', name='Pause updates').click()
+        assert page.get_attribute('#pause', 'aria-pressed') == 'true'
+        before = page.inner_text('#count-202 strong')
+        site.accept(eventType='org.pacifica.metadata.ingest')
+        requests.clear()
+        page.wait_for_timeout(4000)  # longer than the pause between updates: what doesn't happen can't be waited for
+        assert not requests and page.inner_text('#count-202 strong') == before
+        page.get_by_role('button', name='Pause updates').click()
+        page.wait_for_function(f"document.querySelector('#count-202 strong').textContent !== '{before}'", timeout=20_000)
+    site.run()
+
+
+def test_a_server_that_does_not_answer_is_told(browser: Any, site: Site) -> None:
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url)
+        page.route(re.compile('fragment=1'), lambda route: route.fulfill(status=400, body='no'))
+        page.wait_for_function("document.getElementById('live-state').textContent.startsWith('Not up to date')",
+                               timeout=20_000)
+
+
+def test_the_counts_are_announced_politely(browser: Any, site: Site) -> None:
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url)
+        assert page.get_attribute('#say', 'role') == 'status'
+        page.evaluate("window.region = document.getElementById('say')")
+        before = page.inner_text('#say')
+        site.accept(eventType='org.pacifica.metadata.ingest')
+        page.wait_for_function('text => window.region.isConnected && window.region.innerText !== text', arg=before,
+                               timeout=20_000)
+    site.run()
+
+
+def test_everything_can_be_reached_with_the_keyboard(browser: Any, site: Site) -> None:
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url + 'events')
+        page.keyboard.press('Tab')
+        assert page.evaluate('document.activeElement.className') == 'skip'
+        page.keyboard.press('Enter')
+        assert page.evaluate('document.activeElement.id') == 'main'
+        page.keyboard.press('Tab')
+        assert page.evaluate('document.activeElement.id') == 'q'
+        page.keyboard.type('no-such-text')
+        page.keyboard.press('Enter')
+        page.wait_for_url('**/events?q=no-such-text**')
+
+
+def test_it_works_without_javascript(browser: Any, site: Site) -> None:
+    task_id = site.accept(eventType='org.pacifica.metadata.acquired')
+    site.run()
+    with opened(browser, **LOOKS['light'], java_script_enabled=False) as page:
+        page.goto(site.url + 'events?status=500+Internal+Server+Error')
+        assert not page.is_visible('#pause')
+        page.click(f'#e-{task_id}')
+        page.click('#retry')
+        assert 'The event runs again.' in page.inner_text('.notice')
+        assert site.status(task_id) == '202 Accepted'
+        page.goto(site.url + 'events?status=500+Internal+Server+Error')
+        page.click('#retry-all summary')
+        page.click('#retry-all button')
+        assert 'events run again' in page.inner_text('.notice')
+    site.run()
+
+
+def test_what_an_event_says_runs_in_no_browser(browser: Any, site: Site) -> None:
+    hostile = '"><script>window.hit = 1</script><img src=x onerror="window.hit = 1">'
+    task_id = site.accept(eventType=hostile, eventID=hostile, source='http://x/' + hostile, data=[
+        {'destinationTable': 'Transactions._id', 'value': hostile[:60]}])
+    site.run()
+    with opened(browser, **LOOKS['light']) as page:
+        for path in (f'events/{task_id}', 'events'):
+            with page.expect_response(re.compile('fragment=1'), timeout=20_000):
+                page.goto(site.url + path)
+            assert page.evaluate('window.hit') is None
+            assert hostile in page.inner_text('#main')
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, site: Site) -> Callable[[], Any]:
+    """Return the WSGI application of a dashboard that wants a password."""
+    return lambda: site.model.create_cherrypy_app(site.queue, authenticate=Basic({'operator': Secret('pässword')}))
+
+
+def test_a_browser_logs_in_with_a_password_and_stays_so(browser: Any, guarded: Callable[[], Any]) -> None:
+    from support.front_door import wsgi_server
+    with wsgi_server(guarded()) as client:
+        credentials = {'username': 'operator', 'password': 'pässword'}
+        with opened(browser, **LOOKS['light'], http_credentials=credentials) as page:
+            with page.expect_response(re.compile('fragment=1'), timeout=20_000) as answered:
+                page.goto(f'http://127.0.0.1:{client.port}/dashboard/')
+            assert 'Overview' in page.inner_text('h1') and answered.value.status == 200
