@@ -163,7 +163,8 @@ def test_updates_keep_focus_and_what_is_open(browser: Any, site: Site) -> None:
         site.model._writer.connections.writer.execute(
             'UPDATE receivetaskmodel SET exc_value = ? , attempts = 7 WHERE task_id = ?',
             ('another error', task_id.replace('-', '')))
-        page.wait_for_function("document.querySelector('.error').textContent.includes('another error')", timeout=20_000)
+        page.wait_for_function("() => document.querySelector('.error').textContent.includes('another error')",
+                               timeout=20_000)
         assert page.evaluate("document.getElementById('traceback').open")
         assert page.evaluate('document.activeElement.id') == 'retry'
 
@@ -181,7 +182,8 @@ def test_updates_pause_at_a_button_and_go_on(browser: Any, site: Site) -> None:
         page.wait_for_timeout(4000)  # longer than the pause between updates: what doesn't happen can't be waited for
         assert not requests and page.inner_text('#count-202 strong') == before
         page.get_by_role('button', name='Pause updates').click()
-        page.wait_for_function(f"document.querySelector('#count-202 strong').textContent !== '{before}'", timeout=20_000)
+        page.wait_for_function("text => document.querySelector('#count-202 strong').textContent !== text", arg=before,
+                               timeout=20_000)
     site.run()
 
 
@@ -189,7 +191,7 @@ def test_a_server_that_does_not_answer_is_told(browser: Any, site: Site) -> None
     with opened(browser, **LOOKS['light']) as page:
         page.goto(site.url)
         page.route(re.compile('fragment=1'), lambda route: route.fulfill(status=400, body='no'))
-        page.wait_for_function("document.getElementById('live-state').textContent.startsWith('Not up to date')",
+        page.wait_for_function("() => document.getElementById('live-state').textContent.startsWith('Not up to date')",
                                timeout=20_000)
 
 

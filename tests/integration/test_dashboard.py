@@ -134,7 +134,7 @@ def test_a_search_that_has_not_looked_everywhere_says_how_far_it_looked(
     oldest = site.accept(eventType='far', eventID='needle')
     for _ in range(60):
         site.accept(eventType='far')
-    monkeypatch.setattr('pacifica.dispatcher._queue.search.TEXT_WINDOW', 50)
+    monkeypatch.setattr('pacifica.dispatcher._queue.search.WINDOW', 50)
     html = site.text('events?type=far&q=needl')
     assert not ids_in(html) and 'No event found so far' in html and 'Looked at all events back to' in html
     further = older_in(html)

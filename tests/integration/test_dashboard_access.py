@@ -26,7 +26,8 @@ def handle(event: Any) -> None:
 @pytest.fixture(scope='module')
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with dashboard_site(tmp_path_factory.mktemp('guarded'), handle, authenticate=[
-        Basic({'reader': Secret('r')}, rights={'read'}), Basic({'operator': Secret('o'), 'other': Secret('p')}, rights={'read', 'operate'}),
+        Basic({'reader': Secret('r')}, {'read'}),
+        Basic({'operator': Secret('o'), 'other': Secret('p')}, rights={'read', 'operate'}),
         BearerTokens(Secret('sender'), rights={'send'}),
     ]) as served:
         yield served
@@ -54,7 +55,8 @@ def test_a_reader_sees_no_buttons_and_an_operator_does(guarded: Site) -> None:
 
 
 def test_it_works_with_the_configuration_of_0_2_consumers(guarded: Site) -> None:
-    application = guarded.model.create_cherrypy_app(guarded.queue, authenticate=Basic({'reader': Secret('r')}, {'read'}))
+    scheme = Basic({'reader': Secret('r')}, {'read'})
+    application = guarded.model.create_cherrypy_app(guarded.queue, authenticate=scheme)
     config = {'/': {'request.dispatch': cherrypy.dispatch.MethodDispatcher()}}
     application.merge(config)
     with wsgi_server(application) as client:
@@ -122,8 +124,8 @@ def test_nobody_else_presses_a_button(guarded: Site, headers: dict[str, str]) ->
     fields = {'token': token_in(asked.body.decode()), 'action': 'retry', 'type': 'x'}
     cookie = {'Cookie': asked.headers['Set-Cookie'].partition(';')[0]}
     for path in (f'events/{task_id}', 'events'):
-        assert guarded.post(path, fields, {**headers, **cookie}).status == (403 if 'Bearer' in str(headers) or
-                                                                           headers == READER else 401)
+        known = headers == READER or 'Bearer' in str(headers)
+        assert guarded.post(path, fields, {**headers, **cookie}).status == (403 if known else 401)
     assert guarded.status(task_id) == FAILED
 
 

@@ -67,7 +67,8 @@ class Site:
         """Post *fields* to *path* as the form on the page *on* would; *headers* are sent with both."""
         asked = self.get(path if on is None else on, **dict(headers or {}))
         cookie = asked.headers.get('Set-Cookie', '').partition(';')[0]
-        return self.post(path, {'token': token_in(asked.body.decode()), **fields}, {'Cookie': cookie, **(headers or {})})
+        token = token_in(asked.body.decode())
+        return self.post(path, {'token': token, **fields}, {'Cookie': cookie, **(headers or {})})
 
     def post(self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answer:
         """Post a form."""
@@ -100,12 +101,12 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 @contextmanager
 def dashboard_site(
-    directory: Path, handle: Callable[[Any], object] = lambda event: None, router: Router | None = None, **settings: Any,
+    directory: Path, handle: Callable[[Any], object] = lambda event: None, **settings: Any,
 ) -> Iterator[Site]:
     """Serve a dashboard under ``/events``; *settings* go to ``create_cherrypy_app``."""
     database = connect(f'sqlite:///{directory / "events.db"}')
     model = create_peewee_model(database)
-    site = Site(model, router or router_to(handle))
+    site = Site(model, router_to(handle))
     try:
         with cherrypy_server(model.create_cherrypy_app(site.queue, script_name=SCRIPT_NAME, **settings)) as client:
             site.client = client

@@ -72,7 +72,7 @@ class Connections:
         try:
             session = self._readers.pop()
         except IndexError:
-            session = writer if self._owner else self._session()
+            session = writer if self._owner else self._session(reads=True)
         try:
             yield session
         finally:
@@ -160,13 +160,13 @@ class Connections:
                 self._writer = writer
             return self._writer
 
-    def _session(self) -> Session:
+    def _session(self, reads: bool = False) -> Session:
         database = self._resolve()
         dialect = dialect_of(database)
         if _is_in_memory(database):
             self._owner = threading.get_ident()
             return Session(database, dialect, self._clock)
-        return Session(_clone(database, dialect), dialect, self._clock)
+        return Session(_clone(database, dialect), dialect, self._clock, reads)
 
 
 def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], str]) -> Connections:

@@ -21,7 +21,8 @@ __all__ = ['Dialect', 'dialect_of']
 class Dialect:
     """The SQL that one kind of database wants.
 
-    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection; ``clock`` is a query for
+    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read`` on
+    those that read lists, too; ``clock`` is a query for
     the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
     ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
     a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
@@ -44,6 +45,7 @@ class Dialect:
     types: dict[str, str]
     partial_indexes: bool
     inheritable: bool = True
+    on_connect_to_read: Sequence[str] = ()
     lock_schema: Sequence[str] = ()
     unlock_schema: Sequence[str] = ()
     connect_params: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +97,8 @@ _POSTGRESQL = Dialect(
     placeholder='%s',
     begin='BEGIN',
     on_connect=("SET TIME ZONE 'UTC'",),
+    # The driver prepares what it sends often, and a plan for any value is a bad one for a rare value.
+    on_connect_to_read=('SET plan_cache_mode = force_custom_plan',),
     clock='SELECT EXTRACT(EPOCH FROM clock_timestamp())',
     skip_locked='FOR UPDATE SKIP LOCKED',
     on_duplicate='ON CONFLICT DO NOTHING',

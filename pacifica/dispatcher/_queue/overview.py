@@ -207,8 +207,8 @@ def _buckets(session: Session, begins: Sequence[float], width: float) -> list[Bu
     took: list[list[float]] = [[] for _ in spans]
     busy = [position for position in range(len(spans)) if any(counts[position].values())]
     for position, created, finalized in _union(session, [spans[position] for position in busy], (
-        f'SELECT {{position}} AS position, created, finalized FROM {TABLE}'
-        f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}'
+        f'SELECT * FROM (SELECT {{position}} AS position, created, finalized FROM {TABLE}'
+        f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}) AS s{{position}}'
     )):
         took[busy[int(position)]].append(seconds(finalized) - seconds(created))
     return [Bucket(*values) for values in zip(begins, counts, map(sorted, took))]
@@ -218,5 +218,5 @@ def _union(session: Session, spans: Sequence[tuple[str, str]], select: str) -> l
     """Return the rows of *select* for every span, each with the span's position: one way to the server and back."""
     if not spans:
         return []
-    parts = (f'SELECT * FROM ({select.format(position=position)}) AS s{position}' for position in range(len(spans)))
-    return list(session.execute(' UNION ALL '.join(parts), [time for span in spans for time in span]).fetchall())
+    parts = ' UNION ALL '.join(select.format(position=position) for position in range(len(spans)))
+    return list(session.execute(parts, [time for span in spans for time in span]).fetchall())

@@ -1,8 +1,8 @@
 """Finding events: the lists of the dashboard and the command line, newest first, a page at a time.
 
-However many events there are, a page costs about the same: it looks at ``WINDOW`` events at most (``TEXT_WINDOW`` if
-it has to read their texts), those that one index finds in the order of the list, and says how far it has looked. A page
-may therefore hold few events, or none, and still have older ones after it.
+However many events there are, a page costs about the same: it looks at ``WINDOW`` events at most, those that one index
+finds in the order of the list, and says how far it has looked. A page may therefore hold few events, or none, and still
+have older ones after it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.text import storable
 
-__all__ = ['TEXT_WINDOW', 'WINDOW', 'Filter', 'Page', 'Search']
+__all__ = ['WINDOW', 'Filter', 'Page', 'Search']
 
 T = TypeVar('T')
 
-WINDOW = 5000
-TEXT_WINDOW = 2000
+WINDOW = 2000
 
 # key, column
 _FIELDS = (
@@ -41,6 +40,7 @@ _ORDER = 'ORDER BY created DESC, task_id DESC'
 _TEXTS = ('event_id', 'source', 'event_type', 'route', 'exc_type', 'exc_value')
 #: Statuses in which there are few events as a rule, or that have an index in the order of the list.
 _INDEXED = frozenset({Status.FAILED, Status.UNPROCESSABLE})
+_SORTABLE = 5000  # so many rows are sorted in no time
 _FEW = frozenset({Status.ACCEPTED, Status.PROCESSING})
 
 
@@ -95,7 +95,7 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
         created, task_id = position
         # Not a comparison of pairs, for which MySQL uses no index.
         driving.add('created <= ? AND (created < ? OR task_id < ?)', created, created, session.dialect.uuid(task_id))
-    last = _last_of_window(session, driving, TEXT_WINDOW if wanted.text else WINDOW) if rest.texts else None
+    last = _last_of_window(session, driving) if rest.texts else None
     if last is not None:
         rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
     found = session.execute(
@@ -111,10 +111,11 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     return Page(rows, _cursor(reached), reached['created'])
 
 
-def _last_of_window(session: Session, driving: _Conditions, size: int) -> Any:
+def _last_of_window(session: Session, driving: _Conditions) -> Any:
     """Return ``(created, task_id)`` of the oldest event that the page may look at, ``None`` if it may look at all."""
     rows = session.execute(
-        f'SELECT created, task_id FROM {TABLE}{_where(driving)} {_ORDER} LIMIT 2 OFFSET {size - 1}', driving.parameters,
+        f'SELECT created, task_id FROM {TABLE}{_where(driving)} {_ORDER} LIMIT 2 OFFSET {WINDOW - 1}',
+        driving.parameters,
     ).fetchall()
     return rows[0] if len(rows) == 2 else None
 
@@ -178,7 +179,7 @@ def _conditions(session: Session, wanted: Filter) -> tuple[_Conditions, _Conditi
 def _is_rare(session: Session, status: Status) -> bool:
     """Return whether the events in *status* are so few that sorting all of them costs little."""
     return session.execute(
-        f"SELECT 1 FROM {TABLE} WHERE task_status = '{status}' LIMIT 1 OFFSET {WINDOW}").fetchone() is None
+        f"SELECT 1 FROM {TABLE} WHERE task_status = '{status}' LIMIT 1 OFFSET {_SORTABLE}").fetchone() is None
 
 
 def _equal(session: Session, conditions: _Conditions, column: str, value: str) -> None:

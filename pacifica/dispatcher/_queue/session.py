@@ -23,12 +23,20 @@ _CLOCK_LIFETIME = 60.0  # seconds
 
 
 class Session:
-    """One of the store's database objects, and the SQL dialect it speaks."""
+    """One of the store's database objects, and the SQL dialect it speaks.
 
-    def __init__(self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None) -> None:
+    :param clock: replaces the database's clock, for tests.
+    :param reads: whether it is one to read with.
+    """
+
+    def __init__(
+        self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None,
+        reads: bool = False,
+    ) -> None:
         self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
         self.statement_limit: int | None = None
+        self._on_connect = (*dialect.on_connect, *(dialect.on_connect_to_read if reads else ()))
         self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
         self._clock = clock
         self._clock_read = float('-inf')
@@ -43,7 +51,7 @@ class Session:
     def connect(self) -> None:
         """Open this thread's connection."""
         self.database.connect()
-        for statement in self.dialect.on_connect:
+        for statement in self._on_connect:
             self.database.execute_sql(statement)
         if self.dialect.statement_limit:
             self.statement_limit = int(self.database.execute_sql(self.dialect.statement_limit).fetchone()[0])
