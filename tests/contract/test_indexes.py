@@ -8,7 +8,11 @@ from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._queue.filter import Filter
+from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.search import Search
+from pacifica.dispatcher._queue.status import Status
 from support.events import received, router_to
 
 
@@ -101,6 +105,62 @@ def test_a_list_reads_an_index(model: Any, filters: dict[str, str], index: str, 
 
     del database.execute_sql
     assert f'receivetaskmodel_{index}' in _plan(model, execute, *statements[-1])
+
+
+@pytest.fixture
+def table(model: Any) -> Any:
+    """A table in which most events have ended."""
+    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue.accept([received(source='http://common', eventType='common') for _ in range(1000)])
+    model.update(task_status='200 OK', finalized='2026-01-01 00:00:00.000000').execute()
+    queue.accept([received(source='http://rare', eventType='rare') for _ in range(6)])
+    model.update(task_status='500 Internal Server Error', finalized=model.created).where(
+        model.event_type == 'rare').execute()
+    queue.accept([received() for _ in range(3)])
+    connections = model._writer.connections
+    if 'sqlite' not in _kind(model):
+        connections.writer.execute(f'ANALYZE {"TABLE " if "mysql" in _kind(model) else ""}receivetaskmodel')
+    return model
+
+
+def _check_plans(model: Any, query: Any) -> None:
+    """Run *query*, then fail if a statement that it made on the table would read all of it."""
+    connections = model._writer.connections
+    with connections.reading() as session:  # the one that is used next, too
+        database, statements = session.database, []
+    execute = database.execute_sql
+    database.execute_sql = lambda statement, parameters=None: (
+        statements.append((statement, parameters)), execute(statement, parameters))[1]
+    query(connections)
+    del database.execute_sql
+    about = [each for each in statements if 'FROM receivetaskmodel' in each[0]]
+    assert about
+    for statement, parameters in about:
+        plan = _plan(model, execute, statement, parameters)
+        assert 'receivetaskmodel_' in plan, (statement, plan)
+        assert 'Seq Scan' not in plan and ' ALL ' not in plan, (statement, plan)
+        whole = [line for line in plan.splitlines() if 'SCAN receivetaskmodel' in line and 'USING' not in line]
+        assert not whole, (statement, plan)
+
+
+@pytest.mark.parametrize('wanted', [
+    {}, *({'status': status} for status in Status), {'event_type': 'rare'}, {'source': 'http://rare'},
+    {'transaction_id': '7'}, {'since': '2026-01-02 00:00:00.000000', 'until': '2027-01-01 00:00:00.000000'},
+    {'text': 'metadata.ingest.7'}, {'text': 'nowhere'}, {'status': Status.FAILED, 'text': 'nowhere'},
+    {'status': Status.OK, 'event_type': 'rare'}, {'status': Status.FAILED, 'source': 'http://rare'},
+    {'source': 'http://common', 'event_type': 'rare', 'text': 'x'}, {'transaction_id': '7', 'status': Status.FAILED},
+], ids=str)
+@pytest.mark.parametrize('paged', [False, True])
+def test_a_search_reads_indexes(table: Any, wanted: dict[str, Any], paged: bool) -> None:
+    before = '2026-12-01 00:00:00.000000~00000000-0000-7000-8000-000000000000' if paged else None
+    _check_plans(table, lambda connections: Search(connections).page(Filter(**wanted), limit=50, before=before))
+
+
+@pytest.mark.parametrize('query', [
+    lambda overview: overview.counts(), lambda overview: overview.queues(), lambda overview: overview.ended(3600.0, 24),
+], ids=['counts', 'queues', 'ended'])
+def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
+    _check_plans(table, lambda connections: query(Overview(connections)))
 
 
 def test_pages_follow_one_another_to_the_end(model: Any) -> None:

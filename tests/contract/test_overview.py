@@ -22,7 +22,7 @@ def handle(event: Any) -> None:
 
 
 def queue_of(model: Any, name: str = 'my.app') -> Any:
-    return model.create_queue(router_to(handle, '$[?(@["eventType"] <> "none")]'), name, 'my.tasks.receive')
+    return model.create_queue(router_to(handle, '$[?(@["eventType"] != "none")]'), name, 'my.tasks.receive')
 
 
 def run(queue: Any) -> None:

@@ -143,14 +143,14 @@ def test_since_is_included_and_until_is_not(found: Found) -> None:
 
 
 @pytest.mark.parametrize('text, others', [
-    ('100%', '1000'), ('a_b', 'axb'), ('wow!', 'wow'), ("it's", 'its'), ('back\\slash', 'backslash'), ('?', 'x'),
-    ('%s', 's'), ('"quoted"', 'quoted'),
+    ('100%', '1000'), ('a_b', 'axb'), ('wow!', 'wow'), ("it's", 'its'), ('back\\slash', 'backslash'), ('?', 'z'),
+    ('%s', 'x'), ('"quoted"', 'quoted'),
 ])
 def test_text_means_itself(found: Found, text: str, others: str) -> None:
-    task_id = found.accept(eventID=f'x{text}y')
-    found.accept(eventID=f'x{others}y')
-    found.accept(eventID='other')
-    assert [each for each in found.ids(text=text)] == [task_id]
+    task_id = found.accept(eventID=f'x{text}y', source='http://plain')
+    found.accept(eventID=f'x{others}y', source='http://plain')
+    found.accept(eventID='other', source='http://plain')
+    assert found.ids(text=text) == [task_id]
 
 
 @pytest.mark.parametrize('stored, text', [
