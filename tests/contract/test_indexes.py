@@ -137,8 +137,9 @@ def _check_plans(model: Any, query: Any) -> None:
     assert about
     for statement, parameters in about:
         plan = _plan(model, execute, statement, parameters)
-        assert 'receivetaskmodel_' in plan, (statement, plan)
-        assert 'Seq Scan' not in plan and ' ALL ' not in plan, (statement, plan)
+        # MySQL answers some from the index while it plans.
+        assert 'receivetaskmodel_' in plan or 'optimized away' in plan, (statement, plan)
+        assert 'Seq Scan' not in plan and 'receivetaskmodel ALL' not in plan, (statement, plan)
         whole = [line for line in plan.splitlines() if 'SCAN receivetaskmodel' in line and 'USING' not in line]
         assert not whole, (statement, plan)
 

@@ -18,7 +18,7 @@ from pacifica.dispatcher._queue.status import FINAL, Status
 
 __all__ = ['COUNT_LIMIT', 'Bucket', 'Overview', 'QueueState', 'WorkerState']
 
-COUNT_LIMIT = 100_000
+COUNT_LIMIT = 20_000
 """A count that reaches this means: so many or more."""
 
 _SAMPLE = 50

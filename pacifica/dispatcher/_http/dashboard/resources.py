@@ -23,7 +23,7 @@ __all__ = ['Dashboard']
 
 _PAGE = 50
 _MAX_FORM = 64 * 1024
-_SPANS = (('The last hour', 60.0, 60), ('The last day', 1800.0, 48))
+_SPANS = (('The last hour', 60.0, 60), ('The last day', 3600.0, 24))
 _TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
 
 
