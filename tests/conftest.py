@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE') or ('ci' if services.
 DISTRIBUTIONS = (
     'pacifica-dispatcher', 'cherrypy', 'cheroot', 'peewee', 'msgspec', 'jsonpath2', 'cloudevents', 'cloudevents-python',
     'pacifica-downloader', 'pacifica-uploader', 'pacifica-namespace', 'celery', 'psycopg', 'pymysql', 'click', 'rich',
-    'prometheus-client', 'opentelemetry-api',
+    'prometheus-client', 'opentelemetry-api', 'jinja2',
 )
 
 

@@ -48,6 +48,9 @@ def fill(database: Any, kind: str, rows: int) -> None:
     """Insert *rows* events into the empty table: 1 % failed, 0.5 % without a route, 200 waiting, 20 running."""
     if kind == 'mysql':
         database.execute_sql("SET time_zone = '+00:00'")
+    if kind == 'sqlite':
+        for pragma in ('cache_size = -500000', 'synchronous = OFF'):
+            database.execute_sql(f'PRAGMA {pragma}')
     now = time.time()
     for start in range(0, rows, _CHUNK):
         statement, parameters = _insert(kind, start, min(_CHUNK, rows - start), rows, now)

@@ -21,9 +21,10 @@ VARIABLE = 'PACIFICA_TEST_CHROMIUM'
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Yield a browser of Playwright; skip the test without Playwright, and without a browser (there fail it in CI)."""
+    """Yield a browser of Playwright; skip the test without Playwright, or without a browser (fail it in CI)."""
     # Not a hole in what was tested: "tox -e browser" is there for it, and installs the extra.
-    api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed: the extra test-browser has it')
+    api = pytest.importorskip(
+        'playwright.sync_api', reason='playwright is not installed: the extra test-browser has it')
     program = os.environ.get(VARIABLE) or shutil.which('chromium') or shutil.which('chromium-browser')
     if not program:
         services.absent(f'no chromium on the PATH: apt-get install chromium, or say with {VARIABLE} where it is')

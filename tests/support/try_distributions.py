@@ -13,7 +13,10 @@ from pathlib import Path
 
 from environments import Environment
 
-NEEDED = ('pacifica/dispatcher/py.typed', 'pacifica/dispatcher/_cli/demo_data/event.json')
+NEEDED = (
+    'pacifica/dispatcher/py.typed', 'pacifica/dispatcher/_cli/demo_data/event.json',
+    'pacifica/dispatcher/_http/dashboard/templates/base.html', 'pacifica/dispatcher/_http/dashboard/static/dashboard.css',
+)
 
 
 def names_in(distribution: Path) -> list[str]:

@@ -9,8 +9,6 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from markupsafe import Markup
-
 __all__ = ['cut', 'duration', 'instant', 'moment', 'size', 'visible']
 
 # Controls, what turns the direction of the text around it, and lone surrogates: they would hide or forge what is shown.
@@ -22,7 +20,7 @@ def visible(value: Any) -> Any:
     """Return *value* with what can't be seen in it written as JSON escapes; nothing for ``None``."""
     if value is None:
         return ''
-    if isinstance(value, str) and not isinstance(value, Markup):
+    if isinstance(value, str) and not hasattr(value, '__html__'):  # which has been through this already
         return _INVISIBLE.sub(lambda found: f'\\u{ord(found[0]):04x}', value.replace('\r\n', '\n'))
     return value
 
