@@ -15,7 +15,8 @@ from environments import Environment
 
 NEEDED = (
     'pacifica/dispatcher/py.typed', 'pacifica/dispatcher/_cli/demo_data/event.json',
-    'pacifica/dispatcher/_http/dashboard/templates/base.html', 'pacifica/dispatcher/_http/dashboard/static/dashboard.css',
+    'pacifica/dispatcher/_http/dashboard/templates/base.html',
+    'pacifica/dispatcher/_http/dashboard/static/dashboard.css',
 )
 
 
