@@ -136,11 +136,14 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
     for column, value in (('task_id', task_id), ('transaction_id', text), ('event_id', text)):
         if value is None:
             continue
-        conditions, rest = _conditions(session, replace(wanted, text=None))
-        _equal(session, conditions, column, value)
+        by_identifier, (driving, rest) = _Conditions(), _conditions(session, replace(wanted, text=None))
+        _equal(session, by_identifier, column, value)
+        order = _ORDER if column == 'transaction_id' else ''  # of which alone there may be many, and an ordered index
+        # The identifier first: with all conditions side by side, one for which there is an ordered index would drive.
         for row in session.execute(
-            f'SELECT {_COLUMNS} FROM {TABLE}{_where(conditions, rest)} {_ORDER} LIMIT {limit:d}',
-            [*conditions.parameters, *rest.parameters],
+            f'SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM {TABLE}{_where(by_identifier)} {order} LIMIT {WINDOW})'
+            f' AS known{_where(driving, rest)} {_ORDER} LIMIT {limit:d}',
+            [*by_identifier.parameters, *driving.parameters, *rest.parameters],
         ).fetchall():
             shown = _as_json(row)
             found[shown['taskID']] = shown
