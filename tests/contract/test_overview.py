@@ -63,10 +63,11 @@ def test_each_queue_tells_how_long_its_oldest_event_is_due(model: Any) -> None:
     assert 0 <= first.oldest_age < 60 <= second.oldest_age < 200
 
 
-def test_what_is_not_due_yet_waits_for_nobody(model: Any) -> None:
+def test_what_is_not_due_yet_waits_but_has_no_age(model: Any) -> None:
     queue_of(model).accept([received()])
     model.update(due=model.due + 1000).execute()
-    assert Overview(model._writer.connections).queues() == []
+    [queue] = Overview(model._writer.connections).queues()
+    assert (queue.waiting, queue.oldest_age) == (1, 0)
 
 
 def test_workers_are_there_until_they_are_silent_for_longer_than_their_lease(model: Any) -> None:

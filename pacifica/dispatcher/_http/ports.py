@@ -94,7 +94,7 @@ class Overview(Protocol):
         """Return how many events are in each status."""
 
     def queues(self) -> Sequence[QueueState]:
-        """Return each queue in which something is due."""
+        """Return each queue in which something waits."""
 
     def workers(self) -> Sequence[WorkerState]:
         """Return the workers that have told lately that they are there."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.reading import read
