@@ -70,6 +70,7 @@ def test_where_info_is_not_kept_nothing_is_read_for_it(
 
 
 def test_a_handlers_own_lines_carry_its_task(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)  # whatever another test has set
     caplog.handler.addFilter(TaskLogFilter())
     event = ingest_event()
     task_id = handle_one(model, lambda event: logging.getLogger('theirs').warning('look'), event)

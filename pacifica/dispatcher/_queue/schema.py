@@ -87,7 +87,7 @@ _INDEXES = (
     ('transaction', False, 'transaction_id, created, task_id', 'transaction_id IS NOT NULL'),
     ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
-    ('finalized', False, 'finalized, task_status', 'finalized IS NOT NULL'),
+    ('finalized', False, 'finalized, task_status, created', 'finalized IS NOT NULL'),
     ('event_key', True, 'event_key', ''),  # last, see ensure_schema
 )
 
