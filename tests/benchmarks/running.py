@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.processes import free_port
+from support.processes import end_group, free_port
 
 HERE = Path(__file__).parent
 CONTENDERS = HERE / 'contenders'
@@ -49,15 +49,7 @@ def started(command: Command, environment: Mapping[str, str], log: Path) -> Iter
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+        end_group(process)
 
 
 def await_port(port: int) -> None:

@@ -331,18 +331,6 @@ def test_where_services_are_is_read_as_the_clients_read_it() -> None:
 # The subscription and the receiver
 
 
-@pytest.fixture
-def notifications() -> Iterator[FakeNotifications]:
-    with FakeNotifications() as fake:
-        yield fake
-
-
-@pytest.fixture
-def receiver() -> Iterator[FakeReceiver]:
-    with FakeReceiver() as fake:
-        yield fake
-
-
 def subscribe(notifications: FakeNotifications, receiver: str, capsys: pytest.CaptureFixture[str], *more: str) -> None:
     with pytest.raises(SystemExit):
         main(['subscribe', '--receiver', receiver, '--notifications', notifications.url, '--jsonpath', '$', '--name',

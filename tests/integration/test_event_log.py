@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import TaskLogFilter
 from support.command_line import started
 from support.events import dumps, ingest_event, router_to
 
 TASK = 'my.tasks.receive'
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Iterator[Any]:
-    """The model of a new table in SQLite."""
-    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
-    yield model
-    model.close_connections()
 
 
 def handle_one(model: Any, function: Any, event: dict[str, Any], **settings: Any) -> str:
@@ -75,9 +64,9 @@ def test_a_handlers_own_lines_carry_its_task(model: Any, caplog: pytest.LogCaptu
     event = ingest_event()
     task_id = handle_one(model, lambda event: logging.getLogger('theirs').warning('look'), event)
     line, = [record for record in caplog.records if record.name == 'theirs']
-    assert (line.task_id, line.event_id, line.attempt) == (  # type: ignore[attr-defined]
+    assert (line.task_id, line.event_id, line.attempt) == (  # type: ignore[attr-defined]  # made of extra=
         task_id, event['eventID'], 1)
-    assert line.route.endswith('Calling')  # type: ignore[attr-defined]
+    assert line.route.endswith('Calling')  # type: ignore[attr-defined]  # made of extra=
 
 
 ROUTES = '''

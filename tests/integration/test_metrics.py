@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,14 +30,6 @@ from support.front_door import Client, free_port, wsgi_server
 from support.metrics import PREFIX, Scrape
 
 TASK = 'my.tasks.receive'
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Iterator[Any]:
-    """The model of a new table in SQLite."""
-    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
-    yield model
-    model.close_connections()
 
 
 @pytest.fixture
@@ -171,7 +163,7 @@ def values(collector: DatabaseCollector) -> dict[tuple[str, ...], float]:
 
 
 def test_a_queue_with_workers_in_which_nothing_waits_is_at_zero_and_lost_workers_are_told_from_others() -> None:
-    seen = values(DatabaseCollector(Scripted()))  # type: ignore[arg-type]
+    seen = values(DatabaseCollector(Scripted()))  # type: ignore[arg-type]  # a stand-in
     assert seen['queue_waiting_events', 'a', 'idle'] == seen['queue_oldest_age_seconds', 'a', 'idle'] == 0
     assert seen['queue_waiting_events', 'a', 'waiting'] == 2
     assert seen['workers', 'a', 'idle', 'threads', 'present'] == seen['workers', 'a', 'idle', 'threads', 'lost'] == 1
@@ -180,7 +172,7 @@ def test_a_queue_with_workers_in_which_nothing_waits_is_at_zero_and_lost_workers
 
 def test_several_who_scrape_at_once_cost_the_database_one_query() -> None:
     overview = Scripted()
-    collector = DatabaseCollector(overview, lifetime=3600)  # type: ignore[arg-type]
+    collector = DatabaseCollector(overview, lifetime=3600)  # type: ignore[arg-type]  # a stand-in
     assert values(collector) == values(collector)
     assert overview.reads == 1
 
@@ -188,7 +180,7 @@ def test_several_who_scrape_at_once_cost_the_database_one_query() -> None:
 def test_a_table_that_takes_long_to_count_is_counted_less_often() -> None:
     now, overview = [0.0], Scripted()
     overview.takes = lambda: now.__setitem__(0, now[0] + 0.1)
-    collector = DatabaseCollector(overview, clock=lambda: now[0])  # type: ignore[arg-type]
+    collector = DatabaseCollector(overview, clock=lambda: now[0])  # type: ignore[arg-type]  # a stand-in
     for seconds in (0.0, 9.9, 10.2, 10.3):  # 0.1 seconds are a hundredth of 10
         now[0] = max(now[0], seconds)
         values(collector)
@@ -198,7 +190,7 @@ def test_a_table_that_takes_long_to_count_is_counted_less_often() -> None:
 def test_a_database_that_is_away_is_what_the_scrape_says() -> None:
     overview = Scripted()
     overview.failure = DatabaseUnavailableError('away')
-    assert values(DatabaseCollector(overview)) == {('database_up',): 0}  # type: ignore[arg-type]
+    assert values(DatabaseCollector(overview)) == {('database_up',): 0}  # type: ignore[arg-type]  # a stand-in
 
 
 def test_what_the_front_door_answers_is_counted_by_status(model: Any, application: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import signal
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,6 @@ from support.fake_notifications import FakeNotifications, FakeReceiver, dead_por
 from support.pacifica_fakes import hang, status
 
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
-
-
-@pytest.fixture
-def notifications() -> Iterator[FakeNotifications]:
-    with FakeNotifications() as fake:
-        yield fake
-
-
-@pytest.fixture
-def receiver() -> Iterator[FakeReceiver]:
-    with FakeReceiver() as fake:
-        yield fake
 
 
 def arguments(notifications: str, receiver: str, *more: str, user: str | None = 'dmlb2001', name: str = 'mine',

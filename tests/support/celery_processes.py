@@ -18,7 +18,7 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.databases import temporary_database
-from support.processes import free_port, runs_in
+from support.processes import end_group, free_port, runs_in
 
 SUPPORT = Path(__file__).parent
 
@@ -93,15 +93,7 @@ class CeleryService:
         for process in self.processes:
             process.terminate()
         for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                pass
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+            end_group(process)
 
     def runs(self) -> dict[str, list[tuple[str, int, float]]]:
         """Return what each event's handlers wrote down, see :func:`runs_in`."""

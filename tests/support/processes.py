@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 SERVICE = Path(__file__).parent / 'service.py'
 
@@ -74,6 +76,19 @@ class Service:
     def runs(self) -> dict[str, list[tuple[str, int, float]]]:
         """Return what each event's handlers wrote down, see :func:`runs_in`."""
         return runs_in(self.log)
+
+
+def end_group(process: subprocess.Popen[Any]) -> None:
+    """Wait for a process that was told to end, and kill what is left of its group after twenty seconds."""
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
 
 
 def runs_in(log: Path) -> dict[str, list[tuple[str, int, float]]]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.reading import read
-from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.record import TABLE, as_text
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -169,6 +168,4 @@ def _json(key: str, value: Any) -> Any:
         return history.read(value)
     if key == 'result':
         return None if value is None else json.loads(value)
-    if key in _TIMES and isinstance(value, datetime):
-        return value.isoformat(' ', 'microseconds')
-    return value
+    return as_text(value) if key in _TIMES else value

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import peewee
 
-__all__ = ['TABLE', 'WORKERS', 'Record', 'seconds', 'timestamp', 'utc_now']
+__all__ = ['TABLE', 'WORKERS', 'Record', 'as_text', 'seconds', 'timestamp', 'utc_now']
 
 TABLE = 'receivetaskmodel'
 
@@ -28,6 +28,11 @@ def utc_now() -> datetime:
 def timestamp(seconds: float) -> str:
     """Return *seconds* since 1970 as a time of the table: UTC, always with microseconds, so that text sorts by time."""
     return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat(' ', 'microseconds')
+
+
+def as_text(time: Any) -> Any:
+    """Return a time of the table, as its driver reads it, as :func:`timestamp` writes it; ``None`` for none."""
+    return time.isoformat(' ', 'microseconds') if isinstance(time, datetime) else time
 
 
 def seconds(time: Any) -> float:

@@ -16,7 +16,7 @@ from uuid import UUID
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.filter import Filter, Page
 from pacifica.dispatcher._queue.reading import read
-from pacifica.dispatcher._queue.record import TABLE
+from pacifica.dispatcher._queue.record import TABLE, as_text
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -79,7 +79,7 @@ class Search:
         """
         row = self._read(lambda session: session.execute(
             f'SELECT created FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)).fetchone())
-        return None if row is None else _cursor({'created': _time(row[0]), 'taskID': str(task_id)})
+        return None if row is None else _cursor({'created': as_text(row[0]), 'taskID': str(task_id)})
 
     def _read(self, query: Callable[[Session], T]) -> T:
         return read(self._connections, query)
@@ -107,7 +107,7 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
         return Page(rows, _cursor(rows[-1]))
     if last is None:
         return Page(rows)
-    reached = {'created': _time(last[0]), 'taskID': str(UUID(str(last[1])))}
+    reached = {'created': as_text(last[0]), 'taskID': str(UUID(str(last[1])))}
     return Page(rows, _cursor(reached), reached['created'])
 
 
@@ -198,12 +198,8 @@ def _as_json(row: Sequence[Any]) -> dict[str, Any]:
     shown = {key: value for (key, _), value in zip(_FIELDS, row)}
     shown['taskID'] = str(UUID(str(shown['taskID'])))
     for key in ('created', 'updated', 'finalized'):
-        shown[key] = _time(shown[key])
+        shown[key] = as_text(shown[key])
     return shown
-
-
-def _time(value: Any) -> Any:
-    return value.isoformat(' ', 'microseconds') if isinstance(value, datetime) else value
 
 
 def _cursor(row: Mapping[str, Any]) -> str:

@@ -1,0 +1,35 @@
+"""What several of these files arrange alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playhouse.db_url import connect
+
+from pacifica.dispatcher.receiver import create_peewee_model
+from support.fake_notifications import FakeNotifications, FakeReceiver
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Iterator[Any]:
+    """The model of a new table in SQLite."""
+    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
+    yield model
+    model.close_connections()
+
+
+@pytest.fixture
+def notifications() -> Iterator[FakeNotifications]:
+    """A Notifications service without subscriptions."""
+    with FakeNotifications() as fake:
+        yield fake
+
+
+@pytest.fixture
+def receiver() -> Iterator[FakeReceiver]:
+    """A receiver that is up."""
+    with FakeReceiver() as fake:
+        yield fake
