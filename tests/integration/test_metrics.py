@@ -15,6 +15,7 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher._metrics.collector import DatabaseCollector
 from pacifica.dispatcher._metrics.definitions import DATABASE
+from pacifica.dispatcher._metrics.exposition import Exposition
 from pacifica.dispatcher._queue.overview import Overview, QueueState, WorkerState
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
@@ -266,6 +267,16 @@ def test_a_directory_that_is_not_there_is_refused(
     queue = model.create_queue(router_to(print), application, TASK)
     with pytest.raises(ConfigurationError, match='PROMETHEUS_MULTIPROC_DIR'):
         model.create_cherrypy_app(queue, metrics=True)
+
+
+def test_a_file_that_a_process_has_just_made_is_no_fault_of_a_scrape(
+    model: Any, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    (tmp_path / 'counter_123.db').touch()  # as it is until it gets its size, or for ever if its process died before
+    monkeypatch.setenv('PROMETHEUS_MULTIPROC_DIR', str(tmp_path))
+    exposition = Exposition(Overview(model._writer.connections))
+
+    assert b'pacifica_dispatcher_database_up 1.0' in exposition.expose('')[1]
 
 
 ROUTES = '''

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, start_http_server
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from pacifica.dispatcher._metrics import definitions
@@ -73,8 +75,18 @@ def _processes() -> CollectorRegistry:
         registry.register(REGISTRY)
         return registry
     try:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client is typed in part
+        _SharedDirectory(registry)  # type: ignore[no-untyped-call]  # prometheus_client is typed in part
     except ValueError as exc:
         raise ConfigurationError(
             f'{_DIRECTORY} names no directory: make it, empty, before the first process starts') from exc
     return registry
+
+
+class _SharedDirectory(MultiProcessCollector):
+    """Reads what the processes wrote, but for files that one has just made, or died while making: they are empty."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what all processes count, together."""
+        files = [str(path) for path in Path(os.environ[_DIRECTORY]).glob('*.db') if path.stat().st_size]
+        merged: Iterable[Metric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]  # see above
+        return merged
