@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
-from support.databases import KINDS, temporary_database
+from support.databases import KINDS, model_in, temporary_database
 
 
 @pytest.fixture(params=KINDS)
@@ -23,12 +21,5 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def model(database_url: str) -> Iterator[Any]:
     """The model class of a new table."""
-    yield from _model(database_url)
-
-
-def _model(url: str) -> Iterator[Any]:
-    database = connect(url)
-    model = create_peewee_model(database)
-    yield model
-    model.close_connections()
-    database.close()
+    with model_in(database_url) as model:
+        yield model

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 from playhouse.db_url import connect
 
+from pacifica.dispatcher.receiver import create_peewee_model
 from support import services
 
 KINDS = ('sqlite', 'postgresql', 'mysql')
@@ -29,6 +31,18 @@ def temporary_database(kind: str, directory: Path) -> Iterator[str]:
         yield urlunsplit(urlsplit(server)._replace(path=f'/{name}'))
     finally:
         _administrate(server, f'DROP DATABASE {name}' + (' WITH (FORCE)' if kind == 'postgresql' else ''))
+
+
+@contextmanager
+def model_in(url: str) -> Iterator[Any]:
+    """Yield the model class of the table in the database at *url*; its connections are closed afterwards."""
+    database = connect(url)
+    model = create_peewee_model(database)
+    try:
+        yield model
+    finally:
+        model.close_connections()
+        database.close()
 
 
 def _administrate(server: str, statement: str) -> None:
