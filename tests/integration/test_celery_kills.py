@@ -53,15 +53,21 @@ def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_withou
         events = [ingest_event(data={'seconds': dice.uniform(0, 0.05)}) for _ in range(count)]
         task_ids: dict[str, str] = {}
         threads = post_all(service, events, task_ids)
+
+        def began() -> int:
+            service.restart_ended()
+            return len(service.runs())
+
         for turn in range(kills):
             # A kill after each share of events that began to run: it finds workers at work, not just starting.
             enough = count * (turn + 1) // (kills + 1)
-            wait_until(lambda: len(service.runs()) >= enough, 120)  # noqa: B023  # called at once
+            wait_until(lambda: began() >= enough, 300)  # noqa: B023  # called at once
             harm(service, server, dice, turn)
         for thread in threads:
             thread.join()
 
         def ended() -> int:
+            service.restart_ended()
             return int(model.select().where(model.task_status.in_(FINAL)).count())
 
         wait_until(lambda: ended() >= count, 600)

@@ -88,6 +88,17 @@ class CeleryService:
             except ProcessLookupError:
                 pass
 
+    def restart_ended(self) -> None:
+        """Start anew each process that has ended by itself, as the units of ``docs/deployment`` do.
+
+        A worker may: while it closes its connection to a Redis that is gone, kombu fails with an ``AttributeError``.
+        """
+        for number, process in enumerate(self.processes):
+            if process.poll() is not None:
+                self.killed.update({process.pid, *members(process.pid)})
+                end_group(process)
+                self.processes[number] = self._start(number)
+
     def stop(self) -> None:
         """End all processes."""
         for process in self.processes:
