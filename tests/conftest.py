@@ -6,11 +6,12 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-from support import services
+from support import isolation, services
 
 # A failing example is printed so that it can be pasted into a test; CI tries the same examples on every run.
 settings.register_profile('default', print_blob=True, deadline=None)
@@ -56,6 +57,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if marker in item.keywords:
                     item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def leaves_all_as_it_was() -> Iterator[None]:
+    """Fail a test that leaves logging, environment, signal handlers or the like otherwise than it found them."""
+    with isolation.unchanged():
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher._cli import main
+from support.isolation import kept_logging
 
 SERVED = '''
 from jsonpath2.path import Path
@@ -35,7 +36,8 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', sys.path[:])
     monkeypatch.delenv('DATABASE_URL', raising=False)
-    yield tmp_path
+    with kept_logging():
+        yield tmp_path
     for name in ('served', 'needs_more', 'not_python', 'raises', 'exits', 'bad_path'):
         sys.modules.pop(name, None)
 

@@ -109,6 +109,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """What runs the command line on the table of some events, and returns its exit status and both outputs."""
     def call(events: Events, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setenv('DATABASE_URL', events.url)
+        monkeypatch.setattr(sys, 'path', sys.path[:])
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:
             main(arguments)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from celery.app.trace import build_tracer
@@ -12,6 +14,7 @@ from celery.contrib.testing.worker import start_worker
 
 from pacifica.dispatcher._engine.announcer import Announcer
 from support.events import router_to
+from support.isolation import kept_logging
 
 TASK = 'my.tasks.receive'
 
@@ -28,7 +31,8 @@ def app_of(model: Any, function: Any = lambda event: None, broker: str = 'memory
 @contextmanager
 def working(app: Any, pool: str = 'solo', **settings: Any) -> Iterator[None]:
     """Run a worker of *app* in a thread while the ``with`` block runs."""
-    with start_worker(app, pool=pool, perform_ping_check=False, shutdown_timeout=30, loglevel='ERROR', **settings):
+    with kept_logging(), patch.dict(os.environ), \
+            start_worker(app, pool=pool, perform_ping_check=False, shutdown_timeout=30, loglevel='ERROR', **settings):
         yield
 
 

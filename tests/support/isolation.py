@@ -1,0 +1,104 @@
+"""What every test leaves as it found it: a picture of the process before, and what differs after."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+_PACKAGE = 'pacifica.dispatcher'
+_PYTEST_OWN = frozenset({'PYTEST_CURRENT_TEST', 'PYTEST_XDIST_TESTRUNUID'})
+_ABSENT = '(absent)'
+
+
+@contextmanager
+def kept_logging() -> Iterator[None]:
+    """Let what runs inside the ``with`` block set up logging as it likes; afterwards all is as it was before."""
+    named = logging.root.manager.loggerDict.values()
+    loggers = [logging.root, *(one for one in named if isinstance(one, logging.Logger))]
+    before = [(one, one.level, one.propagate, one.handlers[:], one.filters[:]) for one in loggers]
+    try:
+        yield
+    finally:
+        for one, level, propagate, handlers, filters in before:
+            one.setLevel(level)
+            one.propagate, one.handlers[:], one.filters[:] = propagate, handlers, filters
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Fail the test that runs inside the ``with`` block if the process is not afterwards as it was before."""
+    before = _picture()
+    yield
+    after = _picture()
+    changed = [
+        f'{what}: {before[what]!r} before, {after.get(what, _ABSENT)!r} after'
+        for what in before if after.get(what, _ABSENT) != before[what]
+    ]
+    if changed:
+        pytest.fail('the test leaves changed what other tests use:\n  ' + '\n  '.join(changed), pytrace=False)
+
+
+def _picture() -> dict[str, Any]:
+    """Return what tests may not change for each other, by its name; what is new afterwards changes nothing."""
+    return {
+        **{f'environment {name}': value for name, value in os.environ.items() if name not in _PYTEST_OWN},
+        'names of the environment': sorted(set(os.environ) - _PYTEST_OWN),
+        'working directory': os.getcwd(),
+        'umask': _umask(),
+        'sys.path': list(sys.path),
+        'sys.excepthook': sys.excepthook,
+        'threading.excepthook': threading.excepthook,
+        'start method of multiprocessing': multiprocessing.get_start_method(),
+        'children of multiprocessing': multiprocessing.active_children(),
+        **_signals(), **_logging(), **_globals(),
+    }
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _signals() -> dict[str, Any]:
+    return {f'handler of signal {number}': signal.getsignal(number)
+            for number in signal.valid_signals() - {signal.SIGALRM}}  # which is pytest-timeout's
+
+
+def _logging() -> dict[str, Any]:
+    """Return the state of each logger, without the handlers that pytest puts in place for a phase of a test."""
+    loggers = {'root': logging.root, **logging.root.manager.loggerDict}
+    picture: dict[str, Any] = {'logging.disable': logging.root.manager.disable}
+    for name, logger in loggers.items():
+        if isinstance(logger, logging.Logger):
+            handlers = [one for one in logger.handlers if not type(one).__module__.startswith('_pytest.')]
+            picture[f'logger {name}'] = (
+                logger.level, logger.disabled, logger.propagate, handlers, list(logger.filters))
+    return picture
+
+
+def _globals() -> dict[str, Any]:
+    """Return the globals of the package's modules: the same objects, and in containers the same things."""
+    return {
+        f'{name}.{key}': _content(value)
+        for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE) and isinstance(module, ModuleType)
+        for key, value in list(vars(module).items()) if not key.startswith('__')
+    }
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, (list, set)):
+        return id(value), list(map(id, value))
+    if isinstance(value, Mapping):
+        return id(value), {id(key): id(one) for key, one in value.items()}
+    return id(value)
