@@ -15,6 +15,7 @@ from cloudevents.model import Event
 
 from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
 from pacifica.dispatcher._transfers.files import Opener, make_opener
+from pacifica.dispatcher.exceptions import StagingError
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 
 __all__ = ['PROVENANCE_KEY', 'StagedEvent']
@@ -30,7 +31,8 @@ class StagedEvent(Event):
     :param input_directory: where the files lie, each at its ``path``; only to be read.
     :param output_directory: where results go; everything in it is uploaded when the handler returns.
     :param files: the event's files.
-    :param openers: what opens each of them, in their order; none if nothing was staged in.
+    :param openers: what opens those that were staged in; none if nothing was.
+    :raises StagingError: if openers are of a runner that doesn't say which files they open, and not one for each file.
     """
 
     input_directory: Path
@@ -51,7 +53,7 @@ class StagedEvent(Event):
         self.input_directory = input_directory
         self.output_directory = output_directory
         self.files = list(files)
-        self._openers = {file.path: opener for file, opener in zip(self.files, openers)}
+        self._openers = _by_path(self.files, openers)
         source = Transaction.from_cloudevents_model(event)
         self.transaction = Transaction(
             submitter=source.submitter, instrument=source.instrument, project=source.project,
@@ -143,6 +145,20 @@ class StagedEvent(Event):
             make_parents(source, path)
             (source / path).write_bytes(content)
         return cls(event, source, output, wanted, [make_opener(source / file.path, file) for file in wanted])
+
+
+def _by_path(files: Sequence[File], openers: Sequence[Opener]) -> dict[str, Opener]:
+    """Return each opener by the path of its file: a runner may have staged in some of *files* only, in any order."""
+    names = {file.path for file in files}
+    paths = [path for opener in openers if isinstance(path := getattr(opener, 'path', None), str) and path in names]
+    if len(paths) == len(openers):
+        return dict(zip(paths, openers))
+    if len(openers) != len(files):
+        raise StagingError(
+            f'the downloader runner returned {len(openers)} openers for {len(files)} files, and they do not say which '
+            'they open: return one for each file, in their order, or give each the attribute "path" of its file'
+        )
+    return {file.path: opener for file, opener in zip(files, openers)}
 
 
 def _text(path: File | str | os.PathLike[str]) -> str:

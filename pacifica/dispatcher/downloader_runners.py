@@ -39,7 +39,8 @@ class DownloaderRunner(ABC):
         :param timeout: wall-clock seconds for all of it.
         :returns: a function for each of *files*, in their order, that opens it for reading: text in the encoding that
             the event names (else UTF-8) with ends of lines as they are; ``mode='rb'``, ``encoding=``, ``errors=`` and
-            ``newline=`` overrule.
+            ``newline=`` overrule. Its attribute ``path`` says which file it opens, so that a subclass may stage in
+            some of an event's files only.
         :raises ValueError: without files.
         :raises UnsafePathError: if a path would lead out of the directory.
         :raises DownloadError: if a file can't be had, or is not what the event says; names each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import logging
 import os
@@ -113,6 +114,44 @@ def test_files_are_staged_in_handled_and_uploaded(download, work, tmp_path):
     assert {'destinationTable': 'TransactionKeyValue', 'key': PROVENANCE_KEY, 'value': 19} in metadata
     assert {'destinationTable': 'Transactions.project', 'value': '1234a'} in metadata
     assert list(work.iterdir()) == []
+
+
+class Some(LocalDownloaderRunner):
+    """Stages in the CSV files alone, the last of the event first."""
+
+    def download(self, basedir_name, files=None, timeout=180):
+        """Ask for some of the files."""
+        return super().download(basedir_name, [file for file in files[::-1] if file.name.endswith('.csv')], timeout)
+
+
+def test_a_file_is_opened_as_itself_though_the_runner_staged_in_only_some(download, work):
+    contents = {'a.txt': b'a', 'b.csv': b'b', 'c.txt': b'c', 'd.csv': b'd'}
+    for path, content in contents.items():
+        (work.parent / 'source' / path).write_bytes(content)
+    found = {}
+
+    def read(event):
+        for path in contents:
+            try:
+                with event.open(path) as source:
+                    found[path] = source.read()
+            except FileNotFoundError as exc:
+                found[path] = str(exc)
+
+    StagedEventHandler(Some(download.basedir_name, verify=True), Calls(read), None, directory=work).handle(
+        event_of(contents))
+    assert (found['b.csv'], found['d.csv']) == ('b', 'd')
+    assert 'was not staged in with this event' in found['a.txt'] and 'was not staged in' in found['c.txt']
+
+
+@pytest.mark.parametrize('count', [1, 3])
+def test_openers_that_do_not_say_what_they_open_must_be_one_for_each_file(work, count):
+    class Strange(DownloaderRunner):
+        def download(self, basedir_name, files=None, timeout=180):
+            return [lambda **kwargs: io.StringIO('content')] * count
+
+    with pytest.raises(StagingError, match=f'returned {count} openers for 2 files'):
+        StagedEventHandler(Strange(), Calls(), None, directory=work).handle(event_of(CONTENT))
 
 
 def test_the_handler_gets_the_event_itself_with_more(download, work):

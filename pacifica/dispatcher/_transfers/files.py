@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -42,11 +43,23 @@ def wanted_paths(files: Sequence[File]) -> list[str]:
 
 def make_opener(path: Path, file: File) -> Opener:
     """Return what opens *path*, in the encoding that the event names for *file*, wherever the process is by then."""
-    absolute = Path.cwd() / path
+    return _FileOpener(Path.cwd() / path, file)
 
-    def opener(mode: str = 'r', **kwargs: Any) -> IO[Any]:
-        return open_text(absolute, file.encoding, file.path, mode, **kwargs)
-    return opener
+
+@dataclass(frozen=True)
+class _FileOpener:
+    """Opens the file that a runner has put at ``absolute``; knows which of the event's files that is."""
+
+    absolute: Path
+    file: File
+
+    @property
+    def path(self) -> str:
+        """The file's path in the event."""
+        return self.file.path
+
+    def __call__(self, mode: str = 'r', **kwargs: Any) -> IO[Any]:
+        return open_text(self.absolute, self.file.encoding, self.path, mode, **kwargs)
 
 
 def open_text(path: Path, event_encoding: Any, shown: str, mode: str = 'r', **kwargs: Any) -> IO[Any]:
