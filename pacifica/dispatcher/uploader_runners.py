@@ -41,7 +41,8 @@ class UploaderRunner(ABC):
         :returns: the bundle, which can be written to a file with ``bundle.stream(file)`` while the directory is there;
             the id of Ingest's job, a number; and Ingest's last word on it. ``None`` and ``{}`` where no Ingest is.
         :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
-        :raises ValueError: if *transaction* or a key-value is incomplete.
+        :raises ValueError: if *transaction* or a key-value is incomplete, or a key or value has more than 255
+            characters; nothing was sent.
         :raises StagingError: if something in the directory can't be sent, or changes meanwhile; names it.
         :raises UploadError: if Ingest doesn't confirm the upload.
         """

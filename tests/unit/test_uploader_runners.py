@@ -122,6 +122,20 @@ def test_half_a_key_value_is_named(tmp_path, pair):
         bundle_of(tmp_path, transaction_key_values=[pair])
 
 
+@pytest.mark.parametrize(('key', 'value', 'what'), [
+    ('é' * 256, 'v', 'key'), ('k', 'é' * 256, 'value'), ('k', ['x' * 252], 'value'),
+])
+def test_a_key_or_value_that_metadata_can_not_keep_is_refused_before_anything_is_sent(tmp_path, key, value, what):
+    with pytest.raises(ValueError, match=f'the {what} of .* has 256 characters, and the archive keeps 255'):
+        bundle_of(tmp_path, transaction_key_values=[TransactionKeyValue(key=key, value=value)])
+
+
+def test_a_key_and_a_value_of_255_characters_are_taken(tmp_path):
+    pair = TransactionKeyValue(key='é' * 255, value='x' * 255)
+    _, metadata = unpack(bundle_of(tmp_path, transaction_key_values=[pair]))
+    assert {'destinationTable': 'TransactionKeyValue', 'key': 'é' * 255, 'value': 'x' * 255} in metadata
+
+
 def test_optional_fields_of_the_transaction_are_sent(tmp_path):
     transaction = Transaction(submitter=10, instrument=54, project='p', description='words', suspense_date='2030-01-01')
     bundle, _, _ = LocalUploaderRunner().upload(str(tmp_path), transaction)

@@ -32,6 +32,8 @@ __all__ = ['Bundle', 'describe_upload', 'fingerprint']
 
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
+#: What Pacifica Metadata's columns for keys and values hold.
+_MOST_CHARACTERS = 255
 _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool', 'description', 'suspense_date')
 
 
@@ -39,7 +41,8 @@ def describe_upload(transaction: Transaction | None, key_values: Iterable[Transa
     """Return the metadata of an upload, still without its files.
 
     :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
-    :raises ValueError: if it lacks what Ingest refuses an upload without, or a key-value has no key or value.
+    :raises ValueError: if it lacks what Ingest refuses an upload without, or a key-value has no key or value, or a
+        longer one than Metadata's columns hold: that would fail the whole ingest, after all files were sent.
     """
     transaction = Transaction() if transaction is None else transaction
     if transaction._id is not None:
@@ -54,6 +57,12 @@ def describe_upload(transaction: Transaction | None, key_values: Iterable[Transa
     for pair in key_values or ():
         if pair.key is None or pair.value is None:
             raise ValueError(f'{pair!r} of the upload needs both a key and a value')
+        for what, text in (('key', pair.key), ('value', pair.value)):
+            if len(str(text)) > _MOST_CHARACTERS:
+                raise ValueError(
+                    f'the {what} of key-value {str(pair.key)[:80]!a} of the upload has {len(str(text))} characters, '
+                    f'and the archive keeps {_MOST_CHARACTERS}: shorten it, or put it into a file'
+                )
         described.append(MetaObj(destinationTable='TransactionKeyValue', key=pair.key, value=pair.value))
     return described
 
