@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -709,11 +710,14 @@ def test_a_replay_keeps_few_events_waiting_as_workers_take_them(events: Events, 
 def test_a_replay_is_no_faster_than_its_rate(events: Events, call: Call) -> None:
     events.ended(5)
 
+    began = time.time()
+
     assert call(events, 'replay', '--all', '--yes', '--rate', '2')[0] == 0
 
+    # From the start, not from one another: on a busy machine the first ones may be late and the next on time.
     due = sorted(row.due for row in events.model.select())
     assert len(due) == 5
-    assert due[2] - due[0] > 0.9 and due[4] - due[0] > 1.9
+    assert due[2] - began > 0.9 and due[4] - began > 1.9
 
 
 # --- many
