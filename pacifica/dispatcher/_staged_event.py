@@ -149,6 +149,8 @@ class StagedEvent(Event):
 
 def _by_path(files: Sequence[File], openers: Sequence[Opener]) -> dict[str, Opener]:
     """Return each opener by the path of its file: a runner may have staged in some of *files* only, in any order."""
+    if not openers:
+        return {}  # then no file needs a path
     names = {file.path for file in files}
     paths = [path for opener in openers if isinstance(path := getattr(opener, 'path', None), str) and path in names]
     if len(paths) == len(openers):

@@ -144,6 +144,13 @@ def test_a_file_is_opened_as_itself_though_the_runner_staged_in_only_some(downlo
     assert 'was not staged in with this event' in found['a.txt'] and 'was not staged in' in found['c.txt']
 
 
+def test_a_file_without_a_name_is_no_fault_where_nothing_is_staged_in(work):
+    inner, event = Calls(), event_of({})
+    event.d['data'].append({'destinationTable': 'Files', '_id': 1})
+    StagedEventHandler(None, inner, None, directory=work).handle(event)
+    assert [file._id for file in inner.event.files] == [1]
+
+
 @pytest.mark.parametrize('count', [1, 3])
 def test_openers_that_do_not_say_what_they_open_must_be_one_for_each_file(work, count):
     class Strange(DownloaderRunner):
