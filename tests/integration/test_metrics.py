@@ -279,6 +279,17 @@ def test_a_file_that_a_process_has_just_made_is_no_fault_of_a_scrape(
     assert b'pacifica_dispatcher_database_up 1.0' in exposition.expose('')[1]
 
 
+def test_a_file_that_another_process_removes_meanwhile_is_no_fault_of_a_scrape(
+    model: Any, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    # As prometheus_client's mark_process_dead leaves it to a scrape that has listed the directory already.
+    (tmp_path / 'gauge_livesum_123.db').symlink_to(tmp_path / 'removed')
+    monkeypatch.setenv('PROMETHEUS_MULTIPROC_DIR', str(tmp_path))
+    exposition = Exposition(Overview(model._writer.connections))
+
+    assert b'pacifica_dispatcher_database_up 1.0' in exposition.expose('')[1]
+
+
 ROUTES = '''
 import os
 from jsonpath2.path import Path

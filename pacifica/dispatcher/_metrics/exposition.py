@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, start_http_s
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from pacifica.dispatcher._metrics import definitions
 from pacifica.dispatcher._metrics.collector import DatabaseCollector
@@ -71,22 +72,36 @@ def serve_process(port: int, host: str) -> Callable[[], None]:
 def _processes() -> CollectorRegistry:
     """Return a registry of what processes count: this one, or all that share the directory."""
     registry = CollectorRegistry()
-    if _DIRECTORY not in os.environ:
+    directory = os.environ.get(_DIRECTORY)
+    if directory is None:
         registry.register(REGISTRY)
         return registry
-    try:
-        _SharedDirectory(registry)  # type: ignore[no-untyped-call]  # prometheus_client is typed in part
-    except ValueError as exc:
+    if not os.path.isdir(directory):
         raise ConfigurationError(
-            f'{_DIRECTORY} names no directory: make it, empty, before the first process starts') from exc
+            f'{_DIRECTORY} names no directory: make it, empty, before the first process starts')
+    registry.register(_SharedDirectory(Path(directory)))
     return registry
 
 
-class _SharedDirectory(MultiProcessCollector):
-    """Reads what the processes wrote, but for files that one has just made, or died while making: they are empty."""
+class _SharedDirectory(Collector):
+    """What all processes that share a directory count, together.
+
+    Instead of collecting by :class:`MultiProcessCollector`, which fails at a file that a process has just made, or died
+    while making: it is empty.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def collect(self) -> Iterable[Metric]:
-        """Return what all processes count, together."""
-        files = [str(path) for path in Path(os.environ[_DIRECTORY]).glob('*.db') if path.stat().st_size]
-        merged: Iterable[Metric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]  # see above
+        """Return the sums of the files that have content."""
+        files = [str(path) for path in self._directory.glob('*.db') if not _is_empty(path)]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # typed in part
         return merged
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return False  # removed meanwhile: which files may be, merge() knows
