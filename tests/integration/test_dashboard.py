@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -174,6 +175,15 @@ def test_other_methods_are_refused_with_a_page(site: Site, method: str, path: st
     assert answer.headers['Content-Type'] == 'text/html; charset=utf-8'
 
 
+def attributes_in(html: str) -> set[str]:
+    """Return the names of all attributes; what is called like one in a text or a value is none."""
+    names: set[str] = set()
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: names.update(name for name, _ in attributes)
+    parser.feed(html)
+    return names
+
+
 @pytest.mark.parametrize('path', ['', 'events', 'events/{id}', '?fragment=1', 'events?fragment=1'])
 def test_pages_are_guarded_by_their_headers(site: Site, path: str) -> None:
     answer = site.get(path.format(id=site.accept()))
@@ -183,8 +193,7 @@ def test_pages_are_guarded_by_their_headers(site: Site, path: str) -> None:
     assert headers['Cache-Control'] == 'no-store' and headers['X-Frame-Options'] == 'DENY'
     html = answer.body.decode()
     assert not re.search(r'<script(?! src="[^":]*" defer></script>)|<style|javascript:', html)
-    # In tags only: what an event is called may look like an attribute, as text.
-    assert not [tag for tag in re.findall(r'<[^>]*>', html) if re.search(r'\s(?:on\w+|style)=', tag)]
+    assert not [name for name in attributes_in(html) if name.startswith('on') or name == 'style']
     assert not re.search(r'(?:src|href|action)="(?:[a-z]+:)?//', html)
 
 
@@ -212,7 +221,7 @@ def test_without_the_slash_it_leads_to_the_slash(site: Site) -> None:
 
 
 @pytest.mark.parametrize('text', [
-    HOSTILE, 'a&b"c\'d', 'abc\u202egpj.exe', 'nul\0nul', 'lone\ud800surrogate', 'x' * 15_000, '{{ 7 * 7 }}{% raw %}',
+    HOSTILE, 'a&b"c\'d', 'abc\u202egpj.exe', 'nul\0nul', 'lone\ud800surrogate', 'x' * 15_000, '{{ 7919 * 7907 }}{% raw %}',
     'שלום עולם', '\x1b[31mred', 'a\nb\r\nc', ']]></script><svg/onload=x>', '😀' * 100,
 ], ids=range(12))
 def test_what_comes_from_an_event_is_escaped(site: Site, text: str) -> None:
@@ -227,7 +236,7 @@ def test_what_comes_from_an_event_is_escaped(site: Site, text: str) -> None:
     for path in (f'events/{task_id}', 'events', f'events?q={quote(text[:50].encode("utf-8", "replace"))}'):
         html = site.text(path)
         assert not re.search(r'<script(?! src="[^":]*" defer></script>)|<img|<svg/', html)
-        assert not re.search('[\0\x1b\u202e\ud800]', html) and '49' not in re.findall(r'<bdi>([^<]*)</bdi>', html)
+        assert not re.search('[\0\x1b\u202e\ud800]', html) and '62615533' not in re.findall(r'<bdi>([^<]*)</bdi>', html)
     if text.isprintable() and len(text) < 50:
         assert text.replace('&', '&amp;').replace('"', '&#34;').replace("'", '&#39;').replace('<', '&lt;').replace(
             '>', '&gt;') in site.text(f'events/{task_id}')
