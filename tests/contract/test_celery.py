@@ -21,6 +21,7 @@ from pacifica.dispatcher.exceptions import (
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import current_task
 from support.celery_apps import TASK, announce, app_of, drain, working
+from support.databases import model_in
 from support.events import ingest_event, received, router_to, wait_until
 
 
@@ -40,11 +41,8 @@ def count(model: Any, status: str) -> int:
 @pytest.fixture
 def other(database_url: str) -> Iterator[Any]:
     """The same table, seen by another process."""
-    database = connect(database_url)
-    model = create_peewee_model(database)
-    yield model
-    model.close_connections()
-    database.close()
+    with model_in(database_url) as model:
+        yield model
 
 
 # --- sending

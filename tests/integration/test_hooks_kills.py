@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
-from support.databases import KINDS, temporary_database
+from support.databases import KINDS, model_in, temporary_database
 from support.events import ingest_event, wait_until
 from support.kills import FINAL, post, post_all
 from support.processes import Service
@@ -23,15 +21,9 @@ from support.processes import Service
 @contextmanager
 def table(kind: str, directory: Path) -> Iterator[tuple[str, Any]]:
     directory.mkdir()
-    with temporary_database(kind, directory) as url:
-        database = connect(url)
-        model = create_peewee_model(database)
+    with temporary_database(kind, directory) as url, model_in(url) as model:
         model.create_table()
-        try:
-            yield url, model
-        finally:
-            model.close_connections()
-            database.close()
+        yield url, model
 
 
 SOME = {'count': 60, 'kills': 3}

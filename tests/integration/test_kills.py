@@ -11,10 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
-from support.databases import KINDS, temporary_database
+from support.databases import KINDS, model_in, temporary_database
 from support.events import ingest_event, wait_until
 from support.kills import FINAL, post, post_all, runs_without_reason
 from support.processes import Service
@@ -22,17 +20,13 @@ from support.processes import Service
 
 @contextmanager
 def running(kind: str, directory: Path, **settings: Any) -> Iterator[tuple[Service, Any]]:
-    with temporary_database(kind, directory) as url:
-        database = connect(url)
-        model = create_peewee_model(database)
+    with temporary_database(kind, directory) as url, model_in(url) as model:
         model.create_table()
         service = Service(url, directory / 'runs.log', **settings)
         try:
             yield service, model
         finally:
             service.stop()
-            model.close_connections()
-            database.close()
 
 
 SOME = {'count': 150, 'kills': 6}

@@ -8,19 +8,20 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from playhouse.db_url import connect
-
-from pacifica.dispatcher.receiver import create_peewee_model
-from support.databases import temporary_database
+from support.databases import model_in, temporary_database
 from support.processes import end_group, free_port, runs_in
 
 SUPPORT = Path(__file__).parent
+# A worker closes its connection to a Redis that is gone, and kombu fails; or a child was killed before it was ready.
+_CELERY = ("AttributeError: 'NoneType' object has no attribute 'hostname'", 'Could not start worker processes')
 
 
 class CeleryService:
@@ -40,8 +41,11 @@ class CeleryService:
     ) -> None:
         self.port = free_port()
         self.log = folder / 'runs.log'
-        self.output = folder / 'output.txt'
+        self._folder = folder
         self.killed: set[int] = set()
+        self._children: defaultdict[int, set[int]] = defaultdict(set)
+        self._look_again = 0.0
+        self._outputs: dict[int, Path] = {}
         self._options = options
         self._settings = json.dumps({
             'database': url, 'log': str(self.log), 'lease': lease,
@@ -57,11 +61,18 @@ class CeleryService:
             sys.executable, '-m', 'celery', '-A', 'celery_service', 'worker', '-n', f'{number}.{uuid4().hex}@here',
             '-c', '2', '-l', 'WARNING', *self._options,
         ]
-        with self.output.open('ab') as output:
-            return subprocess.Popen(
+        path = self._folder / f'output-{len(self._outputs)}.txt'
+        with path.open('wb') as output:
+            process = subprocess.Popen(
                 command, cwd=SUPPORT, env={**os.environ, 'CELERY_SERVICE': self._settings}, start_new_session=True,
                 stdout=output, stderr=output,
             )
+        self._outputs[process.pid] = path
+        return process
+
+    def output(self) -> str:
+        """Return what every process has said, one after the other."""
+        return '\n'.join(path.read_text() for path in self._outputs.values())
 
     def kill(self, number: int, restart: bool = True) -> None:
         """SIGKILL process *number*, 0 being the receiver, with its children, and start it anew."""
@@ -89,15 +100,27 @@ class CeleryService:
                 pass
 
     def restart_ended(self) -> None:
-        """Start anew each process that has ended by itself, as the units of ``docs/deployment`` do.
+        """Start anew each worker that Celery has ended, as the units of ``docs/deployment`` do.
 
-        A worker may: while it closes its connection to a Redis that is gone, kombu fails with an ``AttributeError``.
+        It does so for what tests do to it, see ``_CELERY``; what ends otherwise is a fault of ours.
         """
+        self._note_children()
         for number, process in enumerate(self.processes):
-            if process.poll() is not None:
-                self.killed.update({process.pid, *members(process.pid)})
-                end_group(process)
-                self.processes[number] = self._start(number)
+            if process.poll() is None:
+                continue
+            output = self._outputs[process.pid].read_text()
+            assert number and any(fault in output for fault in _CELERY), f'process {number} ended: {output[-6000:]}'
+            # Its children may have ended before it.
+            self.killed.update({process.pid, *members(process.pid), *self._children[process.pid]})
+            end_group(process)
+            self.processes[number] = self._start(number)
+
+    def _note_children(self) -> None:
+        """Note once a second which children the processes have, in case these end before them."""
+        if time.monotonic() >= self._look_again:
+            self._look_again = time.monotonic() + 1.0
+            for process in self.processes:
+                self._children[process.pid] |= members(process.pid)
 
     def stop(self) -> None:
         """End all processes."""
@@ -129,17 +152,13 @@ def running(
     kind: str, folder: Path, settings: Mapping[str, Any], **options: Any,
 ) -> Iterator[tuple[CeleryService, Any]]:
     """Run a service on a new database of *kind*; yield it and the model."""
-    with temporary_database(kind, folder) as url:
-        database = connect(url)
-        model = create_peewee_model(database)
+    with temporary_database(kind, folder) as url, model_in(url) as model:
         model.create_table()
         service = CeleryService(url, folder, settings, **options)
         try:
             yield service, model
         except BaseException:
-            print(service.output.read_text()[-6000:])
+            print(service.output()[-6000:])
             raise
         finally:
             service.stop()
-            model.close_connections()
-            database.close()
