@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 _PACKAGE = 'pacifica.dispatcher'
-_PYTEST_OWN = frozenset({'PYTEST_CURRENT_TEST', 'PYTEST_XDIST_TESTRUNUID'})
+_PYTEST_OWN = 'PYTEST_CURRENT_TEST'
 _ABSENT = '(absent)'
 
 
@@ -41,25 +41,25 @@ def unchanged() -> Iterator[None]:
     yield
     after = _picture()
     changed = [
-        f'{what}: {before[what]!r} before, {after.get(what, _ABSENT)!r} after'
-        for what in before if after.get(what, _ABSENT) != before[what]
+        f'{" ".join(what)}: {value!r} before, {after.get(what, _ABSENT)!r} after'
+        for what, value in before.items() if after.get(what, _ABSENT) != value
     ]
     if changed:
         pytest.fail('the test leaves changed what other tests use:\n  ' + '\n  '.join(changed), pytrace=False)
 
 
-def _picture() -> dict[str, Any]:
+def _picture() -> dict[tuple[str, ...], Any]:
     """Return what tests may not change for each other, by its name; what is new afterwards changes nothing."""
     return {
-        **{f'environment {name}': value for name, value in os.environ.items() if name not in _PYTEST_OWN},
-        'names of the environment': sorted(set(os.environ) - _PYTEST_OWN),
-        'working directory': os.getcwd(),
-        'umask': _umask(),
-        'sys.path': list(sys.path),
-        'sys.excepthook': sys.excepthook,
-        'threading.excepthook': threading.excepthook,
-        'start method of multiprocessing': multiprocessing.get_start_method(),
-        'children of multiprocessing': multiprocessing.active_children(),
+        **{('environment', name): value for name, value in os.environ.items() if name != _PYTEST_OWN},
+        ('names of the environment',): sorted(set(os.environ) - {_PYTEST_OWN}),
+        ('working directory',): os.getcwd(),
+        ('umask',): _umask(),
+        ('sys.path',): list(sys.path),
+        ('sys.excepthook',): sys.excepthook,
+        ('threading.excepthook',): threading.excepthook,
+        ('start method of multiprocessing',): multiprocessing.get_start_method(),
+        ('children of multiprocessing',): multiprocessing.active_children(),
         **_signals(), **_logging(), **_globals(),
     }
 
@@ -70,27 +70,27 @@ def _umask() -> int:
     return mask
 
 
-def _signals() -> dict[str, Any]:
-    return {f'handler of signal {number}': signal.getsignal(number)
+def _signals() -> dict[tuple[str, ...], Any]:
+    return {('handler of signal', str(int(number))): signal.getsignal(number)
             for number in signal.valid_signals() - {signal.SIGALRM}}  # which is pytest-timeout's
 
 
-def _logging() -> dict[str, Any]:
+def _logging() -> dict[tuple[str, ...], Any]:
     """Return the state of each logger, without the handlers that pytest puts in place for a phase of a test."""
     loggers = {'root': logging.root, **logging.root.manager.loggerDict}
-    picture: dict[str, Any] = {'logging.disable': logging.root.manager.disable}
+    picture: dict[tuple[str, ...], Any] = {('logging.disable',): logging.root.manager.disable}
     for name, logger in loggers.items():
         if isinstance(logger, logging.Logger):
             handlers = [one for one in logger.handlers if not type(one).__module__.startswith('_pytest.')]
-            picture[f'logger {name}'] = (
+            picture['logger', name] = (
                 logger.level, logger.disabled, logger.propagate, handlers, list(logger.filters))
     return picture
 
 
-def _globals() -> dict[str, Any]:
+def _globals() -> dict[tuple[str, ...], Any]:
     """Return the globals of the package's modules: the same objects, and in containers the same things."""
     return {
-        f'{name}.{key}': _content(value)
+        (name, key): _content(value)
         for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE) and isinstance(module, ModuleType)
         for key, value in list(vars(module).items()) if not key.startswith('__')
     }
@@ -99,6 +99,6 @@ def _globals() -> dict[str, Any]:
 def _content(value: Any) -> Any:
     if isinstance(value, (list, set)):
         return id(value), list(map(id, value))
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return id(value), {id(key): id(one) for key, one in value.items()}
     return id(value)
