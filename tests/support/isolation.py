@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,8 @@ import pytest
 _PACKAGE = 'pacifica.dispatcher'
 _PYTEST_OWN = 'PYTEST_CURRENT_TEST'
 _ABSENT = '(absent)'
+# CherryPy names the loggers of an application after its address, which the next one may have again.
+_OF_AN_APPLICATION = re.compile(r'cherrypy\.(access|error)\.\d+')
 
 
 @contextmanager
@@ -80,7 +83,7 @@ def _logging() -> dict[tuple[str, ...], Any]:
     loggers = {'root': logging.root, **logging.root.manager.loggerDict}
     picture: dict[tuple[str, ...], Any] = {('logging.disable',): logging.root.manager.disable}
     for name, logger in loggers.items():
-        if isinstance(logger, logging.Logger):
+        if isinstance(logger, logging.Logger) and not _OF_AN_APPLICATION.fullmatch(name):
             handlers = [one for one in logger.handlers if not type(one).__module__.startswith('_pytest.')]
             picture['logger', name] = (
                 logger.level, logger.disabled, logger.propagate, handlers, list(logger.filters))

@@ -54,6 +54,13 @@ def test_what_is_put_back_fails_nothing() -> None:
         sys.path.remove('/leaked')
 
 
+def test_an_application_of_cherrypy_that_has_the_address_of_one_before_fails_nothing() -> None:
+    logger = logging.getLogger('cherrypy.access.140438732781776')
+    with unchanged():
+        logger.addHandler(logging.NullHandler())
+    logger.handlers.clear()
+
+
 def test_logging_set_up_inside_is_as_before_afterwards() -> None:
     with unchanged(), kept_logging():
         logging.basicConfig(level='DEBUG', handlers=[logging.NullHandler()], force=True)
