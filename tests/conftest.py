@@ -8,6 +8,7 @@ import os
 import platform
 from collections.abc import Iterator
 
+import cherrypy
 import pytest
 from hypothesis import settings
 
@@ -23,6 +24,9 @@ DISTRIBUTIONS = (
     'pacifica-downloader', 'pacifica-uploader', 'pacifica-namespace', 'celery', 'psycopg', 'pymysql', 'click', 'rich',
     'prometheus-client', 'opentelemetry-api', 'jinja2',
 )
+
+# CherryPy logs to the screen from its import on until an application says otherwise; no test depends on which was first.
+cherrypy.log.screen = False
 
 
 def _version(distribution: str) -> str:

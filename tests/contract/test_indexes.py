@@ -17,6 +17,8 @@ from pacifica.dispatcher._queue.status import Status
 from support.databases import KINDS, model_in, temporary_database
 from support.events import received, router_to
 
+pytestmark = pytest.mark.xdist_group('indexes')  # so that one process fills the tables, and not each
+
 
 @pytest.fixture
 def plans(model: Any) -> Iterator[dict[str, str]]:
@@ -112,7 +114,7 @@ def test_a_list_reads_an_index(model: Any, filters: dict[str, str], index: str, 
     assert f'receivetaskmodel_{index}' in _plan(model, execute, *statements[-1])
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
     """Returns the table of a kind of database, filled once: the tests that get it read only."""
     with ExitStack() as stack:

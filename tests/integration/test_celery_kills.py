@@ -37,7 +37,7 @@ def harm(service: CeleryService, server: OwnServer, dice: random.Random, turn: i
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(('kind', 'broker', 'count', 'kills'), [
     pytest.param('sqlite', OwnRedis, *SOME.values(), id='sqlite-redis-some'),
-    pytest.param('postgresql', OwnRabbitMQ, *SOME.values(), id='postgresql-rabbitmq-some'),
+    pytest.param('postgresql', OwnRabbitMQ, *SOME.values(), id='postgresql-rabbitmq-some', marks=pytest.mark.slow),
     *(pytest.param(kind, broker, *MANY.values(), id=f'{kind}-{broker.program}-many', marks=pytest.mark.slow)
       for kind, broker in (('sqlite', OwnRedis), ('postgresql', OwnRedis), ('postgresql', OwnRabbitMQ),
                            ('mysql', OwnRabbitMQ))),
@@ -83,7 +83,7 @@ def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_withou
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize('broker', [OwnRedis, OwnRabbitMQ])
+@pytest.mark.parametrize('broker', [OwnRedis, pytest.param(OwnRabbitMQ, marks=pytest.mark.slow)])
 def test_messages_that_a_broker_lost_are_sent_again(broker: type[OwnServer], tmp_path: Path) -> None:
     with own_server(broker, tmp_path / 'broker') as server, \
             running('sqlite', tmp_path, {'broker': server.url}, workers=0) as (service, model):

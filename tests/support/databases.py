@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,21 +17,39 @@ from support import services
 
 KINDS = ('sqlite', 'postgresql', 'mysql')
 _SERVICES = {'postgresql': services.POSTGRESQL, 'mysql': services.MARIADB}
+# PostgreSQL writes all that it holds to the disk whenever a database is made or dropped, so databases are used again.
+_EMPTY = {
+    'postgresql': 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
+                  ' WHERE datname = current_database() AND pid <> pg_backend_pid();'
+                  ' DROP SCHEMA public CASCADE; CREATE SCHEMA public',
+    'mysql': 'DROP DATABASE {name}; CREATE DATABASE {name}',
+}
+_spare: dict[str, list[str]] = {kind: [] for kind in _EMPTY}
 
 
 @contextmanager
 def temporary_database(kind: str, directory: Path) -> Iterator[str]:
-    """Yield the URL of a new, empty database of *kind*; it is dropped afterwards."""
+    """Yield the URL of an empty database of *kind* that nobody else uses; afterwards all in it is dropped."""
     if kind == 'sqlite':
         yield f'sqlite:///{directory / "events.db"}'
         return
     server = services.require(_SERVICES[kind])
+    name = _spare[kind].pop() if _spare[kind] else _created(kind, server)
+    url = urlunsplit(urlsplit(server)._replace(path=f'/{name}'))
+    try:
+        yield url
+    finally:
+        _administrate(url, *_EMPTY[kind].format(name=name).split('; '))
+        _spare[kind].append(name)
+
+
+def _created(kind: str, server: str) -> str:
+    """Make a database, to be dropped when this process ends; return its name."""
     name = f'dispatcher_test_{uuid4().hex}'
     _administrate(server, f'CREATE DATABASE {name}')
-    try:
-        yield urlunsplit(urlsplit(server)._replace(path=f'/{name}'))
-    finally:
-        _administrate(server, f'DROP DATABASE {name}' + (' WITH (FORCE)' if kind == 'postgresql' else ''))
+    force = ' WITH (FORCE)' if kind == 'postgresql' else ''
+    atexit.register(_administrate, server, f'DROP DATABASE {name}{force}')
+    return name
 
 
 @contextmanager
@@ -45,9 +64,10 @@ def model_in(url: str) -> Iterator[Any]:
         database.close()
 
 
-def _administrate(server: str, statement: str) -> None:
-    database = connect(server)
+def _administrate(url: str, *statements: str) -> None:
+    database = connect(url)
     try:
-        database.execute_sql(statement)
+        for statement in statements:
+            database.execute_sql(statement)
     finally:
         database.close()

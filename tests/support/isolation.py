@@ -19,6 +19,7 @@ import pytest
 _PACKAGE = 'pacifica.dispatcher'
 _PYTEST_OWN = 'PYTEST_CURRENT_TEST'
 _ABSENT = '(absent)'
+_CONTAINERS = (dict, list, set)
 # CherryPy names the loggers of an application after its address, which the next one may have again.
 _OF_AN_APPLICATION = re.compile(r'cherrypy\.(access|error)\.\d+')
 
@@ -93,15 +94,17 @@ def _logging() -> dict[tuple[str, ...], Any]:
 def _globals() -> dict[tuple[str, ...], Any]:
     """Return the globals of the package's modules: the same objects, and in containers the same things."""
     return {
-        (name, key): _content(value)
-        for name, module in list(sys.modules.items()) if name.startswith(_PACKAGE) and isinstance(module, ModuleType)
-        for key, value in list(vars(module).items()) if not key.startswith('__')
+        (name, key): _content(value) if type(value) in _CONTAINERS else id(value)
+        for name, module in _modules() for key, value in vars(module).copy().items() if key[:2] != '__'
     }
 
 
+def _modules() -> list[tuple[str, ModuleType]]:
+    return [(name, module) for name, module in list(sys.modules.items())
+            if name.startswith(_PACKAGE) and isinstance(module, ModuleType)]
+
+
 def _content(value: Any) -> Any:
-    if isinstance(value, (list, set)):
-        return id(value), list(map(id, value))
     if isinstance(value, dict):
         return id(value), {id(key): id(one) for key, one in value.items()}
-    return id(value)
+    return id(value), list(map(id, value))

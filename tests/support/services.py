@@ -42,7 +42,8 @@ class Service:
 
 
 POSTGRESQL = Service('PostgreSQL', 'PACIFICA_TEST_POSTGRESQL', 'postgresql://postgres@127.0.0.1:5432/test')
-MARIADB = Service('MariaDB', 'PACIFICA_TEST_MARIADB', 'mysql://root@127.0.0.1:3306/test')
+# Without TLS, which there is none of on the loopback: PyMySQL reads all certificates of the system for each connection.
+MARIADB = Service('MariaDB', 'PACIFICA_TEST_MARIADB', 'mysql://root@127.0.0.1:3306/test?ssl_disabled=true')
 REDIS = Service('Redis', 'PACIFICA_TEST_REDIS', 'redis://127.0.0.1:6379/0')
 RABBITMQ = Service('RabbitMQ', 'PACIFICA_TEST_RABBITMQ', 'amqp://guest:guest@127.0.0.1:5672//')
 
