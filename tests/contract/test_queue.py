@@ -136,7 +136,8 @@ def test_a_message_of_a_megabyte_is_cut_with_a_mark(model: Any) -> None:
     assert 'cut' in row.exc_value
 
 
-@pytest.mark.parametrize('text', ['NUL \0 here', 'lone \ud800 surrogate', '\U0001f600', 'x' * 5_000, 'é' * 20_000])
+@pytest.mark.parametrize('text', ['NUL \0 here', 'lone \ud800 surrogate', '\U0001f600', 'x' * 5_000, 'é' * 20_000],
+                         ids=['NUL', 'surrogate', 'emoji', 'long', 'long and not ASCII'])
 def test_no_text_of_an_event_or_an_error_is_refused(model: Any, text: str) -> None:
     def handle(event: Any) -> None:
         assert event.source == text
