@@ -23,7 +23,10 @@ from support.documents import DEPLOYED, DEPLOYMENT, rst_blocks
 from support.events import wait_until
 from support.processes import free_port
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(os.name == 'nt', reason='systemd, forks and POSIX signals')]
+pytestmark = [
+    pytest.mark.slow, pytest.mark.timeout(180),
+    pytest.mark.skipif(os.name == 'nt', reason='systemd, forks and POSIX signals'),
+]
 
 LINES = rst_blocks(DEPLOYMENT, 'sh')
 WORKER = LINES['worker']

@@ -36,7 +36,7 @@ def harm(service: CeleryService, server: OwnServer, dice: random.Random, turn: i
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(('kind', 'broker', 'count', 'kills'), [
-    pytest.param('sqlite', OwnRedis, *SOME.values(), id='sqlite-redis-some'),
+    pytest.param('sqlite', OwnRedis, *SOME.values(), id='sqlite-redis-some', marks=pytest.mark.slow),
     pytest.param('postgresql', OwnRabbitMQ, *SOME.values(), id='postgresql-rabbitmq-some', marks=pytest.mark.slow),
     *(pytest.param(kind, broker, *MANY.values(), id=f'{kind}-{broker.program}-many', marks=pytest.mark.slow)
       for kind, broker in (('sqlite', OwnRedis), ('postgresql', OwnRedis), ('postgresql', OwnRabbitMQ),

@@ -58,14 +58,14 @@ def post(port: int, event: dict[str, Any]) -> str:
 
 SOME = [
     ('sqlite', redis_settings, 'prefork'),
+    ('postgresql', rabbitmq_settings, 'threads'),
+]
+MORE = [
     ('mysql', rabbitmq_settings, 'prefork'),
     ('sqlite', filesystem_settings, 'prefork'),
     ('postgresql', redis_settings, 'threads'),
-]
-MORE = [
     ('postgresql', redis_with_results, 'prefork'),
     ('sqlite', rabbitmq_with_results, 'prefork'),
-    ('postgresql', rabbitmq_settings, 'threads'),
     ('sqlite', redis_settings, 'solo'),
     ('sqlite', redis_settings, 'gevent'),
     ('sqlite', redis_settings, 'eventlet'),

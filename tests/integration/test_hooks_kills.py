@@ -32,7 +32,7 @@ MANY = {'count': 1_000, 'kills': 30}
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(('kind', 'count', 'kills'), [
-    pytest.param('sqlite', *SOME.values(), id='sqlite-some'),
+    pytest.param('sqlite', *SOME.values(), id='sqlite-some', marks=pytest.mark.slow),
     *(pytest.param(kind, *MANY.values(), id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
 ])
 def test_whatever_is_killed_each_end_arrives_once(kind: str, count: int, kills: int, tmp_path: Path) -> None:
