@@ -25,7 +25,7 @@ DISTRIBUTIONS = (
     'prometheus-client', 'opentelemetry-api', 'jinja2',
 )
 
-# CherryPy logs to the screen from its import on until an application says otherwise; no test depends on which was first.
+# CherryPy logs to the screen from its import on until an application says otherwise; no test may depend on which did.
 cherrypy.log.screen = False
 
 
