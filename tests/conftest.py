@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import signal
 from collections.abc import Iterator
 
 import cherrypy
@@ -27,6 +28,10 @@ DISTRIBUTIONS = (
 
 # CherryPy logs to the screen from its import on until an application says otherwise; no test may depend on which did.
 cherrypy.log.screen = False
+
+# A shell starts what is to run in the background with SIGINT ignored, and what tests start would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _version(distribution: str) -> str:

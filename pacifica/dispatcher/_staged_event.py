@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from cloudevents.model import Event
 
+from pacifica.dispatcher._lineage import SOURCE_KEY
 from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
 from pacifica.dispatcher._transfers.files import Opener, make_opener
 from pacifica.dispatcher.exceptions import StagingError
@@ -20,8 +21,7 @@ from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 
 __all__ = ['PROVENANCE_KEY', 'StagedEvent']
 
-#: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
-PROVENANCE_KEY = 'Pacifica.Dispatcher.source_transaction'
+PROVENANCE_KEY = SOURCE_KEY
 
 
 class StagedEvent(Event):
@@ -41,7 +41,8 @@ class StagedEvent(Event):
     files: list[File]
     #: The transaction of the upload. Filled in: submitter, instrument and project of the event. Change what you like.
     transaction: Transaction
-    #: The key-values of the upload. Filled in: :data:`PROVENANCE_KEY`. Change what you like.
+    #: The key-values of the upload. Filled in: :data:`PROVENANCE_KEY`. Change what you like; where the upload comes
+    #: from is said in any case, once it is made.
     key_values: list[TransactionKeyValue]
 
     # Not calling Event.__init__: what was accepted once is not to be judged again, and it would parse text data.

@@ -185,7 +185,7 @@ class ReceiveTaskModelBase(Record):
         receivers = listed(notify)
         store = cls._store(queue, deduplicate, max_backlog, receivers)
         policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
-        executor = Executor(router, policy, store.save_result, extras.spans(queue, tracing))
+        executor = Executor(router, name, policy, store.save_result, extras.spans(queue, tracing))
         observers = extras.observers(queue, on_finished, on_failed, metrics)
         return create_celery_app(
             store, SendingExecutor(executor, Sender(receivers)), observers, lease, receive_task_name, name, *args,

@@ -6,7 +6,8 @@ An event goes to the first route whose path matches the event's JSON, in the for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonpath2.path import Path
@@ -17,28 +18,52 @@ from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRout
 
 __all__ = ['Route', 'RouteNotFoundRouterError', 'Router', 'RouterError']
 
+_MOST_CHARACTERS = 255
+
 
 class Route:
     """One JSONPath and the handler of the events it matches; call it with an event's dict to handle that event.
 
     :param path: the JSONPath, for example ``Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]')``.
     :param event_handler: the handler; both are kept as attributes of the same name.
+    :param name: what the route is called on records, in metrics and in the lineage of uploads, at most 255 characters;
+        by default ``PATH → CLASS`` of its path and its handler's class. The router makes two alike differ.
+    :param loops: ``'stop'``: an event of an upload that this route has led to is not handled, but ends in ``200 OK``
+        with a result that says so. ``'allow'``: it is, until 16 routes have led to it.
+    :raises ConfigurationError: for a name or a *loops* that can't be.
     """
 
-    def __init__(self, path: Path, event_handler: EventHandler) -> None:
+    loops = 'stop'
+    _name: str | None = None
+
+    def __init__(
+        self, path: Path, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop',
+    ) -> None:
+        if name is not None and not (0 < len(name) <= _MOST_CHARACTERS and name.isprintable()):
+            raise ConfigurationError(
+                f'the name of a route has 1 to {_MOST_CHARACTERS} printable characters, not {name!r}')
+        if loops not in ('stop', 'allow'):
+            raise ConfigurationError(f"loops must be 'stop' or 'allow', not {loops!r}")
         self.path = path
         self.event_handler = event_handler
+        self._name = name
+        self.loops = loops
 
     @classmethod
-    def parse(cls, path: str, event_handler: EventHandler) -> Route:
+    def parse(cls, path: str, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop') -> Route:
         """Return the route of a JSONPath that is given as text.
 
         :raises ConfigurationError: if it is no JSONPath; the message says where it goes wrong.
         """
         try:
-            return cls(Path.parse_str(path), event_handler)
+            return cls(Path.parse_str(path), event_handler, name=name, loops=loops)
         except ValueError as exc:
             raise ConfigurationError(f'{path!r} is no JSONPath: {exc}') from exc
+
+    @property
+    def name(self) -> str:
+        """What the route is called."""
+        return self._name or _default_name(self)
 
     def __repr__(self) -> str:
         return f'Route({self.path}, {type(self.event_handler).__name__})'
@@ -72,8 +97,17 @@ class Router:
         return len(self._routes)
 
     def add_route(self, *args: Any, **kwargs: Any) -> None:
-        """Append ``Route(*args, **kwargs)``; routes are asked in the order in which they were added."""
-        self._routes.append(Route(*args, **kwargs))
+        """Append ``Route(*args, **kwargs)``; routes are asked in the order in which they were added.
+
+        :raises ConfigurationError: if a route has the same ``name=`` already.
+        """
+        route = Route(*args, **kwargs)
+        names = {each.name for each in self._routes}
+        if kwargs.get('name') is None:
+            route._name = _unlike(route.name, names)
+        elif route.name in names:
+            raise ConfigurationError(f'there is a route {route.name!r} already: its name tells it from others')
+        self._routes.append(route)
 
     def match(self, event_data: Mapping[str, Any]) -> Iterator[Route]:
         """Yield every route that matches *event_data*, in order."""
@@ -87,3 +121,19 @@ class Router:
         for route in self.match(event_data):
             return route
         raise RouteNotFoundRouterError(self, event_data)
+
+
+@lru_cache(maxsize=1024)  # writing a path out takes longer than all else in routing
+def _default_name(route: Route) -> str:
+    # A stranger's path may have no text but one with its address, which differs after each start.
+    path = str(route.path) if isinstance(route.path, Path) else type(route.path).__name__
+    return f'{path} → {type(route.event_handler).__name__}'
+
+
+def _unlike(name: str, names: Container[str]) -> str:
+    """Return *name*, or the first of ``name (2)``, ``name (3)`` … that is none of *names*."""
+    found, number = name, 1
+    while found in names:
+        number += 1
+        found = f'{name} ({number})'
+    return found

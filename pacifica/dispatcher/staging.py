@@ -20,6 +20,7 @@ from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
+from pacifica.dispatcher._transfers.provenance import with_provenance
 from pacifica.dispatcher._transfers.tree import measure, remove
 from pacifica.dispatcher.downloader_runners import DownloaderRunner
 from pacifica.dispatcher.exceptions import RetryLater
@@ -101,7 +102,8 @@ class StagedEventHandler(EventHandler):
             return
         with stage('upload', files=files, bytes=size) as done:
             _, job_id, _ = self.uploader_runner.upload(
-                str(staged.output_directory), staged.transaction, staged.key_values, timeout=self.upload_timeout,
+                str(staged.output_directory), staged.transaction, with_provenance(staged.key_values),
+                timeout=self.upload_timeout,
             )
             done.job_id = job_id
         _LOG.info('staging.uploaded', extra={

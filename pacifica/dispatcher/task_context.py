@@ -53,7 +53,8 @@ class TaskContext:
     :param stages: what the attempt spent its time on so far; kept with the event when the attempt ends.
     :param around_stage: makes a context manager that each stage runs in, of its name; given by the engine.
     :param event_id: the event's own id, ``eventID`` (0.1) or ``id``.
-    :param route: the route that the event took: its path and its handler's class.
+    :param route: the name of the route that the event took.
+    :param provenance: the key-values of an upload that this task makes: where it comes from. Runners add them.
     """
 
     task_id: UUID
@@ -63,6 +64,7 @@ class TaskContext:
     stages: list[Stage] = field(default_factory=list)
     event_id: str | None = None
     route: str | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     around_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
 
     def save_result(self, **items: Any) -> None:

@@ -13,8 +13,10 @@ from pacifica.dispatcher._cli.binding import request_for
 from pacifica.dispatcher._cli.errors import EXIT_FAILED, one_line
 from pacifica.dispatcher._cli.event_files import FileEvent
 from pacifica.dispatcher._cli.explain import explain
+from pacifica.dispatcher._cli.output import printable
 from pacifica.dispatcher._cli.parameters import RouterReference
 from pacifica.dispatcher._events import ReceivedEvent, decode, loads
+from pacifica.dispatcher._lineage import Lineage, step
 from pacifica.dispatcher.exceptions import InvalidEventError
 from pacifica.dispatcher.router import Route
 
@@ -37,6 +39,7 @@ class CheckedEvent:
     :param faults: what it would be refused for, a line each.
     :param routes: for each route, in order.
     :param winner: the number of the route it goes to, from 1; ``None`` if there is none.
+    :param skipped: why that route won't handle it: what it was made by; ``None`` if it will.
     """
 
     event: FileEvent
@@ -44,13 +47,14 @@ class CheckedEvent:
     faults: list[str] = field(default_factory=list)
     routes: list[CheckedRoute] = field(default_factory=list)
     winner: int | None = None
+    skipped: str | None = None
 
 
-def run(reference: RouterReference, events: Sequence[FileEvent], as_json: bool) -> int:
-    """Print the routes, and where *events* go; return the exit status."""
+def run(reference: RouterReference, events: Sequence[FileEvent], as_json: bool, application: str) -> int:
+    """Print the routes, and where *events* go in a receiver of this *application*; return the exit status."""
     routes = list(reference.router)
     hidden = unreachable(routes)
-    checked = [check_event(routes, event) for event in events]
+    checked = [check_event(routes, event, application) for event in events]
     if as_json:
         click.echo(json.dumps(_as_json(reference, routes, hidden, checked), indent=2))
     else:
@@ -74,7 +78,7 @@ def unreachable(routes: Sequence[Route]) -> dict[int, int]:
     return hidden
 
 
-def check_event(routes: Sequence[Route], event: FileEvent) -> CheckedEvent:
+def check_event(routes: Sequence[Route], event: FileEvent, application: str) -> CheckedEvent:
     """Return what the receiver would make of *event*, as ``send`` sends it, and what each of *routes* makes of it."""
     checked = CheckedEvent(event)
     message = request_for(event, 'structured')
@@ -91,6 +95,7 @@ def check_event(routes: Sequence[Route], event: FileEvent) -> CheckedEvent:
             break
         if found.matches and checked.winner is None:
             checked.winner = number
+            checked.skipped = Lineage.of(seen).loop(step(application, route.name), route.loops == 'allow')
     return checked
 
 
@@ -139,6 +144,8 @@ def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
         click.secho('  → no route: it will end in 422', fg='red')
     else:
         click.secho(f'  → route {checked.winner}, {_handler(routes[checked.winner - 1])}', fg='green')
+        if checked.skipped:
+            click.secho(f'    which skips it: {printable(checked.skipped)}', fg='yellow')
 
 
 def _as_json(
@@ -147,7 +154,8 @@ def _as_json(
     return {
         'router': str(reference),
         'routes': [
-            {'route': number, 'path': str(route.path), 'handler': _handler(route), 'hiddenBy': hidden.get(number)}
+            {'route': number, 'name': route.name, 'path': str(route.path), 'handler': _handler(route),
+             'hiddenBy': hidden.get(number)}
             for number, route in enumerate(routes, 1)
         ],
         'events': [_event_as_json(each) for each in checked],
@@ -163,6 +171,7 @@ def _event_as_json(checked: CheckedEvent) -> dict[str, Any]:
         'eventID': received.event_id if received else None,
         'faults': checked.faults,
         'route': checked.winner,
+        'skipped': checked.skipped,
         'routes': [
             {'route': number, 'matches': found.matches, 'explanation': found.explanation}
             for number, found in enumerate(checked.routes, 1)

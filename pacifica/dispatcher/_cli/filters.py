@@ -74,6 +74,7 @@ _OPTIONS = (
     click.option('--type', 'event_type', metavar='TYPE', default=None, help='Of this type, as the event names it.'),
     click.option('--source', metavar='SOURCE', default=None, help='From this source, as the event names it.'),
     click.option('--transaction', metavar='ID', default=None, help='About this transaction of the archive.'),
+    click.option('--parent', metavar='ID', default=None, help='About transactions made from this one.'),
     click.option('--since', callback=moment, metavar='TIME', default=None,
                  help='Accepted then or later: ISO 8601, UTC if it names no zone, or how long ago, such as 2h or 3d.'),
     click.option('--until', callback=moment, metavar='TIME', default=None, help='Accepted before that, likewise.'),
@@ -90,8 +91,9 @@ def _filter(given: dict[str, Any]) -> Filter:
     status = given.pop('status', None)
     return Filter(
         status=None if status is None else Status(status), event_type=given.pop('event_type'),
-        source=given.pop('source'), transaction_id=given.pop('transaction'), since=given.pop('since'),
-        until=given.pop('until'), text=given.pop('text'),
+        source=given.pop('source'), transaction_id=given.pop('transaction'),
+        parent_transaction=given.pop('parent'), since=given.pop('since'), until=given.pop('until'),
+        text=given.pop('text'),
     )
 
 

@@ -47,6 +47,7 @@ class Glance:
 
     def __init__(self, overview: Overview) -> None:
         self.counts = overview.counts()
+        self.skipped = overview.skipped()
         self.queues = overview.queues()
         self.workers = overview.workers()
         self.ended = {span: Ended(overview.ended(width, number)) for span, width, number in _SPANS}
@@ -55,6 +56,7 @@ class Glance:
         """Return it as a JSON object, whose keys are those of a record where they mean the same."""
         return {
             'counts': {status.value: count for status, count in self.counts.items()},
+            'skipped': self.skipped,
             'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
                         'oldestAge': queue.oldest_age} for queue in self.queues],
             'workers': [_worker_as_json(worker) for worker in self.workers],
@@ -102,6 +104,7 @@ def watching(overview: Overview, seconds: float) -> None:
 
 def _lines(glance: Glance) -> list[Sequence[object]]:
     found: list[Sequence[object]] = [('count', status, count) for status, count in glance.counts.items()]
+    found.append(('count', 'skipped', glance.skipped))
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in glance.queues]
     found += [
         ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
@@ -129,6 +132,9 @@ def _statuses(glance: Glance) -> RenderableType:
          *(f'{ended.counts[status]:,}' if status in ended.counts else None for ended in glance.ended.values())]
         for status, count in glance.counts.items()
     ]
+    if glance.skipped:
+        nothing = [None] * len(glance.ended)
+        rows.append([Text('of 200 OK, skipped', 'dim'), _number(glance.skipped), *nothing])
     for number, name in enumerate(('half took at most', '95 % took at most')):
         values = [_quantiles(ended)[number][1] for ended in glance.ended.values()]
         rows.append([Text(name, 'dim'), None, *(None if value is None else in_words(value) for value in values)])

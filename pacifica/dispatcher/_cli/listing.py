@@ -70,8 +70,8 @@ def print_events(rows: Sequence[Mapping[str, Any]], more: Sequence[tuple[Column,
 
 def _for_terminal(row: Mapping[str, Any]) -> list[object]:
     return [
-        str(row['created'])[:19], status_name(row['taskStatus']), row['taskID'], row['eventType'],
-        row['transactionID'], _error(row),
+        str(row['created'])[:19], 'skipped' if row['skipped'] else status_name(row['taskStatus']), row['taskID'],
+        row['eventType'], row['transactionID'], _error(row),
     ]
 
 

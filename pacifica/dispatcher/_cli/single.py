@@ -18,7 +18,8 @@ __all__ = ['show']
 _ATTRIBUTES = (
     ('Type', 'eventType'), ('Type version', 'eventTypeVersion'), ('Source', 'source'), ('Event id', 'eventID'),
     ('Event time', 'eventTime'), ('Schema', 'schemaURL'), ('Content type', 'contentType'),
-    ('Transaction', 'transactionID'), ('Application', 'taskApplicationName'), ('Task', 'taskName'),
+    ('Transaction', 'transactionID'), ('Made from', 'parentTransactionID'),
+    ('Application', 'taskApplicationName'), ('Task', 'taskName'),
     ('Attempts', 'attempts'), ('Route', 'route'), ('Accepted', 'created'), ('Updated', 'updated'),
     ('Ended', 'finalized'),
 )
@@ -38,16 +39,22 @@ def show(record: Mapping[str, Any], *, traceback: bool, lines: int | None) -> No
 
 def _paragraphs(record: Mapping[str, Any], traceback: bool, lines: int | None) -> Iterator[Text]:
     yield _named('Task id', record['taskID'])
-    yield Text.assemble(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']))
+    skipped = f', skipped: {printable(_reason(record["result"]))}' if record['skipped'] else ''
+    yield Text.assemble(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']), skipped)
     for name, key in _ATTRIBUTES:
         if record[key] is not None:
             yield _named(name, record[key])
     yield from _error(record, traceback)
     yield _heading('Timeline (UTC)')
     yield from _timeline(record)
-    yield from _result(record['result'])
+    if not record['skipped']:
+        yield from _result(record['result'])
     yield _heading('Event')
     yield from _event(record['eventData'], lines)
+
+
+def _reason(result: Any) -> object:
+    return result.get('skipped') if isinstance(result, dict) else result
 
 
 def _named(name: str, value: object) -> Text:

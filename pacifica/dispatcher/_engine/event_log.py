@@ -27,6 +27,8 @@ class EventLog(Observer):
             'task_id': str(held.task_id), 'event_id': _events.identify(held.event_data).event_id,
             'route': outcome.route, 'attempt': held.attempt, 'status': str(outcome.status),
         }
+        if outcome.skipped:
+            extra['skipped'] = True
         if outcome.seconds is not None:
             extra['seconds'] = round(outcome.seconds, 6)
         if outcome.exc_type is not None:

@@ -108,7 +108,8 @@ class EventQueue(Acceptor):
             raise ConfigurationError(f"isolation must be 'thread' or 'process', not {isolation!r}")
         if handler_timeout is not None and isolation == 'thread':
             raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
-        executor = Executor(self.router, self._policy, self._store.save_result, self._spans)
+        executor = Executor(
+            self.router, self._store.name.application, self._policy, self._store.save_result, self._spans)
         keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention)
         return Worker(
             self._store,

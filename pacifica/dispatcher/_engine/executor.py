@@ -10,7 +10,6 @@ import contextvars
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.spans import Carrier, Spans, traced
+from pacifica.dispatcher._lineage import Lineage, step
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.transitions import Held
 from pacifica.dispatcher.exceptions import RouteNotFoundRouterError
@@ -41,6 +41,7 @@ class Executor:
     """Runs events through a router.
 
     :param router: the routes.
+    :param application: the name of the application whose router it is, as the lineage of uploads says it.
     :param policy: which failures are retried.
     :param save_result: keeps what a handler wants kept, durably, and returns it as JSON; the store's.
     :param spans: traces attempts; ``None`` for no traces.
@@ -50,9 +51,11 @@ class Executor:
     engine = 'threads'
 
     def __init__(
-        self, router: Router, policy: RetryPolicy, save_result: SaveResult, spans: Spans | None = None,
+        self, router: Router, application: str, policy: RetryPolicy, save_result: SaveResult,
+        spans: Spans | None = None,
     ) -> None:
         self.router = router
+        self._application = application
         self.policy = policy
         self.spans = spans
         self._save_result = save_result
@@ -81,7 +84,7 @@ class Executor:
         told = _Told()
         outcome = self._run(held, told)
         return replace(
-            outcome, stages=tuple(told.stages), result=told.results[-1] if told.results else None,
+            outcome, stages=tuple(told.stages), result=told.results[-1] if told.results else outcome.result,
             seconds=time.monotonic() - began)
 
     def _run(self, held: Held, told: _Told) -> Outcome:
@@ -89,9 +92,12 @@ class Executor:
         try:
             event_data = _events.loads(held.event_data)
             route = self.router.match_first_or_raise(event_data)
-            name = _name(route)
+            name = route.name
+            lineage, own = Lineage.of(event_data), step(self._application, name)
+            if reason := lineage.loop(own, allowed=route.loops == 'allow'):
+                return Outcome.passed_over(reason, name)
             # A context of its own: what a handler sets in a context variable is gone for the next event.
-            contextvars.copy_context().run(self._handle, route, name, event_data, held, told)
+            contextvars.copy_context().run(self._handle, route, lineage.key_values(own), event_data, held, told)
         except RouteNotFoundRouterError as exc:
             if name is None:
                 return Outcome.no_route(exc)
@@ -100,7 +106,9 @@ class Executor:
             return self._failed(exc, held, name)
         return Outcome.succeeded(name)
 
-    def _handle(self, route: Route, name: str, event_data: Mapping[str, Any], held: Held, told: _Told) -> None:
+    def _handle(
+        self, route: Route, provenance: Mapping[str, Any], event_data: Mapping[str, Any], held: Held, told: _Told,
+    ) -> None:
         task = TaskContext(
             task_id=held.task_id,
             attempt=held.attempt,
@@ -108,7 +116,8 @@ class Executor:
             save=lambda result: told.results.append(self._save_result(held, result)),
             stages=told.stages,
             event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),
-            route=name,
+            route=route.name,
+            provenance=provenance,
         )
         if self.spans is not None:
             task.around_stage = self.spans.stage
@@ -118,9 +127,3 @@ class Executor:
     def _failed(self, error: BaseException, held: Held, route: str | None) -> Outcome:
         delay = self.policy.delay(error, held.attempt)
         return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
-
-
-@lru_cache(maxsize=1024)  # writing a path out takes longer than all else here
-def _name(route: Route) -> str:
-    """Return what tells the route from others to a person: its path and its handler's class."""
-    return f'{route.path} → {type(route.event_handler).__name__}'

@@ -93,6 +93,9 @@ class Overview(Protocol):
     def counts(self) -> Mapping[Status, int]:
         """Return how many events are in each status."""
 
+    def skipped(self) -> int:
+        """Return how many events are results of their own routes, so that no handler ran for them."""
+
     def queues(self) -> Sequence[QueueState]:
         """Return each queue in which something waits."""
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Histogram
 
 __all__ = [
-    'ATTEMPT_SECONDS', 'DATABASE', 'EVENTS_ACCEPTED', 'EVENTS_FINISHED', 'EVENT_SECONDS', 'LEASES_LOST', 'PREFIX',
-    'RECEIVE_REQUESTS', 'RESCUED', 'RETRIES', 'STAGES', 'TRANSFERRED_BYTES', 'TRANSFERRED_FILES',
+    'ATTEMPT_SECONDS', 'DATABASE', 'EVENTS_ACCEPTED', 'EVENTS_FINISHED', 'EVENTS_SKIPPED', 'EVENT_SECONDS',
+    'LEASES_LOST', 'PREFIX', 'RECEIVE_REQUESTS', 'RESCUED', 'RETRIES', 'STAGES', 'TRANSFERRED_BYTES', 'TRANSFERRED_FILES',
 ]
 
 PREFIX = 'pacifica_dispatcher_'
@@ -25,6 +25,9 @@ _LONG_BUCKETS = (.01, .05, .25, 1, 5, 30, 60, 300, 900, 3600, 14400, 86400)
 
 EVENTS_FINISHED = Counter(
     PREFIX + 'events_finished', 'Events that have ended, by their final status: 200, 422 or 500.', (*_ROUTE, 'status'))
+EVENTS_SKIPPED = Counter(
+    PREFIX + 'events_skipped',
+    'Events that ended in 200 and no handler ran for, because their route had made them itself.', _ROUTE)
 RETRIES = Counter(
     PREFIX + 'retries', 'Attempts that failed for a passing reason, after which the event waits for another.', _ROUTE)
 ATTEMPT_SECONDS = Histogram(

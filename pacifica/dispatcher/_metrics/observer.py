@@ -45,6 +45,8 @@ class CountingObserver(Observer):
                 _transferred(self._queue, name, stage.files or 0, stage.bytes or 0)
         if outcome.status in FINAL:
             _finished(self._queue, route, outcome.status).inc()
+            if outcome.skipped:
+                definitions.EVENTS_SKIPPED.labels(*self._queue, route).inc()
             # Both times are the database's; how long the attempt took is the host's, which needs no clock to agree.
             self._event_seconds.observe(max(0.0, held.claimed - seconds(held.created)) + took)
         else:

@@ -22,6 +22,7 @@ class Filter:
     :param event_type: the event's type, whole.
     :param source: the event's source, whole.
     :param transaction_id: the id of the Pacifica transaction that the event is about.
+    :param parent_transaction: the id of the Pacifica transaction that the event's was made from.
     :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
     :param until: created before this time.
     :param text: the whole of a task id, event id or transaction id; else what occurs, in upper or lower case, in the
@@ -32,6 +33,7 @@ class Filter:
     event_type: str | None = None
     source: str | None = None
     transaction_id: str | None = None
+    parent_transaction: str | None = None
     since: str | None = None
     until: str | None = None
     text: str | None = None

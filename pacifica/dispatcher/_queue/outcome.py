@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher.task_context import Stage
 
@@ -21,7 +23,8 @@ class Outcome:
 
     ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
     spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
-    how long the attempt was, ``None`` if nobody knows.
+    how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
+    route's own result.
     """
 
     status: Status
@@ -33,11 +36,18 @@ class Outcome:
     stages: tuple[Stage, ...] = ()
     result: str | None = None
     seconds: float | None = None
+    skipped: bool = False
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:
         """The handler returned."""
         return cls(Status.OK, route=route)
+
+    @classmethod
+    def passed_over(cls, reason: str, route: str) -> Outcome:
+        """The event is the route's own result, as *reason* says: handling it would begin a loop."""
+        result = msgspec.json.encode({'skipped': reason}).decode()
+        return cls(Status.OK, route=route, result=result, skipped=True)
 
     @classmethod
     def no_route(cls, error: BaseException) -> Outcome:

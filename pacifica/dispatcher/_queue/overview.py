@@ -112,6 +112,15 @@ class Overview:
                 self._many[status] = now
         return found
 
+    def skipped(self) -> int:
+        """Return how many of those that ended in ``200 OK`` no handler ran for; at most ``COUNT_LIMIT``.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return read(self._connections, lambda session: int(session.execute(
+            f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE skipped = 1 LIMIT {COUNT_LIMIT}) AS counted',
+        ).fetchone()[0]))
+
     def queues(self) -> list[QueueState]:
         """Return each queue in which something waits.
 

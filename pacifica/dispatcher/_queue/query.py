@@ -51,6 +51,8 @@ _FIELDS = (
     ('route', 'route'),
     ('finalized', 'finalized'),
     ('transactionID', 'transaction_id'),
+    ('parentTransactionID', 'parent_transaction'),
+    ('skipped', 'skipped'),
     ('history', 'history'),
 )
 _TIMES = frozenset({'created', 'updated', 'deleted', 'finalized'})
@@ -168,4 +170,6 @@ def _json(key: str, value: Any) -> Any:
         return history.read(value)
     if key == 'result':
         return None if value is None else json.loads(value)
+    if key == 'skipped':
+        return bool(value)
     return as_text(value) if key in _TIMES else value

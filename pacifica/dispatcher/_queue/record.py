@@ -79,6 +79,8 @@ class Record(peewee.Model):
     claimed = peewee.DoubleField(null=True)
     history = peewee.TextField(null=True)
     destination = peewee.CharField(null=True)
+    parent_transaction = peewee.CharField(max_length=64, null=True)
+    skipped = peewee.IntegerField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

@@ -57,6 +57,8 @@ _COLUMNS_0_3 = (
     ('claimed', 'seconds', ''),
     ('history', 'document', ''),
     ('destination', 'name', ''),
+    ('parent_transaction', 'key', ''),
+    ('skipped', 'integer', ''),
 )
 _WORKER_COLUMNS = (
     ('id', 'token', 'NOT NULL PRIMARY KEY'),
@@ -85,6 +87,8 @@ _INDEXES = (
     ('event_type', False, '{event_type}, created, task_id', ''),
     ('event_id', False, '{event_id}', ''),
     ('transaction', False, 'transaction_id, created, task_id', 'transaction_id IS NOT NULL'),
+    ('parent', False, 'parent_transaction, created, task_id', 'parent_transaction IS NOT NULL'),
+    ('skipped', False, 'skipped', 'skipped IS NOT NULL'),
     ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
     ('finalized', False, 'finalized, task_status, created', 'finalized IS NOT NULL'),

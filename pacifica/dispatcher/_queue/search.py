@@ -32,6 +32,7 @@ WINDOW = 2000
 _FIELDS = (
     ('taskID', 'task_id'), ('taskStatus', 'task_status'), ('eventType', 'event_type'), ('source', 'source'),
     ('eventID', 'event_id'), ('transactionID', 'transaction_id'), ('route', 'route'), ('attempts', 'attempts'),
+    ('skipped', 'skipped'),
     ('exceptionType', 'exc_type'), ('exceptionValue', 'exc_value'), ('created', 'created'), ('updated', 'updated'),
     ('finalized', 'finalized'), ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
 )
@@ -153,10 +154,11 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
 def _conditions(session: Session, wanted: Filter) -> tuple[_Conditions, _Conditions]:
     """Return the conditions that choose the window, for which there is an index, and those for the rows in it."""
     driving, rest = _Conditions(), _Conditions()
-    equal = [('transaction_id', wanted.transaction_id), ('source', wanted.source), ('event_type', wanted.event_type)]
+    equal = [('transaction_id', wanted.transaction_id), ('parent_transaction', wanted.parent_transaction),
+             ('source', wanted.source), ('event_type', wanted.event_type)]
     given = [(column, value) for column, value in equal if value is not None]
     if wanted.status is not None:
-        by_status = wanted.transaction_id is None and (
+        by_status = wanted.transaction_id is None and wanted.parent_transaction is None and (
             wanted.status in _INDEXED or (wanted.status in _FEW and _is_rare(session, wanted.status)))
         (driving if by_status else rest).add(f"task_status = '{wanted.status}'")  # written out, for partial indexes
         if by_status:
@@ -187,7 +189,7 @@ def _is_rare(session: Session, status: Status) -> bool:
 
 def _equal(session: Session, conditions: _Conditions, column: str, value: str) -> None:
     text = storable(value) or ''
-    if column in ('task_id', 'transaction_id'):
+    if column in ('task_id', 'transaction_id', 'parent_transaction'):
         conditions.add(f'{column} = ?', text)
         return
     conditions.add(f'{prefix(column)} = ? AND {session.dialect.equals.format(column=column)}',
@@ -197,6 +199,7 @@ def _equal(session: Session, conditions: _Conditions, column: str, value: str) -
 def _as_json(row: Sequence[Any]) -> dict[str, Any]:
     shown = {key: value for (key, _), value in zip(_FIELDS, row)}
     shown['taskID'] = str(UUID(str(shown['taskID'])))
+    shown['skipped'] = bool(shown['skipped'])
     for key in ('created', 'updated', 'finalized'):
         shown[key] = as_text(shown[key])
     return shown

@@ -9,7 +9,7 @@ from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.transaction_id import transaction_id
+from pacifica.dispatcher._queue.transaction_id import parent_transaction, transaction_id
 
 __all__ = ['fill_in', 'fill_in_transactions', 'widen']
 
@@ -54,14 +54,15 @@ def fill_in(session: Session) -> None:
 
 
 def fill_in_transactions(session: Session) -> None:
-    """Give every row the id of the transaction that its event is about."""
+    """Give every row the ids of the transaction that its event is about, and of the one that was made from."""
     position: tuple[Any, ...] | None = None
     while True:
         rows = _page(session, 'data', _PAGE_WITH_DATA, position)
         for _, uuid, data in rows:
-            found = transaction_id(data)
-            if found is not None:
-                session.execute(f'UPDATE {TABLE} SET transaction_id = ? WHERE uuid = ?', (found, uuid))
+            found = transaction_id(data), parent_transaction(data)
+            if any(found):
+                session.execute(
+                    f'UPDATE {TABLE} SET transaction_id = ?, parent_transaction = ? WHERE uuid = ?', (*found, uuid))
         if len(rows) < _PAGE_WITH_DATA:
             return
         position = rows[-1][:2]

@@ -24,6 +24,7 @@ from pacifica.uploader.bundler.bundler import Bundler
 from pacifica.uploader.metadata import FileObj, MetaData, MetaObj
 
 from pacifica.dispatcher._transfers.files import CHUNK
+from pacifica.dispatcher._transfers.provenance import with_provenance
 from pacifica.dispatcher._transfers.tree import Entry, read_entry, scan
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
@@ -38,7 +39,7 @@ _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool
 
 
 def describe_upload(transaction: Transaction | None, key_values: Iterable[TransactionKeyValue] | None) -> MetaData:
-    """Return the metadata of an upload, still without its files.
+    """Return the metadata of an upload, still without its files; it says where the upload comes from.
 
     :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
     :raises ValueError: if it lacks what Ingest refuses an upload without, or a key-value has no key or value, or a
@@ -54,7 +55,7 @@ def describe_upload(transaction: Transaction | None, key_values: Iterable[Transa
     for name in (*_REQUIRED, *_OPTIONAL):
         if (value := getattr(transaction, name)) is not None:
             described.append(MetaObj(destinationTable=f'Transactions.{name}', value=value))
-    for pair in key_values or ():
+    for pair in with_provenance(key_values):
         if pair.key is None or pair.value is None:
             raise ValueError(f'{pair!r} of the upload needs both a key and a value')
         for what, text in (('key', pair.key), ('value', pair.value)):

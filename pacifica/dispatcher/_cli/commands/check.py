@@ -15,8 +15,10 @@ __all__ = ['command']
 @click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
 @click.argument('files', metavar='[EVENT_FILE]...', nargs=-1,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option('--name', metavar='NAME', default=None,
+              help='The application that would receive them, which skips its routes\' own results.  [default: MODULE]')
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON object.')
-def command(reference: RouterReference, files: tuple[str, ...], as_json: bool) -> None:
+def command(reference: RouterReference, files: tuple[str, ...], name: str | None, as_json: bool) -> None:
     """Show the routes of ROUTER in MODULE, and which of them each event goes to, and why.
 
     An EVENT_FILE holds one event, a JSON array of events, or an event a line; "-" is stdin. Nothing is sent, and no
@@ -27,4 +29,4 @@ def command(reference: RouterReference, files: tuple[str, ...], as_json: bool) -
     from pacifica.dispatcher._cli.checking import run
     from pacifica.dispatcher._cli.event_files import read_events
 
-    sys.exit(run(reference, read_events(files), as_json))
+    sys.exit(run(reference, read_events(files), as_json, name or reference.module))

@@ -14,7 +14,7 @@ from pacifica.dispatcher._queue.status import Status
 __all__ = ['FIELDS', 'NUMBERS', 'Query']
 
 #: The fields of the form.
-FIELDS = ('q', 'status', 'transaction', 'type', 'source', 'since', 'until')
+FIELDS = ('q', 'status', 'transaction', 'parent', 'type', 'source', 'since', 'until')
 #: What an act adds to the address of the page that tells how it went.
 NUMBERS = ('retried', 'left', 'more')
 
@@ -51,7 +51,8 @@ class Query:
             raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
         wanted = Filter(
             status=status, event_type=given.get('type'), source=given.get('source'),
-            transaction_id=given.get('transaction'), since=times['since'], until=times['until'], text=given.get('q'),
+            transaction_id=given.get('transaction'), parent_transaction=given.get('parent'), since=times['since'],
+            until=times['until'], text=given.get('q'),
         )
         return cls(given, wanted, parameters.get('before') or None)
 

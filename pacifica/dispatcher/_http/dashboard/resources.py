@@ -64,7 +64,8 @@ class Dashboard:
                 'seconds': charts.seconds_chart(buckets), 'rows': charts.table(buckets),
             })
         return page(
-            'overview.html', counts=overview.counts(), queues=overview.queues(), workers=overview.workers(),
+            'overview.html', counts=overview.counts(), skipped=overview.skipped(),
+            queues=overview.queues(), workers=overview.workers(),
             spans=spans, count_limit=overview.count_limit, statuses=Status,
         )
 

@@ -12,7 +12,7 @@ from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.text import storable
-from pacifica.dispatcher._queue.transaction_id import transaction_id
+from pacifica.dispatcher._queue.transaction_id import parent_transaction, transaction_id
 from pacifica.dispatcher._queue.transitions.values import QueueName, placeholders
 from pacifica.dispatcher.exceptions import InvalidEventError
 
@@ -25,7 +25,7 @@ _COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
     'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id',
-    'destination',
+    'destination', 'parent_transaction',
 )
 
 
@@ -90,7 +90,8 @@ class Accept:
             yield storable(text)
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
                     time, time, now + self.delay, None if self.announced is None else now + self.announced, self.key,
-                    storable(transaction_id(self.event.data_json)), self.destination)
+                    storable(transaction_id(self.event.data_json)), self.destination,
+                    storable(parent_transaction(self.event.data_json)))
 
 
 def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:

@@ -48,11 +48,12 @@ class Finish:
         cursor = session.execute(
             f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?, due = ?,'
             ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
-            f' WHERE {HELD}',
+            f'{", skipped = 1, result = ?" if outcome.skipped else ""} WHERE {HELD}',
             (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
              storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),
              time if outcome.status in FINAL else None, time,
-             history.extend(held.history, attempt), held.uuid, held.token),
+             history.extend(held.history, attempt), *([outcome.result] if outcome.skipped else ()),
+             held.uuid, held.token),
         )
         return bool(cursor.rowcount)
 

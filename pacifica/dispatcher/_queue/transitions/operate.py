@@ -18,6 +18,8 @@ __all__ = ['Cancel', 'Retry']
 
 _FINAL = tuple(sorted(status.value for status in FINAL))
 
+_RESULT = 'CASE WHEN skipped IS NULL THEN result END'  # what no handler has saved is none's to find
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -44,7 +46,7 @@ class Retry:
         entry = history.act('replay' if self.afresh else 'retry', now, self.by)
         return bool(session.execute(
             f'UPDATE {TABLE} SET task_status = ?, attempts = 0, due = ?, finalized = NULL, updated = ?, history = ?,'
-            f' lease_expires = NULL{", result = NULL" if self.afresh else ""}'
+            f' lease_expires = NULL, result = {"NULL" if self.afresh else _RESULT}, skipped = NULL'
             f' WHERE uuid = ? AND task_status IN ({placeholders(len(_FINAL))})',
             (Status.ACCEPTED.value, now, timestamp(now), history.extend(row[1], entry), row[0], *_FINAL),
         ).rowcount)

@@ -1,0 +1,96 @@
+"""Where an event comes from: the transaction that its upload was made from, and the routes that led there.
+
+An upload carries this in its key-values, which Pacifica Metadata publishes with the event of that upload::
+
+    Pacifica.Dispatcher.source_transaction    19
+    Pacifica.Dispatcher.lineage.1             facility.raw/clean
+    Pacifica.Dispatcher.lineage.2             facility.raw/plot
+
+Each step has a key of its own, because Metadata shows one value of a key given twice, and at most 255 characters, which
+are the most it keeps. Used by the executor, which ends loops, and by whatever makes an upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ['LINEAGE_PREFIX', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'step']
+
+#: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
+SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
+
+#: What the key of each step begins with; its number follows, from 1.
+LINEAGE_PREFIX = 'Pacifica.Dispatcher.lineage.'
+
+#: With so many steps, an event is not handled even by a route that allows loops.
+MOST_STEPS = 16
+
+_MOST_CHARACTERS = 255
+_NUMBER = re.compile(re.escape(LINEAGE_PREFIX) + r'([1-9][0-9]{0,3})')
+
+
+def step(application: str, route: str) -> str:
+    """Return the text of one step; different applications or routes have different ones, whatever their names."""
+    text = f'{application.replace("%", "%25").replace("/", "%2F")}/{route}'
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    digest = hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
+    return f'{text[:_MOST_CHARACTERS - len(digest) - 1]}~{digest}'
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What an event says of where it comes from.
+
+    :param steps: the routes that led to it, the first one first.
+    :param source: the transaction that the last of them handled, as the event gives it.
+    :param transaction: the transaction of the event itself, from which further ones may be made.
+    """
+
+    steps: tuple[str, ...] = ()
+    source: Any = None
+    transaction: Any = None
+
+    @classmethod
+    def of(cls, event_data: Mapping[str, Any]) -> Lineage:
+        """Return the lineage of an event, a dict; what is no step is passed over, whatever it is."""
+        data = event_data.get('data')
+        steps: list[tuple[int, str]] = []
+        source = transaction = None
+        for row in data if isinstance(data, list) else ():
+            if not isinstance(row, dict):
+                continue
+            table = row.get('destinationTable')
+            if table == 'Transactions._id':
+                transaction = row.get('value')
+            elif table == 'TransactionKeyValue' and isinstance(key := row.get('key'), str):
+                if key == SOURCE_KEY:
+                    source = row.get('value')
+                elif (number := _NUMBER.fullmatch(key)) and isinstance(value := row.get('value'), str):
+                    steps.append((int(number[1]), value))
+        return cls(tuple(value for _, value in sorted(steps, key=lambda each: each[0])), source, transaction)
+
+    def loop(self, own: str, allowed: bool) -> str | None:
+        """Return why an event of this lineage is not handled by the route whose step is *own*; ``None`` if it is."""
+        made = f'made by {self.steps[-1]}' if self.steps else ''
+        source = '' if self.source is None else f' from transaction {str(self.source)[:64]}'
+        if len(self.steps) >= MOST_STEPS:
+            return f'{made}{source}, after {len(self.steps)} steps'
+        if not allowed and own in self.steps:
+            return f'{made}{source}'
+        return None
+
+    def key_values(self, own: str) -> dict[str, Any]:
+        """Return the key-values of an upload that the route whose step is *own* makes from the event."""
+        source = {} if self.transaction is None else {SOURCE_KEY: self.transaction}
+        steps = enumerate((*self.steps, own), 1)
+        return {**source, **{f'{LINEAGE_PREFIX}{number}': value for number, value in steps}}
+
+
+def is_lineage(key: object) -> bool:
+    """Return whether *key* is one of those that say where an upload comes from."""
+    return key == SOURCE_KEY or (isinstance(key, str) and _NUMBER.fullmatch(key) is not None)
