@@ -11,6 +11,7 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.fake_notifications import FakeNotifications, FakeReceiver
+from support.stack import Stack, running
 
 
 @pytest.fixture
@@ -33,3 +34,11 @@ def receiver() -> Iterator[FakeReceiver]:
     """A receiver that is up."""
     with FakeReceiver() as fake:
         yield fake
+
+
+@pytest.fixture(scope='session')
+def stack() -> Iterator[Stack]:
+    """The real services, one request at a time: for tests of the group ``services``, which share one process."""
+    with running(racy=False) as services:
+        services.allow_uploads(2000)
+        yield services

@@ -17,7 +17,7 @@ from support.command_line import Running, run, started
 from support.events import wait_until
 from support.fake_notifications import FakeReceiver
 from support.processes import free_port
-from support.stack import Stack, running
+from support.stack import Stack
 
 # One set of services at a time, in one process of the test run.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
@@ -31,13 +31,6 @@ from pacifica.dispatcher.router import Router
 router = Router()
 router.add_route(Path.parse_str('$'), NoopEventHandler())
 '''
-
-
-@pytest.fixture(scope='module')
-def stack() -> Iterator[Stack]:
-    with running(racy=False) as services:
-        services.allow_uploads(1000)
-        yield services
 
 
 @pytest.fixture(autouse=True)

@@ -14,20 +14,12 @@ from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.front_door import cherrypy_server
-from support.stack import running
 
 # One set of services at a time, in one process of the test run.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
 
 USER = {'Http-Remote-User': 'dmlb2001'}
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
-
-
-@pytest.fixture(scope='module')
-def stack():
-    with running(racy=False) as services:
-        services.allow_uploads(1000)
-        yield services
 
 
 class Keep(EventHandler):

@@ -29,14 +29,6 @@ TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
 
 
 @pytest.fixture(scope='module')
-def stack():
-    """The services, one request at a time."""
-    with running(racy=False) as services:
-        services.allow_uploads(1000)
-        yield services
-
-
-@pytest.fixture(scope='module')
 def subscriber(stack):
     """Gets the event of each ingest."""
     with Subscriber(stack) as server:

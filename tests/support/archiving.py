@@ -45,7 +45,7 @@ class Staged(EventHandler):
 class OfOldStyle(EventHandler):
     """Calls the runner itself, as handlers of 0.2 do, with the key-values of its event."""
 
-    def __init__(self, archive: Archive, scratch: Path) -> None:
+    def __init__(self, archive: UploaderRunner, scratch: Path) -> None:
         self.archive = archive
         self.scratch = scratch
 
