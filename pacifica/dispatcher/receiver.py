@@ -200,7 +200,7 @@ class ReceiveTaskModelBase(Record):
         authenticate: Authenticate | None = None,
         allowed_origins: Iterable[str] | None = None,
         allowed_rate: int | None = None,
-        max_body: int = 10_000_000,
+        max_body: int = 100_000_000,
         request_timeout: float = 30.0,
         metrics: bool = False,
         dashboard: bool = True,

@@ -121,7 +121,7 @@ def test_nginx_conf_has_no_unknown_or_misplaced_directive(tmp_path: Path) -> Non
 
 
 def test_nginx_takes_no_more_than_the_receiver_does() -> None:
-    assert 'client_max_body_size 10000000;' in (DEPLOYED / 'nginx.conf').read_text()
+    assert 'client_max_body_size 100000000;' in (DEPLOYED / 'nginx.conf').read_text()
 
 
 def test_the_backup_has_what_is_only_in_the_write_ahead_log(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 from playhouse.db_url import connect
 from prometheus_client.metrics import MetricWrapperBase
 
+from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._metrics import definitions
 from pacifica.dispatcher._metrics.definitions import DATABASE, PREFIX
 from pacifica.dispatcher._queue.transitions import QueueName
@@ -52,16 +53,19 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
         if event.data == 'retry':
             raise RetryLater(60)
 
-    queue = model.create_queue(router_to(handle), application, 'my.tasks.receive', metrics=True)
+    router = router_to(handle)
+    queue = model.create_queue(router, application, 'my.tasks.receive', metrics=True)
     worker = queue.create_worker()
     worker._keeper.present('here:1', 'threads', 4)
     queue._observers.rescued(0, 1)
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
-        for data in ('waits', 'retry', 'ends'):
+        own = {'destinationTable': 'TransactionKeyValue', 'key': 'Pacifica.Dispatcher.lineage.1',
+               'value': step(application, next(iter(router)).name)}
+        for data in ([own], 'waits', 'retry', 'ends'):
             client.request('POST', '/receive', dumps(ingest_event(data=data)).encode(),
                            {'Content-Type': 'application/json'})
         worker._keeper.run_once()
-        assert worker.run_once() and worker.run_once()
+        assert worker.run_once() and worker.run_once() and worker.run_once()
         yield Scrape(client.get('/metrics').body.decode())
     model.close_connections()
 

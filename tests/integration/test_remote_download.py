@@ -19,7 +19,7 @@ from pacifica.dispatcher.models import File
 from support.pacifica_fakes import FakeCartd, drip, hang, late, reset, status, tar_of
 
 #: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
-SLACK = 2.0
+SLACK = 10.0
 CONTENT = {'sub/dir/\xe9.bin': bytes(range(256)) * 300, 'top.csv': b'1,2\r\n', 'empty': b''}
 
 
@@ -144,8 +144,8 @@ def test_a_cartd_that_is_not_there_is_a_passing_fault(tmp_path):
     runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(port)))
     began = time.monotonic()
     with pytest.raises(DownloadError, match='Connection refused') as caught:
-        runner.download(str(tmp_path), files(), timeout=0.5)
-    assert caught.value.transient and 0.3 < time.monotonic() - began < 0.5 + SLACK
+        runner.download(str(tmp_path), files(), timeout=2)
+    assert caught.value.transient and 1 < time.monotonic() - began < 2 + SLACK
 
 
 @pytest.mark.parametrize('code', [400, 401, 403, 404, 413])

@@ -18,7 +18,7 @@ from pacifica.dispatcher._http.dispatch import dispatch
 from pacifica.dispatcher._http.health import PREFIX
 from pacifica.dispatcher._http.ports import Accept, Metrics, Ready, Records
 from pacifica.dispatcher._http.receive import Receive
-from pacifica.dispatcher._http.request import FrontDoorRequest
+from pacifica.dispatcher._http.request import MAX_BODY, FrontDoorRequest
 from pacifica.dispatcher._http.root import Root
 from pacifica.dispatcher._http.server import limit_exchange, use_for
 from pacifica.dispatcher._http.tools import TOOL, schemes_of
@@ -100,7 +100,7 @@ def create_application(
     authenticate: Authenticate | None = None,
     allowed_origins: Iterable[str] | None = None,
     allowed_rate: int | None = None,
-    max_body: int = 10_000_000,
+    max_body: int = MAX_BODY,
     request_timeout: float = 30.0,
     dashboard: Dashboard | None = None,
 ) -> FrontDoor:

@@ -18,9 +18,13 @@ from cherrypy.lib import httputil
 from pacifica.dispatcher._http.answers import Refusal, error_page, json_error
 from pacifica.dispatcher.authentication import ALL_RIGHTS, Right
 
-__all__ = ['FrontDoorRequest', 'forget_access_token', 'query_parameters']
+__all__ = ['MAX_BODY', 'FrontDoorRequest', 'forget_access_token', 'query_parameters']
 
 _LOG = logging.getLogger('pacifica.dispatcher.http')
+
+#: The most bytes that a body may have, by default: an event of 100,000 files has some 29 MB, and a refused one makes
+#: Pacifica Notifications disable the subscription.
+MAX_BODY = 100_000_000
 
 
 class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
@@ -31,7 +35,7 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
     process_request_body = False
     error_page = {'default': error_page}
     #: The most bytes that a body may have; set by ``request.max_body`` in the configuration.
-    max_body = 10_000_000
+    max_body = MAX_BODY
     dispatcher_raw_body: bytes | None = None
     #: How many events were accepted by this request.
     dispatcher_accepted = 0

@@ -17,6 +17,7 @@ from cherrypy.lib import auth_basic
 
 from pacifica.dispatcher._http.answers import Refusal
 from pacifica.dispatcher._http.body import read_body
+from pacifica.dispatcher._http.request import MAX_BODY
 from pacifica.dispatcher.authentication import Authenticate, Basic, Credentials, Right, Scheme, challenges, rights_of
 from pacifica.dispatcher.exceptions import ConfigurationError
 
@@ -24,8 +25,6 @@ __all__ = ['TOOL', 'raw_body', 'schemes_of']
 
 #: The tool's name under ``tools.``
 TOOL = 'dispatcher_authentication'
-
-_DEFAULT_MAX_BODY = 10_000_000
 
 
 class _CherryPyBasic:
@@ -68,7 +67,7 @@ def raw_body() -> bytes:
     request = cherrypy.serving.request
     body = getattr(request, 'dispatcher_raw_body', None)
     if body is None:
-        body = read_body(request.wsgi_environ, getattr(request, 'max_body', _DEFAULT_MAX_BODY))
+        body = read_body(request.wsgi_environ, getattr(request, 'max_body', MAX_BODY))
         request.dispatcher_raw_body = body
     return bytes(body)
 

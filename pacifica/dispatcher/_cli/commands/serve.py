@@ -27,13 +27,16 @@ __all__ = ['command']
               help='Port to listen on; 0 takes a free one.')
 @access_options
 @notify_options
+@click.option('--max-body', type=click.IntRange(min=1), default=100_000_000, show_default=True, metavar='BYTES',
+              help='The largest request that is taken; a larger event is answered 413, after which Pacifica '
+                   'Notifications sends no more.')
 @click.option('--metrics', is_flag=True,
               help='Serve /metrics for Prometheus, to who may read; needs the extra metrics.')
 @tracing_option
 @log_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
-    host: str, port: int, authenticate: Authenticate | None, insecure: bool,
+    host: str, port: int, authenticate: Authenticate | None, insecure: bool, max_body: int,
     notify: str | None, notify_token_env: str | None, metrics: bool, tracing: bool, log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
@@ -49,7 +52,8 @@ def command(
     receiver = receiver_of(notify, notify_token_env)
     logs.configure(log_level, log_format)
     model, queue = open_queue(reference, database, name, task_name, receiver, metrics=metrics, tracing=tracing)
-    server = HttpServer(model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics), host, port)
+    application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
+    server = HttpServer(application, host, port)
     with running(queue.create_worker(concurrency=concurrency), server) as stop:
         click.echo(describe(reference, database))
         if authenticate is None and not server.on_loopback:
