@@ -154,6 +154,7 @@ class ReceiveTaskModelBase(Record):
         on_failed: Callback | None = None,
         notify: Notifies = None,
         lease: float = 30.0,
+        keep_unrouted: float | None = 86_400.0,
         metrics: bool = False,
         tracing: bool = False,
         **kwargs: Any,
@@ -169,6 +170,7 @@ class ReceiveTaskModelBase(Record):
         :param args: passed on to ``celery.Celery`` after the name, as *kwargs* is: broker, backend and so on.
         :param retry_for: as all up to *notify* the same as for :meth:`create_queue`.
         :param lease: seconds after which the event of a worker that died runs elsewhere.
+        :param keep_unrouted: seconds after which events that no route matched are deleted; ``None`` keeps them.
         :param metrics: as *tracing* the same as for :meth:`create_queue`; where Celery forks its workers, processes
             must share ``PROMETHEUS_MULTIPROC_DIR``.
         :raises ConfigurationError: if Celery is not installed, or what is wanted besides is not.
@@ -188,8 +190,8 @@ class ReceiveTaskModelBase(Record):
         executor = Executor(router, name, policy, store.save_result, extras.spans(queue, tracing))
         observers = extras.observers(queue, on_finished, on_failed, metrics)
         return create_celery_app(
-            store, SendingExecutor(executor, Sender(receivers)), observers, lease, receive_task_name, name, *args,
-            **kwargs)
+            store, SendingExecutor(executor, Sender(receivers)), observers, lease, keep_unrouted,
+            receive_task_name, name, *args, **kwargs)
 
     @classmethod
     def create_cherrypy_app(

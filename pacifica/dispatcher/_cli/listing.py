@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._cli.errors import UsageFault
+from pacifica.dispatcher._cli.filters import is_empty
 from pacifica.dispatcher._cli.output import Column, notice, on_terminal, print_json, print_table, status_name
 from pacifica.dispatcher._cli.selection import PAGE, events
 from pacifica.dispatcher._queue.search import Filter, Search
@@ -32,13 +34,16 @@ def show(search: Search, wanted: Filter, limit: int, after: UUID | None, as_json
         before = search.cursor(after)
         if before is None:
             raise UsageFault(f'there is no event {after} to begin after; perhaps it was pruned')
-    found = events(search, wanted, before=before)
+    everything = is_empty(wanted)
+    found = events(search, replace(wanted, routed=True) if everything else wanted, before=before)
     last = None
     for row in _printed(islice(found, limit) if limit else found, as_json):
         last = row
     if last is None:
         notice('no event matches')
-    elif limit and on_terminal() and next(found, None) is not None:
+    if everything and on_terminal():
+        notice('events that no route matched are left out: --status unrouted')
+    if last is not None and limit and on_terminal() and next(found, None) is not None:
         notice(f'there are more: --after {last["taskID"]}, or --all')
 
 

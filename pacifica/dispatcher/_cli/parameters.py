@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pacifica.dispatcher._cli.times import duration
+
 if TYPE_CHECKING:
     import peewee
 
@@ -185,6 +187,8 @@ def queue_options(command: _F) -> _F:
                      help='The task whose events these are, likewise.  [default: NAME.receive]'),
         click.option('--concurrency', type=click.IntRange(min=1), default=4, show_default=True, metavar='N',
                      help='How many events are handled at once.'),
+        click.option('--keep-unrouted', callback=duration, default='1d', show_default=True, metavar='TIME',
+                     help='How long events are kept that no route matched, e.g. 12h or 5000w.'),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)

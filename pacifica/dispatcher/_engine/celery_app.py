@@ -40,12 +40,12 @@ _RETRY_ONCE = {'max_retries': 1, 'interval_start': 0.0, 'interval_max': 0.0}  # 
 
 
 def create_celery_app(
-    store: Store, executor: Executes, observers: Observers, lease: float, receive_task_name: str,
-    *args: Any, **kwargs: Any,
+    store: Store, executor: Executes, observers: Observers, lease: float, keep_unrouted: float | None,
+    receive_task_name: str, *args: Any, **kwargs: Any,
 ) -> celery.Celery:
     """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs the events of *store*."""
     app = celery.Celery(*args, **kwargs)
-    runner = TaskRunner(store, executor, observers, lease)
+    runner = TaskRunner(store, executor, observers, lease, keep_unrouted)
     app.task(
         _receive,
         name=receive_task_name,

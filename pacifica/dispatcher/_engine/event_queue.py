@@ -84,6 +84,7 @@ class EventQueue(Acceptor):
         poll_interval: float = 1.0,
         grace: float = 30.0,
         retention: float | None = None,
+        keep_unrouted: float | None = 86_400.0,
         isolation: str = 'thread',
         handler_timeout: float | None = None,
     ) -> Worker:
@@ -94,6 +95,8 @@ class EventQueue(Acceptor):
         :param poll_interval: seconds between looks at the queue for events that other processes accepted.
         :param grace: seconds that running handlers get when the worker is stopped.
         :param retention: seconds after which events that have ended are deleted; by default they are kept.
+        :param keep_unrouted: seconds after which events that no route matched are deleted, mostly of types that nobody
+            asked for; by default a day. ``None`` keeps them as all others.
         :param isolation: ``'thread'``, or ``'process'`` to run each handler in a process of its own, so that one that
             hangs can be killed and one that crashes takes nothing with it. The router must be picklable for that.
         :param handler_timeout: seconds after which a handler is killed and its event ends in ``500``, with
@@ -101,7 +104,8 @@ class EventQueue(Acceptor):
         :raises ConfigurationError: for a setting that can't work.
         """
         for name, value in (('concurrency', concurrency), ('lease', lease), ('poll_interval', poll_interval),
-                            ('retention', retention), ('handler_timeout', handler_timeout)):
+                            ('retention', retention), ('keep_unrouted', keep_unrouted),
+                            ('handler_timeout', handler_timeout)):
             if value is not None and value <= 0:
                 raise ConfigurationError(f'{name} must be more than 0, not {value!r}')
         if isolation not in ('thread', 'process'):
@@ -110,7 +114,7 @@ class EventQueue(Acceptor):
             raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
         executor = Executor(
             self.router, self._store.name.application, self._policy, self._store.save_result, self._spans)
-        keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention)
+        keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention, keep_unrouted)
         return Worker(
             self._store,
             SendingExecutor(

@@ -32,16 +32,19 @@ class Keeper:
     :param max_attempts: after how many attempts the event of a dead worker ends.
     :param lease: seconds a claim holds.
     :param retention: seconds after which events that have ended are deleted; ``None`` keeps them.
+    :param keep_unrouted: seconds after which those that no route matched are; ``None`` keeps them as others.
     """
 
     def __init__(
         self, store: Store, observers: Observers, max_attempts: int, lease: float, retention: float | None = None,
+        keep_unrouted: float | None = None,
     ) -> None:
         self._store = store
         self._observers = observers
         self._max_attempts = max_attempts
         self._lease = lease
         self._retention = retention
+        self._keep_unrouted = keep_unrouted
         self._held: dict[str, Held] = {}
         self._presence: Heartbeat | None = None
         self._rescue_from = 0.0
@@ -80,6 +83,8 @@ class Keeper:
             self._rescue()
         if self._retention is not None:
             self._prune(self._retention)
+        if self._keep_unrouted is not None:
+            self._prune(self._keep_unrouted, unrouted=True)
 
     def _say_farewell(self, presence: Heartbeat) -> None:
         self._presence = None
@@ -100,9 +105,9 @@ class Keeper:
         for task in tasks:
             self._observers.task_ended(task)
 
-    def _prune(self, retention: float) -> None:
+    def _prune(self, retention: float, *, unrouted: bool = False) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
-            if self._store.prune(retention, _PRUNE_ROWS) < _PRUNE_ROWS:
+            if self._store.prune(retention, _PRUNE_ROWS, unrouted=unrouted) < _PRUNE_ROWS:
                 return
 
     def start(self) -> None:

@@ -37,16 +37,19 @@ class TaskRunner:
     :param executor: what runs an event, or sends it.
     :param observers: who is told how attempts ended.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
+    :param keep_unrouted: seconds after which events that no route matched are deleted; ``None`` keeps them.
     :param present: whether processes that run events are shown as workers.
     """
 
     def __init__(
-        self, store: Store, executor: Executes, observers: Observers, lease: float, *, present: bool = True,
+        self, store: Store, executor: Executes, observers: Observers, lease: float,
+        keep_unrouted: float | None = None, *, present: bool = True,
     ) -> None:
         self._store = store
         self._observers = observers
         self._executor = executor
         self._lease = lease
+        self._keep_unrouted = keep_unrouted
         self._present = present
         self._lock = threading.Lock()
         self._keeper: Keeper | None = None
@@ -94,7 +97,9 @@ class TaskRunner:
         with self._lock:
             if self._pid != os.getpid():
                 self._owner = f'{socket.gethostname()}:{os.getpid()}'
-                self._keeper = Keeper(self._store, self._observers, self._executor.policy.max_attempts, self._lease)
+                self._keeper = Keeper(
+                    self._store, self._observers, self._executor.policy.max_attempts, self._lease,
+                    keep_unrouted=self._keep_unrouted)
                 if self._store.connections.shared:
                     self._keeper.start()
                 self._pid = os.getpid()

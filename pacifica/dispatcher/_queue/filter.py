@@ -25,6 +25,7 @@ class Filter:
     :param parent_transaction: the id of the Pacifica transaction that the event's was made from.
     :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
     :param until: created before this time.
+    :param routed: leaves out events that no route matched.
     :param text: the whole of a task id, event id or transaction id; else what occurs, in upper or lower case, in the
         event's id, source, type or route, or in its error.
     """
@@ -37,6 +38,7 @@ class Filter:
     since: str | None = None
     until: str | None = None
     text: str | None = None
+    routed: bool = False
 
 
 @dataclass(frozen=True)

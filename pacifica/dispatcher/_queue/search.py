@@ -174,6 +174,8 @@ def _conditions(session: Session, wanted: Filter) -> tuple[_Conditions, _Conditi
         driving.add('created >= ?', wanted.since)
     if wanted.until is not None:
         driving.add('created < ?', wanted.until)
+    if wanted.routed:
+        rest.add(f"task_status <> '{Status.UNPROCESSABLE}'")
     if wanted.text:
         escaped = wanted.text.strip().replace('!', '!!').replace('%', '!%').replace('_', '!_')
         texts = ' OR '.join(session.dialect.contains.format(column=column) for column in _TEXTS)

@@ -198,6 +198,9 @@ class Store:
         if self._backlog_full:
             raise QueueFullError(f'{most} events are waiting, and more are not taken', retry_after=_RETRY_AFTER_SECONDS)
 
-    def prune(self, older_than: float, limit: int = 1000) -> int:
-        """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were."""
-        return int(self._writer.run(Prune(self.name, older_than, limit))[0])
+    def prune(self, older_than: float, limit: int = 1000, *, unrouted: bool = False) -> int:
+        """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were.
+
+        :param unrouted: whether only those that no route matched.
+        """
+        return int(self._writer.run(Prune(self.name, older_than, limit, unrouted))[0])

@@ -36,6 +36,7 @@ __all__ = ['command']
 @log_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
+    keep_unrouted: float,
     host: str, port: int, authenticate: Authenticate | None, insecure: bool, max_body: int,
     notify: str | None, notify_token_env: str | None, metrics: bool, tracing: bool, log_level: str, log_format: str,
 ) -> None:
@@ -54,7 +55,7 @@ def command(
     model, queue = open_queue(reference, database, name, task_name, receiver, metrics=metrics, tracing=tracing)
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
     server = HttpServer(application, host, port)
-    with running(queue.create_worker(concurrency=concurrency), server) as stop:
+    with running(queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted), server) as stop:
         click.echo(describe(reference, database))
         if authenticate is None and not server.on_loopback:
             click.echo('no authentication: whoever reaches this address can send events and read all records')

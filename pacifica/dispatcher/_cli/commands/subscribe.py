@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from pacifica.dispatcher._cli.client import http_url
-from pacifica.dispatcher._cli.subscription.options import jsonpath, receiver_auth_options
+from pacifica.dispatcher._cli.errors import UsageFault
+from pacifica.dispatcher._cli.subscription.options import INGESTS, jsonpath, receiver_auth_options
 
 __all__ = ['command']
 
@@ -17,7 +18,7 @@ __all__ = ['command']
               help='Where the receiver is mounted, as Notifications reach it; events go to URL/receive.')
 @click.option('--notifications', 'notifications_url', required=True, metavar='URL', callback=http_url,
               envvar='NOTIFICATIONS_URL', show_envvar=True, help='Where Notifications are, e.g. http://HOST:8070.')
-@click.option('--jsonpath', required=True, metavar='EXPR', callback=jsonpath,
+@click.option('--jsonpath', default=INGESTS, show_default=True, metavar='EXPR', callback=jsonpath,
               help='Which events: those in which this JSONPath matches something.')
 @click.option('--name', required=True, metavar='NAME', help='The subscription\'s name: one receiver may have several.')
 @click.option('--user', metavar='NAME', envvar='NOTIFICATIONS_USER', show_envvar=True,
@@ -25,13 +26,14 @@ __all__ = ['command']
                    'out only where a proxy says who you are.')
 @receiver_auth_options
 @click.option('--keep', is_flag=True, help='Stay, look after the subscription, and enable it again when need be.')
+@click.option('--delete', is_flag=True, help='Remove the subscription of this name for this receiver instead.')
 @click.option('--interval', type=click.FloatRange(min=0.1), default=15.0, show_default=True, metavar='SECONDS',
               help='Between two looks, with --keep.')
 @click.option('--timeout', type=click.FloatRange(min=0.1), default=10.0, show_default=True, metavar='SECONDS',
               help='How long a service may be silent.')
 def command(
-    receiver_url: str, notifications_url: str, jsonpath: str, name: str, user: str | None, keep: bool, interval: float,
-    timeout: float, **credentials: Any,
+    receiver_url: str, notifications_url: str, jsonpath: str, name: str, user: str | None, keep: bool, delete: bool,
+    interval: float, timeout: float, **credentials: Any,
 ) -> None:
     """Have Pacifica Notifications send events to a receiver.
 
@@ -44,16 +46,20 @@ def command(
     /health/ready, or any answer where it has none) the subscription is enabled, and the log says from when to when
     events were missed. SIGINT and SIGTERM stop it.
     """
-    from pacifica.dispatcher._cli.subscription.command import keep_it, subscribe_once
+    from pacifica.dispatcher._cli.subscription.command import keep_it, subscribe_once, unsubscribe
     from pacifica.dispatcher._cli.subscription.ensure import Wanted
     from pacifica.dispatcher._cli.subscription.notifications import Notifications
     from pacifica.dispatcher._cli.subscription.options import receiver_auth
     from pacifica.dispatcher._cli.subscription.receiver import Receiver
 
+    if keep and delete:
+        raise UsageFault('give --keep or --delete, not both')
     receiver = Receiver(receiver_url, timeout)
     wanted = Wanted(name, receiver.target_url, jsonpath, receiver_auth(**credentials))
     notifications = Notifications(notifications_url, user, timeout)
-    if keep:
+    if delete:
+        unsubscribe(notifications, wanted)
+    elif keep:
         keep_it(notifications, receiver, wanted, interval)
     else:
         subscribe_once(notifications, receiver, wanted)

@@ -30,6 +30,7 @@ __all__ = ['command']
 @log_options
 def command(
     reference: RouterReference, database: peewee.Database, name: str | None, task_name: str | None, concurrency: int,
+    keep_unrouted: float,
     notify: str | None, notify_token_env: str | None,
     metrics_port: int | None, metrics_host: str, tracing: bool, log_level: str, log_format: str,
 ) -> None:
@@ -46,7 +47,8 @@ def command(
     logs.configure(log_level, log_format)
     metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
     model, queue = open_queue(reference, database, name, task_name, receiver, metrics=metrics, tracing=tracing)
-    with serving_metrics(metrics_port, metrics_host), running(queue.create_worker(concurrency=concurrency)) as stop:
+    worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)
+    with serving_metrics(metrics_port, metrics_host), running(worker) as stop:
         click.echo(describe(reference, database))
         click.echo('working')
         stop.wait()

@@ -15,7 +15,7 @@ from pacifica.dispatcher._cli.subscription.keeper import Keeper, shown
 from pacifica.dispatcher._cli.subscription.notifications import NOBODY, Notifications
 from pacifica.dispatcher._cli.subscription.receiver import Receiver
 
-__all__ = ['keep_it', 'subscribe_once']
+__all__ = ['keep_it', 'subscribe_once', 'unsubscribe']
 
 _CHANGED = {'name': 'name', 'jsonpath': 'JSONPath', 'auth': 'credentials'}
 
@@ -34,6 +34,20 @@ def subscribe_once(notifications: Notifications, receiver: Receiver, wanted: Wan
     if fault := receiver.fault():
         click.echo(f'warning: the receiver does not seem to be ready, and the first event that it does not take will '
                    f'disable the subscription: {fault}', err=True)
+
+
+def unsubscribe(notifications: Notifications, wanted: Wanted) -> None:
+    """Remove what :func:`subscribe_once` makes, and say so; every one, where it was made twice.
+
+    :raises UsageFault: if Notifications are away or refuse it.
+    """
+    found = [record for record in notifications.subscriptions()
+             if (record.get('target_url'), record.get('name')) == (wanted.target_url, wanted.name)]
+    for record in found:
+        notifications.delete(str(record['uuid']))
+        click.echo(f'removed the subscription {record.get("name")!r} of {record.get("user")}')
+    if not found:
+        click.echo(f'there is no subscription {wanted.name!r} for {wanted.target_url}')
 
 
 def keep_it(notifications: Notifications, receiver: Receiver, wanted: Wanted, interval: float) -> None:

@@ -59,6 +59,15 @@ class Notifications:
         """
         return self._record('PUT', f'/{uuid}', record)
 
+    def delete(self, uuid: str) -> None:
+        """Remove a subscription; one that is gone is no fault.
+
+        :raises UsageFault: if the service is away or refuses it.
+        """
+        status, found = self._ask('DELETE', f'/{uuid}')
+        if status not in (200, 204, 403, 404):  # 403 is what it answers a user without any
+            raise self._strange('DELETE', status, found)
+
     def _record(self, method: str, path: str, record: dict[str, Any]) -> dict[str, Any]:
         status, found = self._ask(method, path, record)
         if status == 200 and isinstance(found, dict) and 'uuid' in found:

@@ -9,9 +9,12 @@ import click
 
 from pacifica.dispatcher._cli.errors import UsageFault
 
-__all__ = ['jsonpath', 'receiver_auth', 'receiver_auth_options']
+__all__ = ['INGESTS', 'jsonpath', 'receiver_auth', 'receiver_auth_options']
 
 _F = TypeVar('_F', bound=Callable[..., Any])
+INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
+"""The JSONPath of the events that announce an ingest."""
+
 _FILE = click.Path(dir_okay=False)
 
 
@@ -24,8 +27,7 @@ def jsonpath(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
 
     if reason := fault(value):
         raise click.BadParameter(
-            f'{value!r} is no JSONPath ({reason}); for each ingest, write '
-            '\'$[?(@["eventType"] = "org.pacifica.metadata.ingest")]\'',
+            f'{value!r} is no JSONPath ({reason}); for each ingest, write \'{INGESTS}\'',
         )
     return value
 

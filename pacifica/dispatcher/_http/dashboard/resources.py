@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -105,8 +106,9 @@ class Events:
     def _list(self) -> bytes:
         parameters = query_parameters((*FIELDS, *NUMBERS, 'before', 'fragment'))
         query = Query.parse(parameters)
+        wanted = query.wanted if query.given else replace(query.wanted, routed=True)
         found = with_database(lambda: _valid(
-            lambda: self._search.page(query.wanted, limit=_PAGE, before=query.before)))
+            lambda: self._search.page(wanted, limit=_PAGE, before=query.before)))
         return page(
             'events.html', query=query, page=found, statuses=Status,
             again=acts.AGAIN[0] if query.wanted.status is None else query.wanted.status,

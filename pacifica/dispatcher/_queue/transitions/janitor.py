@@ -104,12 +104,14 @@ def _ended(session: Session, uuids: Sequence[Any], now: float) -> list[FinishedT
 class Prune:
     """Delete events that ended more than ``older_than`` seconds ago: final → gone. Results in how many.
 
-    ``queue`` is ``None`` for those of every queue in the table.
+    ``queue`` is ``None`` for those of every queue in the table. ``unrouted`` are those alone that no route matched, and
+    not those of the 0.2 series, which nobody claimed.
     """
 
     queue: QueueName | None
     older_than: float
     limit: int
+    unrouted: bool = False
 
     @staticmethod
     def run(session: Session, operations: Sequence[Prune]) -> Sequence[int]:
@@ -124,9 +126,14 @@ class Prune:
 
     def _delete(self, session: Session) -> int:
         condition, parameters = _prunable(session, self.queue, self.older_than)
+        order = 'finalized'
+        if self.unrouted:
+            # By the index of these events, in the order in which they came: others may be many, and kept for ever.
+            condition += f" AND task_status = '{Status.UNPROCESSABLE}' AND claimed IS NOT NULL AND created < ?"
+            parameters, order = [*parameters, parameters[0]], 'created'
         rows = session.execute(
             f'SELECT uuid FROM {TABLE} WHERE {condition}'
-            f' ORDER BY finalized LIMIT {self.limit:d} {session.dialect.skip_locked}', parameters,
+            f' ORDER BY {order} LIMIT {self.limit:d} {session.dialect.skip_locked}', parameters,
         ).fetchall()
         if not rows:
             return 0
