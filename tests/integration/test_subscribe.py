@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.subscription.ensure import Wanted
+from pacifica.dispatcher._cli.subscription.ensure import Wanted, ensure
 from pacifica.dispatcher._cli.subscription.keeper import Keeper
 from pacifica.dispatcher._cli.subscription.notifications import Notifications
 from pacifica.dispatcher._cli.subscription.receiver import Receiver
@@ -57,6 +57,37 @@ def test_run_twice_it_makes_one_subscription_that_gets_events(notifications, rec
     assert first[1] == second[1] == ''
     assert the_only(notifications)['target_url'] == f'{receiver.url}/receive'
     assert len(receiver.events) == 1
+
+
+def test_without_a_jsonpath_it_asks_for_ingests(notifications, receiver, capsys):
+    given = arguments(notifications.url, receiver.url)
+    del given[given.index('--jsonpath'):given.index('--jsonpath') + 2]
+
+    said(capsys, given)
+
+    assert the_only(notifications)['jsonpath'] == INGESTS
+
+
+def test_it_can_be_removed_and_others_stay(notifications, receiver, capsys):
+    said(capsys, arguments(notifications.url, receiver.url))
+    said(capsys, arguments(notifications.url, receiver.url, name='other', jsonpath='$["data"]'))
+
+    first = said(capsys, arguments(notifications.url, receiver.url, '--delete'))
+    second = said(capsys, arguments(notifications.url, receiver.url, '--delete'))
+
+    assert first == ("removed the subscription 'mine' of dmlb2001\n", '')
+    assert second == (f"there is no subscription 'mine' for {receiver.url}/receive\n", '')
+    assert the_only(notifications)['name'] == 'other'
+    said(capsys, arguments(notifications.url, receiver.url, '--delete', '--keep'), 2)
+
+
+def test_two_that_saw_none_make_one(notifications, receiver):
+    wanted = Wanted('mine', f'{receiver.url}/receive', INGESTS)
+    service = Notifications(notifications.url, 'dmlb2001', 10)
+
+    done = [ensure(service, wanted, None) for _ in range(3)]
+
+    assert done[-1].record['uuid'] == the_only(notifications)['uuid']
 
 
 def test_a_disabled_one_is_enabled_and_what_was_missed_is_told(notifications, receiver, capsys):

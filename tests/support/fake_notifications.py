@@ -70,9 +70,18 @@ class FakeNotifications(Fake):
             record.update({'extensions': {}, 'auth': {}, **given, 'updated': _now()})
             handler.answer_json(record)
 
+    def do_delete(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
+        """Remove a subscription."""
+        record = self.records.get(path.rpartition('/')[2])
+        if record is None or record['user'] != _user(handler):
+            _refuse(handler, '403 Forbidden')
+        else:
+            del self.records[record['uuid']]
+            handler.answer_json({})
+
     def send(self, event: dict[str, Any]) -> None:
         """Send an event to every subscription that it matches, and disable those that don't take it."""
-        for record in self.records.values():
+        for record in list(self.records.values()):
             if record['disabled'] is None and list(Path.parse_str(record['jsonpath']).match(event)):
                 error = _deliver(record, event)
                 if error is not None:

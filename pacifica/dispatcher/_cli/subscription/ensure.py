@@ -75,7 +75,7 @@ def ensure(notifications: Notifications, wanted: Wanted, record: dict[str, Any] 
     """
     fields = {'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url}
     if record is None:
-        return Done('created', notifications.create({**fields, **_auth(wanted.auth)}))
+        return Done('created', _only_one(notifications, wanted, notifications.create({**fields, **_auth(wanted.auth)})))
     if is_right(record, wanted):
         return Done('unchanged', record, record)
     changed = _differences(record, wanted)
@@ -85,6 +85,20 @@ def ensure(notifications: Notifications, wanted: Wanted, record: dict[str, Any] 
         'disabled': None, 'error': None,
     })
     return Done('updated' if record.get('disabled') is None else 'enabled', made, record, changed)
+
+
+def _only_one(notifications: Notifications, wanted: Wanted, made: dict[str, Any]) -> dict[str, Any]:
+    """Remove all but one of the subscriptions wanted, if another was made at the same time; return the one that stays.
+
+    Whoever else made one sees the same ones, or fewer, and chooses by the same rule: the oldest stays.
+    """
+    same = sorted(
+        (each for each in notifications.subscriptions()
+         if (each.get('target_url'), each.get('name')) == (wanted.target_url, wanted.name)),
+        key=lambda each: (str(each.get('created')), str(each.get('uuid'))))
+    for each in same[1:]:
+        notifications.delete(str(each['uuid']))
+    return same[0] if same else made
 
 
 def disabled_since(done: Done, now: datetime) -> datetime | None:
