@@ -102,7 +102,7 @@ def follow(
     def at_rest() -> bool:
         """Whether each transaction is one whose event has ended, so that nothing is left that could cause another."""
         new = {str(transaction) for transaction in set(forwarder.events) - before}
-        return len(new) > further or (
+        return len(new) > 1 + further or (
             len(new) == 1 + further and all(new == set(each.ended()) for each in dispatchers))
 
     wait_until(at_rest, SECONDS)

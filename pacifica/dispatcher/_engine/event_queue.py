@@ -5,8 +5,9 @@ Puts a store, a router and the workers together; what ``create_cherrypy_app`` ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from pacifica.dispatcher import _events
@@ -15,12 +16,14 @@ from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.observers import Observers
+from pacifica.dispatcher._engine.reconciler import Reconciled, reconcile
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._engine.sending_executor import SendingExecutor
 from pacifica.dispatcher._engine.spans import Spans
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
@@ -123,6 +126,28 @@ class EventQueue(Acceptor):
             self._observers,
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
         )
+
+    def reconcile(
+        self, metadata_url: str, since: datetime, *, dry_run: bool = False,
+        progress: Callable[[Reconciled], None] = lambda found: None,
+    ) -> Reconciled:
+        """Store what was never delivered: the events of transactions that Metadata knows and this queue doesn't.
+
+        Only those that a route wants are stored, with the source and the id that Metadata gives them: one that is
+        delivered late is that event again. Run again it stores nothing new. Events that were deleted (``retention``,
+        ``prune``) are not known any more: look back no further than they are kept.
+
+        :param metadata_url: where Metadata is, for example ``http://HOST:8121``.
+        :param since: from when on, by the archive's clock; UTC if it has no zone.
+        :param dry_run: store nothing, but say what would be.
+        :param progress: called with what was found so far, after each page of 100 transactions.
+        :raises TransferError: if Metadata doesn't answer. What was stored by then stays.
+        :raises DatabaseUnavailableError: if the database doesn't answer.
+        """
+        if since.tzinfo is not None:
+            since = since.astimezone(timezone.utc)
+        return reconcile(
+            self._store, self.router, Metadata(metadata_url), since, dry_run=dry_run, progress=progress)
 
     def prune(self, older_than: float) -> int:
         """Delete every event that ended more than *older_than* seconds ago; return how many were deleted.

@@ -88,6 +88,13 @@ class Records:
         ).fetchone())
         return None if row is None else str(row[0])
 
+    def known(self, event_keys: Sequence[str]) -> set[str]:
+        """Return those of the keys (see :mod:`.event_key`) under which an event has come."""
+        rows = self._read(lambda session: session.execute(
+            f'SELECT event_key FROM {TABLE} WHERE event_key IN ({placeholders(len(event_keys))})', event_keys,
+        ).fetchall())
+        return {row[0] for row in rows}
+
     def has_waiting(self, queue: QueueName, count: int) -> bool:
         """Return whether at least *count* events of *queue* are waiting; reads no more index entries than that."""
         return self._read(lambda session: session.execute(

@@ -67,6 +67,11 @@ class Store:
         build = partial(Store, deduplicate=self._deduplicate, max_backlog=self._max_backlog)
         return build, (self._writer, self.name)
 
+    @property
+    def deduplicates(self) -> bool:
+        """Whether an event with a source and id that were here before is that event again."""
+        return self._deduplicate
+
     def subscribe(self, listener: Callable[[int], None]) -> None:
         """Call *listener* with the number of events that this process has just accepted, after their commit."""
         self._listeners.append(listener)

@@ -29,7 +29,6 @@ __all__ = ['Service', 'reason', 'shown_url', 'tidy']
 _LOG = logging.getLogger(__name__)
 _T = TypeVar('_T')
 _PASSING = frozenset({502, 503, 504})
-_MOST_JSON = 4 << 20
 #: Of a transfer's time, this share, but not more than so many seconds, is kept for cleaning up behind it.
 _CLEANING_SHARE, _CLEANING_MOST = 0.1, 2.0
 #: Seconds with which another try is not worth beginning.
@@ -47,6 +46,8 @@ class Service:
 
     #: What is raised when the service fails.
     error: type[TransferError] = TransferError
+    #: Bytes of an answer that are read.
+    most_json = 4 << 20
 
     def __init__(self, session: Any, auth: Any, timeout: float, request_timeout: float) -> None:
         self._client, self._auth = session, dict(auth or {})
@@ -130,13 +131,20 @@ class Service:
 
         :raises TransferError: as :attr:`error`, ``transient``, if it carries something else.
         """
+        return self._json(method, url, response, dict, 'object')
+
+    def array_of(self, method: str, url: str, response: Any) -> list[Any]:
+        """Return the JSON array that *response* carries, likewise."""
+        return self._json(method, url, response, list, 'array')
+
+    def _json(self, method: str, url: str, response: Any, kind: type[_T], name: str) -> _T:
         try:
             found = json.loads(self._body(method, url, response))
         except ValueError as exc:
             raise self.error(f'{method} {shown_url(url)} was answered with something that is no JSON',
                              transient=True, status=response.status_code) from exc
-        if not isinstance(found, dict):
-            raise self.error(f'{method} {shown_url(url)} was answered with JSON that is no object',
+        if not isinstance(found, kind):
+            raise self.error(f'{method} {shown_url(url)} was answered with JSON that is no {name}',
                              transient=True, status=response.status_code)
         return found
 
@@ -145,7 +153,7 @@ class Service:
         with self.wrapped(method, url):
             for chunk in response.iter_content(1 << 16):
                 body += chunk
-                if len(body) > _MOST_JSON:
+                if len(body) > self.most_json:
                     break
         return body
 

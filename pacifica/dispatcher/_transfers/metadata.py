@@ -1,0 +1,119 @@
+"""Pacifica Metadata's transactions, and the events of their ingests, made anew.
+
+Called by the reconciler. Knows the service's answers; knows nothing of queues.
+
+Source of the format: Pacifica Metadata (https://pacifica-metadata.readthedocs.io/): ``/transsip`` lists transactions by
+the time of their last change, in pages; ``/transactioninfo/by_id/N`` has one with its files, and one value of each key;
+``/trans_key_value``, ``/keys`` and ``/values`` are the tables that have them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+import requests
+
+from pacifica.dispatcher._transfers.service import Service
+from pacifica.dispatcher.exceptions import TransferError
+
+__all__ = ['INGEST', 'Metadata']
+
+#: The type of the events that announce an ingest.
+INGEST = 'org.pacifica.metadata.ingest'
+
+_T = TypeVar('_T')
+_PAGE = 100
+_FILE = ('_id', 'name', 'subdir', 'size', 'hashtype', 'hashsum', 'mimetype', 'ctime', 'mtime')
+
+
+class _MetadataService(Service):
+    most_json = 256 << 20  # the answer about a transaction of 100,000 files has some 60 MB
+
+
+class Metadata:
+    """The service.
+
+    :param url: where it is, for example ``http://HOST:8121``.
+    :param timeout: wall-clock seconds for one answer, in which a request is repeated if it failed for a passing reason.
+    """
+
+    def __init__(self, url: str, timeout: float = 60.0) -> None:
+        self.url = url.rstrip('/')
+        self._timeout = timeout
+
+    @staticmethod
+    def source_of(transaction: int) -> tuple[str, str]:
+        """Return the source and the id of the event of a transaction's ingest, as Metadata gives them."""
+        return f'http://metadata.pacifica.org/transactions?_id={transaction}', f'metadata.ingest.{transaction}'
+
+    def pages(self, since: datetime) -> Iterator[list[int]]:
+        """Yield the ids of the transactions that changed after *since*, UTC, a page at a time.
+
+        :raises TransferError: if the service doesn't answer in time, or is no Metadata.
+        """
+        number = 1
+        while True:
+            rows = self._array('/transsip', updated=since.replace(tzinfo=None).isoformat(timespec='seconds'),
+                               updated_operator='gt', page_number=number, items_per_page=_PAGE)
+            yield [row['_id'] for row in rows if isinstance(row, dict) and isinstance(row.get('_id'), int)]
+            if len(rows) < _PAGE:
+                return
+            number += 1
+
+    def event_of(self, transaction: int) -> dict[str, Any]:
+        """Return the event of a transaction's ingest, CloudEvents 0.1 as Metadata sends it.
+
+        Values of key-values are texts, as the table has them, also those that were sent as numbers.
+
+        :raises TransferError: if the service doesn't answer in time, or doesn't know the transaction.
+        """
+        path = f'/transactioninfo/by_id/{transaction}'
+        found = self._object(path)
+        try:
+            return self._event(transaction, found)
+        except (KeyError, TypeError, AttributeError, ValueError) as exc:
+            raise TransferError(f'GET {self.url}{path} was answered otherwise than Metadata does: {exc!r}') from exc
+
+    def _event(self, transaction: int, found: dict[str, Any]) -> dict[str, Any]:
+        source, event_id = self.source_of(transaction)
+        return {
+            'cloudEventsVersion': '0.1', 'eventType': INGEST, 'source': source, 'eventID': event_id,
+            'eventTime': found['created'], 'extensions': {}, 'contentType': 'application/json',
+            'data': [
+                *({'destinationTable': f'Transactions.{name}', 'value': found[f'{name}_id']}
+                  for name in ('submitter', 'instrument', 'project')),
+                *self._key_values(transaction, found['key_values']),
+                *({'destinationTable': 'Files', **{name: file[name] for name in _FILE}}
+                  for file in found['files'].values()),
+                {'destinationTable': 'Transactions._id', 'value': transaction},
+            ],
+        }
+
+    def _key_values(self, transaction: int, shown: dict[str, str]) -> Iterator[dict[str, Any]]:
+        rows = self._array('/trans_key_value', transaction=transaction)
+        pairs = list(shown.items())
+        if len(rows) != len(pairs):  # a key was given twice, of which only one value is shown
+            pairs = [(self._text('/keys', 'key', row['key']), self._text('/values', 'value', row['value']))
+                     for row in rows]
+        for key, value in pairs:
+            yield {'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value}
+
+    def _text(self, path: str, name: str, identifier: int) -> str:
+        row, = self._array(path, _id=identifier)
+        return str(row[name])
+
+    def _object(self, path: str) -> dict[str, Any]:
+        return self._ask(path, _MetadataService.json_of, {})
+
+    def _array(self, path: str, **query: Any) -> list[Any]:
+        return self._ask(path, _MetadataService.array_of, query)
+
+    def _ask(self, path: str, read: Callable[[_MetadataService, str, str, Any], _T], query: dict[str, Any]) -> _T:
+        url = f'{self.url}{path}'
+        with requests.Session() as client, _MetadataService(client, None, self._timeout, self._timeout) as service:
+            def once() -> _T:
+                with service.request('GET', url, params=query) as response:
+                    return read(service, 'GET', url, response)
+            return service.retry(once)
