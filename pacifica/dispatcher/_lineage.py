@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ['LINEAGE_PREFIX', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'step']
+__all__ = ['LINEAGE_PREFIX', 'MOST_CHARACTERS', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'step']
 
 #: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
 SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
@@ -29,17 +29,19 @@ LINEAGE_PREFIX = 'Pacifica.Dispatcher.lineage.'
 #: With so many steps, an event is not handled even by a route that allows loops.
 MOST_STEPS = 16
 
-_MOST_CHARACTERS = 255
+#: What Pacifica Metadata's columns for keys and values hold.
+MOST_CHARACTERS = 255
+
 _NUMBER = re.compile(re.escape(LINEAGE_PREFIX) + r'([1-9][0-9]{0,3})')
 
 
 def step(application: str, route: str) -> str:
     """Return the text of one step; different applications or routes have different ones, whatever their names."""
     text = f'{application.replace("%", "%25").replace("/", "%2F")}/{route}'
-    if len(text) <= _MOST_CHARACTERS:
+    if len(text) <= MOST_CHARACTERS:
         return text
     digest = hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
-    return f'{text[:_MOST_CHARACTERS - len(digest) - 1]}~{digest}'
+    return f'{text[:MOST_CHARACTERS - len(digest) - 1]}~{digest}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from typing import Any
 from jsonpath2.path import Path
 
 from pacifica.dispatcher._events import to_event
+from pacifica.dispatcher._lineage import MOST_CHARACTERS
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
 
 __all__ = ['Route', 'RouteNotFoundRouterError', 'Router', 'RouterError']
-
-_MOST_CHARACTERS = 255
 
 
 class Route:
@@ -39,9 +38,9 @@ class Route:
     def __init__(
         self, path: Path, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop',
     ) -> None:
-        if name is not None and not (0 < len(name) <= _MOST_CHARACTERS and name.isprintable()):
+        if name is not None and not (0 < len(name) <= MOST_CHARACTERS and name.isprintable()):
             raise ConfigurationError(
-                f'the name of a route has 1 to {_MOST_CHARACTERS} printable characters, not {name!r}')
+                f'the name of a route has 1 to {MOST_CHARACTERS} printable characters, not {name!r}')
         if loops not in ('stop', 'allow'):
             raise ConfigurationError(f"loops must be 'stop' or 'allow', not {loops!r}")
         self.path = path

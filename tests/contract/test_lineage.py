@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -52,8 +53,7 @@ def settled(archive: Archive, queues: list[Any], **settings: Any) -> list[dict[s
     try:
         while events:
             tasks = [(queue, queue.delay(event).id) for event in events for queue in queues]
-            wait_until(lambda: all(  # noqa: B023  # called at once
-                status(queue, task) not in ('202 Accepted', '102 Processing') for queue, task in tasks))  # noqa: B023
+            wait_until(partial(ended, tasks))
             events = archive.events()[known:]
             known += len(events)
             assert known < 50, 'it feeds itself'
@@ -61,6 +61,10 @@ def settled(archive: Archive, queues: list[Any], **settings: Any) -> list[dict[s
     finally:
         for worker in workers:
             worker.stop(10)
+
+
+def ended(tasks: list[tuple[Any, str]]) -> bool:
+    return all(status(queue, task) not in ('202 Accepted', '102 Processing') for queue, task in tasks)
 
 
 def status(queue: Any, task_id: str) -> str | None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     'RouterReference', 'database', 'database_option', 'find_router', 'import_named', 'is_reference',
-    'queue_options', 'refuse_while_completing', 'router_reference', 'tracing_option', 'without_password',
+    'queue_options', 'refuse_while_completing', 'router_options', 'router_reference', 'tracing_option',
+    'without_password',
 ]
 
 DEFAULT_DATABASE = 'sqlite:///pacifica-dispatcher.db'
@@ -175,8 +176,8 @@ def tracing_option(command: _F) -> _F:
     )(command)
 
 
-def queue_options(command: _F) -> _F:
-    """Add the argument ``MODULE:ROUTER`` and the options of a command that runs its queue."""
+def router_options(command: _F) -> _F:
+    """Add the argument ``MODULE:ROUTER`` and the options that say where its events are, and whose."""
     decorators = [
         click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference),
         database_option,
@@ -185,6 +186,16 @@ def queue_options(command: _F) -> _F:
                           'receives or works on them.  [default: MODULE]'),
         click.option('--task-name', metavar='NAME', default=None,
                      help='The task whose events these are, likewise.  [default: NAME.receive]'),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def queue_options(command: _F) -> _F:
+    """Add those, and the options of a command that runs the events."""
+    decorators = [
+        router_options,
         click.option('--concurrency', type=click.IntRange(min=1), default=4, show_default=True, metavar='N',
                      help='How many events are handled at once.'),
         click.option('--keep-unrouted', callback=duration, default='1d', show_default=True, metavar='TIME',

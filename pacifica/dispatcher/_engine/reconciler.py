@@ -5,10 +5,11 @@ Called by the queue. Knows the archive by its client, and the queue's store; who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._queue.event_key import event_key
@@ -58,10 +59,10 @@ def reconcile(
             for begin in range(0, len(absent), _AT_ONCE):  # each may have 100,000 files: few are in memory at a time
                 some = absent[begin:begin + _AT_ONCE]
                 for transaction, event in zip(some, pool.map(metadata.event_of, some)):
-                    received = _events.from_dict(event)
-                    if not _wants(router, received):
+                    if not _wants(router, event):
                         found.unwanted += 1
                         continue
+                    received = _events.from_dict(event)
                     found.missing[transaction] = None if dry_run else str(store.accept([received])[0])
             found.looked_at += len(page)
             progress(found)
@@ -75,9 +76,9 @@ def _absent(store: Store, transactions: Sequence[int]) -> list[int]:
     return [transaction for key, transaction in keys.items() if key not in known]
 
 
-def _wants(router: Router, received: _events.ReceivedEvent) -> bool:
+def _wants(router: Router, event: Mapping[str, Any]) -> bool:
     try:
-        router.match_first_or_raise(_events.loads(received.event_json))
+        router.match_first_or_raise(event)
     except RouteNotFoundRouterError:
         return False
     return True

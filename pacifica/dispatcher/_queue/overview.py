@@ -107,7 +107,9 @@ class Overview:
             if now - self._many.get(status, -_KNOWN) < _KNOWN:
                 found[status] = COUNT_LIMIT
                 continue
-            found[status] = _count(session, status)
+            # The finals that are many have no index of their own; "finalized" has them all.
+            ended = ' AND finalized IS NOT NULL' if status is Status.OK else ''
+            found[status] = _count(session, f"task_status = '{status}'{ended}")
             if found[status] == COUNT_LIMIT:
                 self._many[status] = now
         return found
@@ -117,9 +119,7 @@ class Overview:
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, lambda session: int(session.execute(
-            f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE skipped = 1 LIMIT {COUNT_LIMIT}) AS counted',
-        ).fetchone()[0]))
+        return read(self._connections, lambda session: _count(session, 'skipped = 1'))
 
     def queues(self) -> list[QueueState]:
         """Return each queue in which something waits.
@@ -161,12 +161,9 @@ class Overview:
         return [known[begin] for begin in begins]
 
 
-def _count(session: Session, status: Status) -> int:
-    # The finals that are many have no index of their own; "finalized" has them all.
-    ended = ' AND finalized IS NOT NULL' if status is Status.OK else ''
+def _count(session: Session, condition: str) -> int:
     return int(session.execute(
-        f"SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE task_status = '{status}'{ended}"
-        f' LIMIT {COUNT_LIMIT}) AS counted',
+        f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {condition} LIMIT {COUNT_LIMIT}) AS counted',
     ).fetchone()[0])
 
 

@@ -23,6 +23,7 @@ from typing import IO, Any
 from pacifica.uploader.bundler.bundler import Bundler
 from pacifica.uploader.metadata import FileObj, MetaData, MetaObj
 
+from pacifica.dispatcher._lineage import MOST_CHARACTERS
 from pacifica.dispatcher._transfers.files import CHUNK
 from pacifica.dispatcher._transfers.provenance import with_provenance
 from pacifica.dispatcher._transfers.tree import Entry, read_entry, scan
@@ -33,8 +34,6 @@ __all__ = ['Bundle', 'describe_upload', 'fingerprint']
 
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
-#: What Pacifica Metadata's columns for keys and values hold.
-_MOST_CHARACTERS = 255
 _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool', 'description', 'suspense_date')
 
 
@@ -59,10 +58,10 @@ def describe_upload(transaction: Transaction | None, key_values: Iterable[Transa
         if pair.key is None or pair.value is None:
             raise ValueError(f'{pair!r} of the upload needs both a key and a value')
         for what, text in (('key', pair.key), ('value', pair.value)):
-            if len(str(text)) > _MOST_CHARACTERS:
+            if len(str(text)) > MOST_CHARACTERS:
                 raise ValueError(
                     f'the {what} of key-value {str(pair.key)[:80]!a} of the upload has {len(str(text))} characters, '
-                    f'and the archive keeps {_MOST_CHARACTERS}: shorten it, or put it into a file'
+                    f'and the archive keeps {MOST_CHARACTERS}: shorten it, or put it into a file'
                 )
         described.append(MetaObj(destinationTable='TransactionKeyValue', key=pair.key, value=pair.value))
     return described

@@ -15,13 +15,10 @@ from typing import Any, TypeVar
 
 import requests
 
-from pacifica.dispatcher._transfers.service import Service
+from pacifica.dispatcher._transfers.service import Service, shown_url
 from pacifica.dispatcher.exceptions import TransferError
 
-__all__ = ['INGEST', 'Metadata']
-
-#: The type of the events that announce an ingest.
-INGEST = 'org.pacifica.metadata.ingest'
+__all__ = ['Metadata']
 
 _T = TypeVar('_T')
 _PAGE = 100
@@ -74,13 +71,14 @@ class Metadata:
         try:
             return self._event(transaction, found)
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise TransferError(f'GET {self.url}{path} was answered otherwise than Metadata does: {exc!r}') from exc
+            raise TransferError(
+                f'GET {shown_url(self.url + path)} was answered otherwise than Metadata does: {exc!r}') from exc
 
     def _event(self, transaction: int, found: dict[str, Any]) -> dict[str, Any]:
         source, event_id = self.source_of(transaction)
         return {
-            'cloudEventsVersion': '0.1', 'eventType': INGEST, 'source': source, 'eventID': event_id,
-            'eventTime': found['created'], 'extensions': {}, 'contentType': 'application/json',
+            'cloudEventsVersion': '0.1', 'eventType': 'org.pacifica.metadata.ingest', 'source': source,
+            'eventID': event_id, 'eventTime': found['created'], 'extensions': {}, 'contentType': 'application/json',
             'data': [
                 *({'destinationTable': f'Transactions.{name}', 'value': found[f'{name}_id']}
                   for name in ('submitter', 'instrument', 'project')),

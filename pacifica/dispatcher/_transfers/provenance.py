@@ -22,5 +22,4 @@ def with_provenance(key_values: Iterable[TransactionKeyValue] | None) -> list[Tr
     if task is None or not task.provenance:
         return given
     own = [TransactionKeyValue(key=key, value=value) for key, value in task.provenance.items()]
-    keys = set(task.provenance)
-    return [*own, *(pair for pair in given if pair.key not in keys and not is_lineage(pair.key))]
+    return [*own, *(pair for pair in given if not is_lineage(pair.key))]

@@ -8,18 +8,14 @@ import click
 
 from pacifica.dispatcher._cli.client import http_url
 from pacifica.dispatcher._cli.output import json_option
-from pacifica.dispatcher._cli.parameters import RouterReference, database_option, router_reference
+from pacifica.dispatcher._cli.parameters import RouterReference, router_options
 from pacifica.dispatcher._cli.times import moment
 
 __all__ = ['command']
 
 
 @click.command('reconcile', short_help='Store the events that were never delivered.')
-@click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
-@database_option
-@click.option('--name', metavar='NAME', default=None, help='The application whose events these are.  [default: MODULE]')
-@click.option('--task-name', metavar='NAME', default=None,
-              help='The task whose events these are, likewise.  [default: NAME.receive]')
+@router_options
 @click.option('--metadata', 'metadata_url', required=True, metavar='URL', callback=http_url, envvar='METADATA_URL',
               show_envvar=True, help='Where Pacifica Metadata is, e.g. http://HOST:8121.')
 @click.option('--since', required=True, metavar='TIME', callback=moment,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from pacifica.dispatcher._cli import logs
-from pacifica.dispatcher._cli.subscription.ensure import Done, Wanted, ensure, find
+from pacifica.dispatcher._cli.subscription.ensure import Done, Wanted, ensure, find, of_this_name
 from pacifica.dispatcher._cli.subscription.keeper import Keeper, shown
 from pacifica.dispatcher._cli.subscription.notifications import NOBODY, Notifications
 from pacifica.dispatcher._cli.subscription.receiver import Receiver
@@ -41,8 +41,7 @@ def unsubscribe(notifications: Notifications, wanted: Wanted) -> None:
 
     :raises UsageFault: if Notifications are away or refuse it.
     """
-    found = [record for record in notifications.subscriptions()
-             if (record.get('target_url'), record.get('name')) == (wanted.target_url, wanted.name)]
+    found = of_this_name(notifications.subscriptions(), wanted)
     for record in found:
         notifications.delete(str(record['uuid']))
         click.echo(f'removed the subscription {record.get("name")!r} of {record.get("user")}')

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pacifica.dispatcher._cli.subscription.notifications import Notifications
 
-__all__ = ['Done', 'Wanted', 'disabled_since', 'ensure', 'find', 'is_right']
+__all__ = ['Done', 'Wanted', 'disabled_since', 'ensure', 'find', 'is_right', 'of_this_name']
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,12 @@ def find(records: Sequence[dict[str, Any]], wanted: Wanted) -> dict[str, Any] | 
     return None
 
 
+def of_this_name(records: Sequence[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
+    """Return those of *records* with the target and the name wanted: one, unless it was made twice."""
+    return [each for each in records
+            if (each.get('target_url'), each.get('name')) == (wanted.target_url, wanted.name)]
+
+
 def is_right(record: dict[str, Any] | None, wanted: Wanted) -> bool:
     """Return whether there is nothing to do."""
     return record is not None and record.get('disabled') is None and not _differences(record, wanted)
@@ -92,10 +98,8 @@ def _only_one(notifications: Notifications, wanted: Wanted, made: dict[str, Any]
 
     Whoever else made one sees the same ones, or fewer, and chooses by the same rule: the oldest stays.
     """
-    same = sorted(
-        (each for each in notifications.subscriptions()
-         if (each.get('target_url'), each.get('name')) == (wanted.target_url, wanted.name)),
-        key=lambda each: (str(each.get('created')), str(each.get('uuid'))))
+    same = sorted(of_this_name(notifications.subscriptions(), wanted),
+                  key=lambda each: (str(each.get('created')), str(each.get('uuid'))))
     for each in same[1:]:
         notifications.delete(str(each['uuid']))
     return same[0] if same else made
