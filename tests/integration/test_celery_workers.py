@@ -99,6 +99,7 @@ def test_events_are_run_once_under_their_own_ids_whatever_they_raise(
         assert all(process.poll() is None for process in service.processes)
 
 
+@pytest.mark.slow
 def test_a_handler_that_ends_its_process_runs_three_times_and_the_worker_goes_on(tmp_path: Path) -> None:
     with running('sqlite', tmp_path, redis_settings(tmp_path), lease=1, workers=1) as (service, model):
         fatal = post(service.port, ingest_event(data={'seconds': 0, 'exit': True}))
@@ -114,6 +115,7 @@ def test_a_handler_that_ends_its_process_runs_three_times_and_the_worker_goes_on
         assert (row.exc_type, row.attempts) == ('WorkerLostError', 3)
 
 
+@pytest.mark.slow
 def test_a_worker_starts_while_the_broker_is_away_and_works_once_it_is_there(tmp_path: Path) -> None:
     server = OwnRedis(tmp_path / 'redis')
     with running('sqlite', tmp_path, {'broker': server.url}, workers=1) as (service, model):

@@ -106,10 +106,15 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """What runs the command line on the table of some events, and returns its exit status and both outputs."""
-    def call(events: Events, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setenv('DATABASE_URL', events.url)
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """What runs the command line on the table of some events, and returns its exit status and both outputs.
+
+    In place of the events may be the URL of a database; paths begin in the test's directory.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def call(events: Events | str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv('DATABASE_URL', events if isinstance(events, str) else events.url)
         monkeypatch.setattr(sys, 'path', sys.path[:])
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:
@@ -131,25 +136,25 @@ def objects(output: str) -> list[dict[str, Any]]:
 # --- databases without a table of ours
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_a_mistyped_database_is_said_to_be_empty_and_not_made(tmp_path: Path, command: str) -> None:
-    done = run(command, *ARGUMENTS.get(command, []), '--database', 'sqlite:///typo.db', cwd=tmp_path)
+def test_a_mistyped_database_is_said_to_be_empty_and_not_made(tmp_path: Path, command: str, call: Call) -> None:
+    status, out, err = call('sqlite:///typo.db', command, *ARGUMENTS.get(command, []))
 
-    assert (done.returncode, done.stdout) == (2, '')
-    assert re.fullmatch(r"pacifica-dispatcher: there are no events in database 'typo.db': .*migrate.*\n", done.stderr)
+    assert (status, out) == (2, '')
+    assert re.fullmatch(r"pacifica-dispatcher: there are no events in database 'typo.db': .*migrate.*\n", err)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_a_database_of_somebody_elses_is_left_as_it_is(tmp_path: Path, command: str) -> None:
+def test_a_database_of_somebody_elses_is_left_as_it_is(tmp_path: Path, command: str, call: Call) -> None:
     connection = sqlite3.connect(tmp_path / 'other.db')
     connection.execute('CREATE TABLE other (x)')
     connection.close()
     before = (tmp_path / 'other.db').read_bytes()
 
-    done = run(command, *ARGUMENTS.get(command, []), '--database', 'sqlite:///other.db', cwd=tmp_path)
+    status, out, err = call('sqlite:///other.db', command, *ARGUMENTS.get(command, []))
 
-    assert (done.returncode, done.stdout) == (2, '')
-    assert "there are no events in database 'other.db'" in done.stderr
+    assert (status, out) == (2, '')
+    assert "there are no events in database 'other.db'" in err
     assert (tmp_path / 'other.db').read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ['other.db']
 
@@ -171,14 +176,14 @@ def make_table_of_0_2(path: Path) -> None:
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_a_table_of_0_2_is_not_upgraded_unasked(tmp_path: Path, command: str) -> None:
+def test_a_table_of_0_2_is_not_upgraded_unasked(tmp_path: Path, command: str, call: Call) -> None:
     make_table_of_0_2(tmp_path / 'old.db')
     before = (tmp_path / 'old.db').read_bytes()
 
-    done = run(command, *ARGUMENTS.get(command, []), '--database', 'sqlite:///old.db', cwd=tmp_path)
+    status, out, err = call('sqlite:///old.db', command, *ARGUMENTS.get(command, []))
 
-    assert (done.returncode, done.stdout) == (2, '')
-    assert 'is of an earlier version: run "pacifica-dispatcher migrate"' in done.stderr
+    assert (status, out) == (2, '')
+    assert 'is of an earlier version: run "pacifica-dispatcher migrate"' in err
     assert (tmp_path / 'old.db').read_bytes() == before
 
 
@@ -214,14 +219,13 @@ def test_rows_that_0_2_5_itself_wrote_are_shown_and_run_again(tmp_path: Path, ki
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_a_database_that_does_not_answer_is_one_line(tmp_path: Path, command: str) -> None:
+def test_a_database_that_does_not_answer_is_one_line(command: str, call: Call) -> None:
     pytest.importorskip('psycopg')
-    done = run(command, *ARGUMENTS.get(command, []), '--database', 'postgresql://me:secret@127.0.0.1:1/name',
-               cwd=tmp_path)
+    status, out, err = call('postgresql://me:secret@127.0.0.1:1/name', command, *ARGUMENTS.get(command, []))
 
-    assert (done.returncode, done.stdout) == (2, '')
-    assert len(done.stderr.splitlines()) == 1
-    assert 'refused' in done.stderr.lower() and 'secret' not in done.stderr
+    assert (status, out) == (2, '')
+    assert len(err.splitlines()) == 1
+    assert 'refused' in err.lower() and 'secret' not in err
 
 
 # --- list

@@ -369,6 +369,7 @@ def test_a_worker_alone_serves_what_it_counts_on_a_port_of_its_own(directory: Pa
         assert worker.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_forked_workers_of_celery_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / 'counted').mkdir()
