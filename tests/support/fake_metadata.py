@@ -20,6 +20,8 @@ class FakeMetadata(Fake):
         self.key_values: dict[int, list[tuple[str, str]]] = {}
         #: How many requests came, by the first part of their path.
         self.asked: dict[str, int] = {}
+        #: Those that are listed, but not told of.
+        self.unknown: set[int] = set()
 
     @property
     def url(self) -> str:
@@ -30,6 +32,7 @@ class FakeMetadata(Fake):
         """Answer one of the questions that there are."""
         first, _, last = path.strip('/').partition('/')
         self.asked[first] = self.asked.get(first, 0) + 1
+        assert query.get('updated_operator', ['gt']) == ['gt']
         if first == 'transsip':
             handler.answer_json(self._page(query))
         elif first == 'trans_key_value':
@@ -42,13 +45,16 @@ class FakeMetadata(Fake):
             handler.answer_json([{'_id': number, first[:-1]: texts[number][part]}
                                  for texts in self.key_values.values() if number < len(texts)][:1])
         else:
-            handler.answer_json(self._info(int(last.rpartition('/')[2])))
+            transaction = int(last.rpartition('/')[2])
+            if transaction in self.unknown:
+                handler.answer_json({'message': 'Not Found'}, 404)
+            else:
+                handler.answer_json(self._info(transaction))
 
     def _page(self, query: dict[str, list[str]]) -> list[dict[str, Any]]:
-        assert query['updated_operator'] == ['gt']
         number, size = int(query['page_number'][0]), int(query['items_per_page'][0])
         found = [(transaction, updated) for transaction, updated in sorted(self.transactions.items())
-                 if updated > query['updated'][0]]
+                 if updated > query.get('updated', [''])[0]]
         return [{'_id': transaction, 'updated': updated, 'created': updated, 'submitter': 10, 'instrument': 54,
                  'project': '1234a'} for transaction, updated in found[(number - 1) * size:number * size]]
 

@@ -66,6 +66,10 @@ class Handler(BaseHTTPRequestHandler):
         """Answer with JSON."""
         self.answer(status, json.dumps(value).encode(), Content_Type='application/json')
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return what the header Date says: the time by the service's clock."""
+        return super().date_time_string(self.server.clock() if timestamp is None else timestamp)
+
     def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
@@ -78,6 +82,8 @@ class Fake(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(('127.0.0.1', port), Handler)
         self.requests: list[tuple[str, str]] = []
+        #: Returns the seconds since 1970 by the service's clock.
+        self.clock: Callable[[], float] = time.time
         self.closing = threading.Event()
         self._faults: dict[str, list[Fault]] = {}
         self._lock = threading.Lock()

@@ -46,7 +46,7 @@ def run(
     finally:
         model.close_connections()
     if as_json:
-        print_json({'lookedAt': found.looked_at, 'unwanted': found.unwanted, 'dryRun': dry_run, 'missing': [
+        print_json({'lookedAt': found.looked_at, 'unwanted': len(found.unwanted), 'dryRun': dry_run, 'missing': [
             {'transactionID': str(transaction), 'taskID': task_id} for transaction, task_id in found.missing.items()]})
     else:
         _say(found, since, dry_run)
@@ -54,7 +54,9 @@ def run(
 
 def _say(found: Reconciled, since: str, dry_run: bool) -> None:
     click.echo(f'{found.looked_at} transactions since {since[:19]} UTC, {len(found.missing)} of which were missing'
-               + (f'; {found.unwanted} more that no route wants' if found.unwanted else ''))
+               + (f'; {len(found.unwanted)} more that no route wants' if found.unwanted else ''))
+    for said in found.unreadable.values():
+        click.echo(f'left out: {said}', err=True)
     if found.missing:
         named = ', '.join(map(str, list(found.missing)[:_NAMED]))
         more = len(found.missing) - _NAMED

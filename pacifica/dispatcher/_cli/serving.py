@@ -25,10 +25,11 @@ from pacifica.dispatcher._http.server import FrontDoorServer
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.parameters import RouterReference
+    from pacifica.dispatcher._engine.periodic_reconciler import PeriodicReconciler
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
-__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'describe', 'open_queue', 'running', 'serving_metrics']
+__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'beside', 'describe', 'open_queue', 'running', 'serving_metrics']
 
 SHUTDOWN_SECONDS = 5
 
@@ -144,6 +145,19 @@ def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterato
         stop.end(worker)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def beside(reconciler: PeriodicReconciler | None) -> Iterator[None]:
+    """Run *reconciler*, if there is one, inside the ``with`` block."""
+    if reconciler is None:
+        yield
+        return
+    reconciler.start()
+    try:
+        yield
+    finally:
+        reconciler.stop()
 
 
 def open_queue(

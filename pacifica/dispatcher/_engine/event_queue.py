@@ -16,7 +16,8 @@ from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import Keeper
 from pacifica.dispatcher._engine.observers import Observers
-from pacifica.dispatcher._engine.reconciler import Reconciled, reconcile
+from pacifica.dispatcher._engine.periodic_reconciler import PeriodicReconciler
+from pacifica.dispatcher._engine.reconciler import Reconciled, Reconciler
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._engine.sending_executor import SendingExecutor
@@ -144,10 +145,30 @@ class EventQueue(Acceptor):
         :raises TransferError: if Metadata doesn't answer. What was stored by then stays.
         :raises DatabaseUnavailableError: if the database doesn't answer.
         """
-        if since.tzinfo is not None:
-            since = since.astimezone(timezone.utc)
-        return reconcile(
-            self._store, self.router, Metadata(metadata_url), since, dry_run=dry_run, progress=progress)
+        return Reconciler(self._store, self.router, Metadata(metadata_url)).run(
+            _utc(since), dry_run=dry_run, progress=progress)
+
+    def create_reconciler(
+        self, metadata_url: str, *, interval: float = 60.0, since: datetime | None = None,
+    ) -> PeriodicReconciler:
+        """Return what does :meth:`reconcile` at its start and once an interval, in a thread, as a worker is started.
+
+        It asks for the transactions since the last look, and for those of ten minutes before that, which may have
+        become visible later. From when on the next look asks is kept in the database, and several services of one
+        queue look once, not each. While Metadata doesn't answer it logs so once, and goes on trying.
+
+        :param metadata_url: where Metadata is.
+        :param interval: seconds between two looks.
+        :param since: from when on the very first look of the queue asks, by the archive's clock, UTC if it has no zone;
+            by default from now on.
+        :raises ConfigurationError: if the interval is not more than 0, or the queue doesn't tell repeated events.
+        """
+        if interval <= 0:
+            raise ConfigurationError(f'interval must be more than 0, not {interval!r}')
+        metadata = Metadata(metadata_url)
+        return PeriodicReconciler(
+            self._store, Reconciler(self._store, self.router, metadata), metadata, interval,
+            None if since is None else _utc(since))
 
     def prune(self, older_than: float) -> int:
         """Delete every event that ended more than *older_than* seconds ago; return how many were deleted.
@@ -158,3 +179,8 @@ class EventQueue(Acceptor):
         while batch := self._store.prune(older_than):
             deleted += batch
         return deleted
+
+
+def _utc(moment: datetime) -> datetime:
+    """Return *moment*, UTC if it has no zone, in UTC without a zone."""
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)

@@ -24,8 +24,8 @@ class Dialect:
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read`` on
     those that read lists, too; ``clock`` is a query for
     the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
-    ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` that leaves rows with
-    a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
+    ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` into a table whose primary
+    key is ``{key}`` that leaves rows with a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
     query for the bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds
     the beginning of a column; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
     pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
@@ -119,7 +119,7 @@ _MYSQL = Dialect(
                 "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"),
     clock='SELECT UNIX_TIMESTAMP(NOW(6))',
     skip_locked='FOR UPDATE SKIP LOCKED',
-    on_duplicate='ON DUPLICATE KEY UPDATE uuid = uuid',
+    on_duplicate='ON DUPLICATE KEY UPDATE {key} = {key}',
     types={'uuid': 'VARCHAR(40)', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'LONGTEXT',
            'time': 'DATETIME(6)', 'integer': 'INTEGER', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)',
            'key': 'VARCHAR(64)'},

@@ -12,12 +12,15 @@ from uuid import uuid4
 
 import peewee
 
-__all__ = ['TABLE', 'WORKERS', 'Record', 'as_text', 'seconds', 'timestamp', 'utc_now']
+__all__ = ['RECONCILIATIONS', 'TABLE', 'WORKERS', 'Record', 'as_text', 'seconds', 'timestamp', 'utc_now']
 
 TABLE = 'receivetaskmodel'
 
 WORKERS = 'receivetaskworker'
 """The table of workers, which tell once in a while that they are there."""
+
+RECONCILIATIONS = 'receivetaskreconciliation'
+"""The table that says, by queue, from when on Metadata is to be asked for transactions, and when."""
 
 
 def utc_now() -> datetime:

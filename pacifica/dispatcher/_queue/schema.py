@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pacifica.dispatcher._queue.record import TABLE, WORKERS
+from pacifica.dispatcher._queue.record import RECONCILIATIONS, TABLE, WORKERS
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
@@ -71,6 +71,14 @@ _WORKER_COLUMNS = (
     ('started', 'seconds', 'NOT NULL'),
     ('seen', 'seconds', 'NOT NULL'),
 )
+_RECONCILIATION_COLUMNS = (
+    ('id', 'key', 'NOT NULL PRIMARY KEY'),
+    ('since', 'time', ''),
+    ('due', 'seconds', 'NOT NULL'),
+    ('lease_expires', 'seconds', ''),
+    ('claim_token', 'token', ''),
+)
+_OTHER_TABLES = {WORKERS: _WORKER_COLUMNS, RECONCILIATIONS: _RECONCILIATION_COLUMNS}
 PREFIXED = frozenset({'source', 'event_type', 'event_id'})
 """Columns found by their first ``PREFIX_CHARACTERS``: no database indexes texts of any length."""
 
@@ -113,8 +121,8 @@ def ensure_schema(session: Session) -> str:
             _create(session, TABLE, _COLUMNS_0_2 + _COLUMNS_0_3)
         elif old or missing:
             _upgrade(session, missing, old)
-        if WORKERS not in session.database.get_tables():
-            _create(session, WORKERS, _WORKER_COLUMNS)
+        for table in _OTHER_TABLES.keys() - session.database.get_tables():
+            _create(session, table, _OTHER_TABLES[table])
         _create_indexes(session)
         for statement in dialect.unlock_schema:
             session.execute(statement)
@@ -128,8 +136,8 @@ def ensure_schema(session: Session) -> str:
 def state_of_schema(session: Session) -> str:
     """Return what :func:`ensure_schema` would find, changing nothing.
 
-    ``'absent'``; ``'old'``: of the 0.2 series, or its upgrade was cut off; ``'incomplete'``: a column, an index or the
-    table of workers is missing; ``'foreign'``: a table of this name, but not of ours; or ``'current'``.
+    ``'absent'``; ``'old'``: of the 0.2 series, or its upgrade was cut off; ``'incomplete'``: a column, an index or
+    another table is missing; ``'foreign'``: a table of this name, but not of ours; or ``'current'``.
     """
     columns, indexes = _existing(session)
     if not columns:
@@ -141,7 +149,7 @@ def state_of_schema(session: Session) -> str:
     whole = (
         columns.issuperset(name for name, _, _ in _COLUMNS_0_3)
         and indexes.issuperset(f'{TABLE}_{name}' for name, _ in _indexes(session))
-        and WORKERS in session.database.get_tables()
+        and _OTHER_TABLES.keys() <= set(session.database.get_tables())
     )
     return 'current' if whole else 'incomplete'
 
@@ -151,7 +159,7 @@ def select_nothing(session: Session) -> None:
 
     :raises peewee.PeeweeException: if any is missing.
     """
-    for table, columns in ((TABLE, _COLUMNS_0_2 + _COLUMNS_0_3), (WORKERS, _WORKER_COLUMNS)):
+    for table, columns in {TABLE: _COLUMNS_0_2 + _COLUMNS_0_3, **_OTHER_TABLES}.items():
         session.execute(f'SELECT {", ".join(name for name, _, _ in columns)} FROM {table} WHERE 1 = 0').fetchall()
 
 

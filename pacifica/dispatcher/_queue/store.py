@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,8 +21,8 @@ from pacifica.dispatcher._queue.identifiers import new_task_id
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.transitions import (
-    Accept, Announce, Claim, ClaimTask, CountDue, Farewell, Finish, Heartbeat, Held, Outgoing, Prune, QueueName,
-    Release, Renew, Rescue, Rescued, SaveResult,
+    Accept, Announce, Claim, ClaimReconciliation, ClaimTask, CountDue, Farewell, Finish, Heartbeat, Held, Outgoing,
+    Prune, QueueName, Reconciliation, Release, Renew, RenewReconciliation, Rescue, Rescued, SaveResult,
 )
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
@@ -193,6 +194,26 @@ class Store:
     def note(self, presence: Heartbeat | Farewell) -> None:
         """Note that a worker is there, or has stopped."""
         self._writer.run(presence)
+
+    def claim_reconciliation(self, token: str, lease: float, early: float = 0.0) -> Reconciliation | None:
+        """Take the turn to reconcile for *lease* seconds; ``None`` if another has it, or it is not due.
+
+        :param token: proves the claim.
+        :param early: seconds before it is due at which it may be taken.
+        """
+        taken: Reconciliation | None = self._writer.run(ClaimReconciliation(self.name, token, lease, early))[0]
+        return taken
+
+    def renew_reconciliation(self, token: str, lease: float) -> bool:
+        """Keep the turn for *lease* more seconds; return whether the claim still held."""
+        return bool(self._writer.run(RenewReconciliation(self.name, token, lease))[0])
+
+    def finish_reconciliation(self, token: str, again: float, since: datetime | None = None) -> None:
+        """End the turn, unless it was lost; the next is due in *again* seconds.
+
+        :param since: from when on it asks, by the archive's clock; ``None`` for the same time as this one.
+        """
+        self._writer.run(RenewReconciliation(self.name, token, again=again, since=since))
 
     def _check_backlog(self, most: int) -> None:
         """Ask the database once a second, so that the limit costs next to nothing and is exceeded by little."""

@@ -10,7 +10,8 @@ the time of their last change, in pages; ``/transactioninfo/by_id/N`` has one wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import requests
@@ -18,11 +19,15 @@ import requests
 from pacifica.dispatcher._transfers.service import Service, shown_url
 from pacifica.dispatcher.exceptions import TransferError
 
-__all__ = ['Metadata']
+__all__ = ['Metadata', 'UnreadableTransactionError']
 
 _T = TypeVar('_T')
 _PAGE = 100
 _FILE = ('_id', 'name', 'subdir', 'size', 'hashtype', 'hashsum', 'mimetype', 'ctime', 'mtime')
+
+
+class UnreadableTransactionError(TransferError):
+    """Metadata lists a transaction, but answers questions about it otherwise than it should."""
 
 
 class _MetadataService(Service):
@@ -45,16 +50,33 @@ class Metadata:
         """Return the source and the id of the event of a transaction's ingest, as Metadata gives them."""
         return f'http://metadata.pacifica.org/transactions?_id={transaction}', f'metadata.ingest.{transaction}'
 
-    def pages(self, since: datetime) -> Iterator[list[int]]:
-        """Yield the ids of the transactions that changed after *since*, UTC, a page at a time.
+    def now(self) -> datetime:
+        """Return the time by the archive's clock, UTC without a zone.
+
+        :raises TransferError: if the service doesn't answer in time, or tells no time.
+        """
+        def read(service: _MetadataService, method: str, url: str, response: Any) -> datetime:
+            try:
+                return parsedate_to_datetime(response.headers['Date']).astimezone(timezone.utc).replace(tzinfo=None)
+            except (KeyError, ValueError) as exc:
+                raise TransferError(f'{method} {shown_url(url)} was answered without a Date') from exc
+
+        return self._ask('/transsip', read, {'page_number': 1, 'items_per_page': 1})
+
+    def pages(self, since: datetime) -> Iterator[dict[int, datetime]]:
+        """Yield the transactions that changed after *since*, and when, a page at a time; all times UTC, without a zone.
 
         :raises TransferError: if the service doesn't answer in time, or is no Metadata.
         """
         number = 1
         while True:
-            rows = self._array('/transsip', updated=since.replace(tzinfo=None).isoformat(timespec='seconds'),
-                               updated_operator='gt', page_number=number, items_per_page=_PAGE)
-            yield [row['_id'] for row in rows if isinstance(row, dict) and isinstance(row.get('_id'), int)]
+            rows = self._array('/transsip', updated=since.isoformat(timespec='seconds'), updated_operator='gt',
+                               page_number=number, items_per_page=_PAGE)
+            try:
+                yield {int(row['_id']): datetime.fromisoformat(row['updated']) for row in rows}
+            except (KeyError, TypeError, ValueError) as exc:
+                raise TransferError(
+                    f'GET {shown_url(self.url)}/transsip was answered otherwise than Metadata does: {exc!r}') from exc
             if len(rows) < _PAGE:
                 return
             number += 1
@@ -64,15 +86,19 @@ class Metadata:
 
         Values of key-values are texts, as the table has them, also those that were sent as numbers.
 
-        :raises TransferError: if the service doesn't answer in time, or doesn't know the transaction.
+        :raises UnreadableTransactionError: if the service doesn't know the transaction, or tells it in another form.
+        :raises TransferError: if the service doesn't answer in time.
         """
         path = f'/transactioninfo/by_id/{transaction}'
-        found = self._object(path)
         try:
-            return self._event(transaction, found)
+            return self._event(transaction, self._object(path))
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise TransferError(
+            raise UnreadableTransactionError(
                 f'GET {shown_url(self.url + path)} was answered otherwise than Metadata does: {exc!r}') from exc
+        except TransferError as exc:
+            if exc.status == 404:
+                raise UnreadableTransactionError(str(exc), status=404) from exc
+            raise
 
     def _event(self, transaction: int, found: dict[str, Any]) -> dict[str, Any]:
         source, event_id = self.source_of(transaction)

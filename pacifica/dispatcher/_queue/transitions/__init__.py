@@ -14,10 +14,13 @@ from pacifica.dispatcher._queue.transitions.hold import Finish, Release, Renew, 
 from pacifica.dispatcher._queue.transitions.janitor import Prune, Rescue, Rescued
 from pacifica.dispatcher._queue.transitions.operate import Cancel, Retry
 from pacifica.dispatcher._queue.transitions.presence import Farewell, Heartbeat
+from pacifica.dispatcher._queue.transitions.reconciliation import (
+    ClaimReconciliation, Reconciliation, RenewReconciliation,
+)
 from pacifica.dispatcher._queue.transitions.values import OUTGOING_ATTEMPTS, Held, Outgoing, QueueName
 
 __all__ = [
-    'OUTGOING_ATTEMPTS', 'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimTask', 'CountDue', 'Farewell', 'Finish',
-    'Heartbeat', 'Held', 'Outgoing', 'Prune', 'QueueName', 'Release', 'Renew', 'Rescue', 'Rescued', 'Retry',
-    'SaveResult',
+    'OUTGOING_ATTEMPTS', 'Accept', 'Announce', 'Cancel', 'Claim', 'ClaimReconciliation', 'ClaimTask', 'CountDue',
+    'Farewell', 'Finish', 'Heartbeat', 'Held', 'Outgoing', 'Prune', 'QueueName', 'Reconciliation', 'Release', 'Renew',
+    'RenewReconciliation', 'Rescue', 'Rescued', 'Retry', 'SaveResult',
 ]

@@ -57,10 +57,9 @@ class Accept:
         for chunk in _chunks(operations):
             rows = [row for operation in chunk for row in operation._row(session, now)]
             values = ', '.join([f'({placeholders(len(_COLUMNS))})'] * len(chunk))
+            ending = session.dialect.on_duplicate.format(key='uuid')
             inserted += session.execute(
-                f'INSERT INTO {TABLE} ({", ".join(_COLUMNS)}) VALUES {values} {session.dialect.on_duplicate}',
-                rows,
-            ).rowcount
+                f'INSERT INTO {TABLE} ({", ".join(_COLUMNS)}) VALUES {values} {ending}', rows).rowcount
         keys = [operation.key for operation in operations if operation.key is not None]
         if inserted == len(operations) or not keys:
             return [operation.task_id for operation in operations]
