@@ -77,11 +77,11 @@ def test_the_very_first_look_may_begin_earlier_and_only_that_one(model: Any, arc
 
 def test_what_becomes_visible_later_than_its_time_is_found(model: Any, archive: Archive) -> None:
     queue = queue_of(model)
-    archive.time -= timedelta(hours=1)
+    archive.time -= timedelta(hours=2)
     queue.create_reconciler(archive.url, interval=0.001).run_once()
     archive.time = START
     queue.create_reconciler(archive.url, interval=0.001).run_once()
-    archive.upload(3, ago=540)
+    archive.upload(3, ago=3590)
 
     queue.create_reconciler(archive.url, interval=0.001).run_once()
 

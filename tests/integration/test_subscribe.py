@@ -16,8 +16,11 @@ from pacifica.dispatcher._cli.subscription.ensure import Wanted, ensure
 from pacifica.dispatcher._cli.subscription.keeper import Keeper
 from pacifica.dispatcher._cli.subscription.notifications import Notifications
 from pacifica.dispatcher._cli.subscription.receiver import Receiver
+from pacifica.dispatcher._cli.subscription.redelivery import Redelivery
+from pacifica.dispatcher._transfers.metadata import Metadata
 from support.command_line import started
 from support.events import ingest_event, wait_until
+from support.fake_metadata import FakeMetadata
 from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
 from support.pacifica_fakes import hang, status
 
@@ -206,13 +209,17 @@ def test_notifications_that_say_nothing_are_given_up(notifications, receiver, ca
 class Kept:
     """A keeper whose turns a test makes; its log."""
 
-    def __init__(self, notifications: str, receiver: str, caplog: pytest.LogCaptureFixture) -> None:
+    def __init__(
+        self, notifications: str, receiver: str, caplog: pytest.LogCaptureFixture, metadata: str | None = None,
+    ) -> None:
         kept_for = Receiver(receiver, 5)
         self.now = datetime.now(timezone.utc)
+        wanted = Wanted('mine', kept_for.target_url, INGESTS)
+        redelivery = None if metadata is None else Redelivery(Metadata(metadata, timeout=1), wanted, 5)
         self.caplog = caplog
         self.keeper = Keeper(
-            Notifications(notifications, 'dmlb2001', 5), kept_for, Wanted('mine', kept_for.target_url, INGESTS),
-            lambda: self.now)
+            Notifications(notifications, 'dmlb2001', 5), kept_for, wanted,
+            lambda: self.now, redelivery)
 
     def turn(self) -> list[str]:
         """Make a turn and return what it logged."""
@@ -306,6 +313,46 @@ def test_one_that_was_deleted_is_made_again(notifications, receiver, kept):
     kept.turn()
     notifications.records.clear()
     assert kept.turn() == ['subscription.gone', 'subscription.created', 'events.missed']
+
+
+@pytest.mark.parametrize('auth', [None, {'type': 'header', 'header': {'type': 'Bearer', 'credentials': 'mellon'}}, {
+    'type': 'basic', 'basic': {'username': 'mé', 'password': 'ü'}}], ids=['open', 'bearer', 'basic'])
+def test_what_was_missed_is_sent_again_as_soon_as_that_works(notifications, receiver, caplog, auth):
+    caplog.set_level(logging.INFO, 'pacifica.dispatcher')
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    ages = {1: timedelta(days=1), 2: timedelta(minutes=9), 3: timedelta(0), 4: timedelta(0)}
+    with FakeMetadata({number: (now - age).isoformat() for number, age in ages.items()}) as metadata:
+        metadata.unknown = {4}
+        kept = Kept(notifications.url, receiver.url, caplog, metadata.url)
+        assert kept.turn() == ['subscription.created']
+        if auth is not None:
+            the_only(notifications)['auth'] = auth
+        receiver.fail('POST', status(500), status(503))
+        notifications.send(ingest_event())
+
+        assert kept.turn() == [
+            'subscription.disabled', 'subscription.enabled', 'events.missed', 'events.not_sent_again']
+        assert kept.turn() == ['transaction.unreadable', 'events.sent_again']
+        assert kept.logged('events.sent_again').count == 2
+        assert kept.turn() == []
+
+    assert [event['eventID'] for event in receiver.events] == ['metadata.ingest.2', 'metadata.ingest.3']
+    expected = {'open': None, 'header': 'Bearer mellon', 'basic': 'Basic bcOpOsO8'}[(auth or {'type': 'open'})['type']]
+    assert receiver.authorizations[-2:] == [expected] * 2
+
+
+def test_an_event_that_the_receiver_refuses_for_good_keeps_no_other_from_being_sent(notifications, receiver, caplog):
+    caplog.set_level(logging.INFO, 'pacifica.dispatcher')
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()
+    with FakeMetadata({1: now, 2: now}) as metadata:
+        kept = Kept(notifications.url, receiver.url, caplog, metadata.url)
+        kept.turn()
+        receiver.fail('POST', status(500), status(413))
+        notifications.send(ingest_event())
+        messages = kept.turn()
+
+    assert messages[-2:] == ['event.refused', 'events.sent_again']
+    assert [event['eventID'] for event in receiver.events] == ['metadata.ingest.2']
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

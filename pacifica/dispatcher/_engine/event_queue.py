@@ -153,8 +153,8 @@ class EventQueue(Acceptor):
     ) -> PeriodicReconciler:
         """Return what does :meth:`reconcile` at its start and once an interval, in a thread, as a worker is started.
 
-        It asks for the transactions since the last look, and for those of ten minutes before that, which may have
-        become visible later. From when on the next look asks is kept in the database, and several services of one
+        It asks for the transactions since the last look, and for those of the hour before that, which may have become
+        visible later. From when on the next look asks is kept in the database, and several services of one
         queue look once, not each. While Metadata doesn't answer it logs so once, and goes on trying.
 
         :param metadata_url: where Metadata is.

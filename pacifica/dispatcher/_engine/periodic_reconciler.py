@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from pacifica.dispatcher._engine.reconciler import Reconciled, Reconciler
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._transfers.metadata import Metadata
+from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, TransferError
 
 __all__ = ['PeriodicReconciler']
@@ -24,8 +24,6 @@ _LEASE_SECONDS = 30.0
 _POLL_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 _NAMED = 20
-#: Transactions become visible later than their time says: those of so long before are looked at again.
-_OVERLAP = timedelta(minutes=10)
 #: Of a transaction as young as this, the delivery may be on its way.
 _DELIVERY_SECONDS = 10.0
 
@@ -75,7 +73,7 @@ class PeriodicReconciler:
             found = self._reconciler.run(
                 since, now - timedelta(seconds=_DELIVERY_SECONDS), unwanted=self._unwanted, between=self._go_on)
             self._unwanted = found.unwanted
-            next_since = max(since, now - _OVERLAP)
+            next_since = max(since, now - VISIBLE_WITHIN)
             again = again if found.recent else self._interval
         finally:
             self._store.finish_reconciliation(self._token, again, next_since)

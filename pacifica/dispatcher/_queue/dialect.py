@@ -22,14 +22,14 @@ class Dialect:
     """The SQL that one kind of database wants.
 
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read`` on
-    those that read lists, too; ``clock`` is a query for
-    the server's time in seconds since 1970, ``None`` where the database has no clock but its host's;
-    ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an ``INSERT`` into a table whose primary
-    key is ``{key}`` that leaves rows with a key already there alone; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
-    query for the bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds
-    the beginning of a column; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
-    pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
-    says whether a forked child may have a connection of its parent's that it doesn't use.
+    those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where the
+    database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an
+    ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there; ``types`` maps
+    the kinds of columns in the schema to types; ``statement_limit`` is a query for the bytes of the longest statement,
+    where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column; ``equals`` compares
+    a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as
+    the database knows them, and always as it is; ``inheritable`` says whether a forked child may have a connection of
+    its parent's that it doesn't use.
 
     The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
     that is changed.

@@ -10,7 +10,7 @@ the time of their last change, in pages; ``/transactioninfo/by_id/N`` has one wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -19,7 +19,10 @@ import requests
 from pacifica.dispatcher._transfers.service import Service, shown_url
 from pacifica.dispatcher.exceptions import TransferError
 
-__all__ = ['Metadata', 'UnreadableTransactionError']
+__all__ = ['VISIBLE_WITHIN', 'Metadata', 'UnreadableTransactionError']
+
+VISIBLE_WITHIN = timedelta(hours=1)
+"""A transaction's time is that at which its ingest began, and it is seen when that is done: 40,000 files take 4 minutes."""
 
 _T = TypeVar('_T')
 _PAGE = 100

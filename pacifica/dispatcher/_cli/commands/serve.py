@@ -35,8 +35,8 @@ __all__ = ['command']
               help='The largest request that is taken; a larger event is answered 413, after which Pacifica '
                    'Notifications sends no more.')
 @click.option('--metadata', 'metadata_url', metavar='URL', callback=http_url,
-              help='Where Pacifica Metadata is, e.g. http://HOST:8121: events that were never delivered are found there '
-                   'and stored, at the start and again and again.')
+              help='Where Pacifica Metadata is, e.g. http://HOST:8121: events that were never delivered are found '
+                   'there and stored, at the start and again and again.')
 @click.option('--reconcile-interval', callback=duration, default='1m', show_default=True, metavar='TIME',
               help='Between two looks for such events, with --metadata.')
 @click.option('--since', callback=moment, metavar='TIME',

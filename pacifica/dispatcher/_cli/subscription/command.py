@@ -14,6 +14,7 @@ from pacifica.dispatcher._cli.subscription.ensure import Done, Wanted, ensure, f
 from pacifica.dispatcher._cli.subscription.keeper import Keeper, shown
 from pacifica.dispatcher._cli.subscription.notifications import NOBODY, Notifications
 from pacifica.dispatcher._cli.subscription.receiver import Receiver
+from pacifica.dispatcher._cli.subscription.redelivery import Redelivery
 
 __all__ = ['keep_it', 'subscribe_once', 'unsubscribe']
 
@@ -49,12 +50,15 @@ def unsubscribe(notifications: Notifications, wanted: Wanted) -> None:
         click.echo(f'there is no subscription {wanted.name!r} for {wanted.target_url}')
 
 
-def keep_it(notifications: Notifications, receiver: Receiver, wanted: Wanted, interval: float) -> None:
+def keep_it(
+    notifications: Notifications, receiver: Receiver, wanted: Wanted, interval: float,
+    redelivery: Redelivery | None = None,
+) -> None:
     """Look after the subscription until SIGINT or SIGTERM."""
     logs.configure()
     with _stopped_by_signals() as stop:
         click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
-        Keeper(notifications, receiver, wanted).run(stop, interval)
+        Keeper(notifications, receiver, wanted, redelivery=redelivery).run(stop, interval)
     click.echo('stopped')
 
 
@@ -65,7 +69,7 @@ def _said(done: Done) -> str:
     if done.what == 'enabled' and done.before is not None:
         return (f'enabled the subscription {name}{also}; it was disabled at {done.before["disabled"]}, by the clock of '
                 f'Notifications ({shown(done.before.get("error"))}). What was announced since then was not sent, and '
-                'will not be')
+                'will not be: "reconcile" finds it')
     return {
         'created': f'made the subscription {name}',
         'updated': f'changed the {changed} of the subscription {name}',

@@ -18,6 +18,7 @@ from pacifica.dispatcher._cli.parameters import without_password
 from pacifica.dispatcher._cli.subscription.ensure import Done, Wanted, disabled_since, ensure, find, is_right
 from pacifica.dispatcher._cli.subscription.notifications import Notifications
 from pacifica.dispatcher._cli.subscription.receiver import Receiver
+from pacifica.dispatcher._cli.subscription.redelivery import Redelivery
 
 __all__ = ['Keeper']
 
@@ -32,13 +33,17 @@ class Keeper:
     :param receiver: to which events go.
     :param wanted: what it should be.
     :param clock: returns the time, in UTC.
+    :param redelivery: sends what was missed; ``None`` if that is only to be said.
     """
 
     def __init__(
         self, notifications: Notifications, receiver: Receiver, wanted: Wanted,
-        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc), redelivery: Redelivery | None = None,
     ) -> None:
         self._notifications, self._receiver, self._wanted, self._clock = notifications, receiver, wanted, clock
+        self._redelivery = redelivery
+        self._missing: datetime | None = None  # since when events were missed that were not sent again
+        self._redelivery_failed = False
         self._seen_enabled: datetime | None = None
         self._seen_at_all: datetime | None = None
         self._failures = 0
@@ -64,6 +69,8 @@ class Keeper:
             else:
                 self._is_wrong(record)
             self._answered()
+            if self._state == 'enabled':
+                self._redeliver(record)
         except UsageFault as exc:
             self._failures += 1
             if self._failures == 1:
@@ -74,7 +81,7 @@ class Keeper:
         if self._failures:
             _LOG.info('notifications.back', extra={'url': self._notifications.url})
             if self._seen_at_all is not None:  # what is announced to a service that is down is lost
-                _LOG.warning('events.may_be_missed', extra=_span(self._seen_at_all, now))
+                self._missed('events.may_be_missed', self._seen_at_all, now)
         self._failures, self._seen_at_all = 0, now
 
     def _is_enabled(self, message: str, **extra: Any) -> None:
@@ -110,10 +117,26 @@ class Keeper:
         extra = {'changed': ','.join(done.changed)} if done.changed else {}
         self._is_enabled(f'subscription.{done.what}', uuid=done.record['uuid'], **extra)
         if since is not None:
-            _LOG.warning('events.missed', extra={
-                **_span(since, now),
-                'hint': 'Notifications do not send them again by themselves; their operator can, from their log',
-            })
+            self._missed('events.missed', since, now)
+
+    def _missed(self, message: str, since: datetime, until: datetime) -> None:
+        hint = {} if self._redelivery is not None else {
+            'hint': 'Notifications do not send them again; "subscribe --keep --metadata" and "reconcile" do'}
+        _LOG.warning(message, extra={**_span(since, until), **hint})
+        self._missing = since if self._missing is None else min(self._missing, since)
+
+    def _redeliver(self, record: dict[str, Any] | None) -> None:
+        """Send what was missed, if anything was; if that fails, at the next turn."""
+        if self._missing is None or self._redelivery is None:
+            return
+        try:
+            self._redelivery.run(self._missing, self._wanted.auth or (record or {}).get('auth'))
+        except UsageFault as exc:
+            if not self._redelivery_failed:
+                _LOG.warning('events.not_sent_again', extra={'error': exc.message})
+            self._redelivery_failed = True
+        else:
+            self._missing, self._redelivery_failed = None, False
 
     def _missing_since(self, done: Done, now: datetime) -> datetime | None:
         """Return since when no events came; ``None`` if none can be missing, or nobody knows."""
