@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from pacifica.downloader import Downloader
 from pacifica.uploader import Uploader
 
 from support import services
+from support.events import wait_until
 
 SERVICES = ('archiveinterface', 'cartd', 'ingest', 'metadata', 'policy', 'uniqueid', 'notifications')
 
@@ -31,12 +33,25 @@ SERVICES = ('archiveinterface', 'cartd', 'ingest', 'metadata', 'policy', 'unique
 class Stack:
     """The services that are up, and how to reach them."""
 
-    def __init__(self, ports: dict[str, int]) -> None:
+    def __init__(self, ports: dict[str, int], work: Path, up: Callable[[], None]) -> None:
         self.ports = ports
+        self._work, self._up = work, up
 
     def url(self, service: str) -> str:
         """Return where a service is."""
         return f'http://127.0.0.1:{self.ports[service]}'
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """Let services be away while the ``with`` block runs."""
+        pids = [int((self._work / 'pids' / f'{name}.pid').read_text().split()[0]) for name in names]
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not any(map(_is_alive, pids)), 60)
+        try:
+            yield
+        finally:
+            self._up()
 
     def downloader(self) -> Downloader:
         """Return a client of Cartd."""
@@ -59,6 +74,13 @@ class Stack:
                 f'{self.url("archiveinterface")}/{item["_id"]}', timeout=60).content
             for item in listed
         }
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0] != 'Z'
+    except FileNotFoundError:
+        return False
 
 
 def _free_ports(count: int) -> list[int]:
@@ -93,9 +115,13 @@ def running(racy: bool) -> Iterator[Stack]:
         # Where nothing listens: a private Redis is started there.
         'PACIFICA_REDIS': f'redis://127.0.0.1:{redis}', 'PACIFICA_REDIS_PORT': str(redis),
     }
-    try:
+
+    def up() -> None:
         subprocess.run([folder / 'up', work], env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL)
-        yield Stack(found)
+
+    try:
+        up()
+        yield Stack(found, work, up)
     finally:
         subprocess.run([folder / 'down', work], env=environment, timeout=120, stdout=subprocess.DEVNULL)
         if not kept:

@@ -22,7 +22,7 @@ from pacifica.dispatcher.exceptions import TransferError
 __all__ = ['VISIBLE_WITHIN', 'Metadata', 'UnreadableTransactionError']
 
 VISIBLE_WITHIN = timedelta(hours=1)
-"""A transaction's time is that at which its ingest began, and it is seen when that is done: 40,000 files take 4 minutes."""
+"""A transaction's time is when its ingest began, and it is seen when that is done: 40,000 files take 4 minutes."""
 
 _T = TypeVar('_T')
 _PAGE = 100

@@ -45,7 +45,8 @@ class Redelivery:
         posted = 0
         try:
             with HttpClient(timeout=self._timeout) as client:
-                for page in self._metadata.pages((since - VISIBLE_WITHIN).astimezone(timezone.utc).replace(tzinfo=None)):
+                begin = (since - VISIBLE_WITHIN).astimezone(timezone.utc).replace(tzinfo=None)
+                for page in self._metadata.pages(begin):
                     posted += sum(self._post(client, transaction, _request(auth)) for transaction in page)
         except TransferError as exc:
             raise UsageFault(str(exc)) from exc

@@ -1,0 +1,129 @@
+"""What was uploaded while somebody was away is handled all the same, once; PACIFICA_STACK starts the real services.
+
+The receiver is ``serve --metadata`` as its users start it, subscribed in the real Notifications, which disable its
+subscription for ever at the first event that it doesn't take. Nobody enables it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from pacifica.dispatcher.exceptions import UploadError
+from pacifica.dispatcher.models import Transaction
+from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
+from support.command_line import Running, run, started
+from support.events import wait_until
+from support.processes import free_port
+from support.stack import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
+ROUTES = '''
+from jsonpath2.path import Path
+from pacifica.dispatcher.event_handlers import EventHandler
+from pacifica.dispatcher.router import Router
+
+class Notes(EventHandler):
+    def handle(self, event):
+        with open('handled', 'a') as file:
+            file.write(f'{event.event_id}\\n')
+
+router = Router()
+router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), Notes())
+'''
+HEADERS = {'Http-Remote-User': 'dmlb2001'}
+
+
+@contextmanager
+def serving(stack: Stack, directory: Path, port: int) -> Iterator[Running]:
+    """Run the receiver, at a port that was free."""
+    with started('serve', 'noting:router', '--database', 'sqlite:///events.db', '--port', str(port),
+                 '--metadata', stack.url('metadata'), cwd=directory) as service:
+        service.expect('listening')
+        yield service
+        assert service.stop() == 0
+
+
+def upload(stack: Stack, directory: Path) -> str:
+    """Upload a file; return the id of the event that announces it."""
+    (directory / 'up').mkdir(exist_ok=True)
+    (directory / 'up' / 'a.txt').write_text('a')
+    _, job_id, _ = RemoteUploaderRunner(stack.uploader()).upload(
+        str(directory / 'up'), Transaction(submitter=10, instrument=54, project='1234a'), [])
+    return f'metadata.ingest.{job_id}'
+
+
+def handled(directory: Path) -> Counter[str]:
+    """Return how often each event was handled."""
+    file = directory / 'handled'
+    return Counter(file.read_text().split() if file.exists() else [])
+
+
+def subscription(stack: Stack) -> dict[str, str]:
+    """Return the subscription that was made."""
+    found = requests.get(f'{stack.url("notifications")}/eventmatch', headers=HEADERS, timeout=30).json()
+    return next(each for each in found if each['name'] == 'outages')
+
+
+@pytest.fixture
+def port(stack: Stack, tmp_path: Path) -> Iterator[int]:
+    """The port of a receiver that is subscribed, and handled an event."""
+    free = free_port()
+    (tmp_path / 'noting.py').write_text(ROUTES)
+    options = ('subscribe', '--receiver', f'http://127.0.0.1:{free}', '--name', 'outages', '--user', 'dmlb2001',
+               '--notifications', stack.url('notifications'))
+    with serving(stack, tmp_path, free):
+        assert run(*options, cwd=tmp_path).returncode == 0
+        first = upload(stack, tmp_path)
+        wait_until(lambda: first in handled(tmp_path), 60)
+    yield free
+    run(*options, '--delete', cwd=tmp_path)
+
+
+def test_three_uploads_while_the_receiver_is_down_are_handled_after_its_next_start(
+    stack: Stack, tmp_path: Path, port: int,
+) -> None:
+    missed = [upload(stack, tmp_path) for _ in range(3)]
+    wait_until(lambda: subscription(stack)['disabled'], 60)
+
+    began = time.monotonic()
+    with serving(stack, tmp_path, port):
+        wait_until(lambda: handled(tmp_path).keys() >= set(missed), 60)
+        took = time.monotonic() - began
+
+    assert set(handled(tmp_path).values()) == {1}
+    assert subscription(stack)['disabled']
+    print(f'handled {took:.1f} s after the start')
+
+
+@pytest.mark.parametrize('away', ['notifications', 'metadata'])
+def test_uploads_around_an_outage_are_all_handled_once(stack: Stack, tmp_path: Path, port: int, away: str) -> None:
+    made: list[str] = []
+
+    def try_to_upload() -> None:
+        try:
+            made.append(upload(stack, tmp_path))
+        except UploadError:  # without Metadata nothing is ingested
+            assert away == 'metadata'
+
+    with serving(stack, tmp_path, port):
+        for _ in range(7):
+            try_to_upload()
+        with stack.without(away):
+            until = time.monotonic() + 30
+            for _ in range(6):
+                try_to_upload()
+            wait_until(lambda: time.monotonic() > until, 60)
+        for _ in range(7):
+            try_to_upload()
+        wait_until(lambda: handled(tmp_path).keys() >= set(made), 150)
+
+    assert len(made) >= 14
+    assert set(handled(tmp_path).values()) == {1}
+    print(f'{len(made)} of 20 were ingested, all handled once')
