@@ -51,7 +51,8 @@ def model(table_of_0_2: str) -> Iterator[Any]:
     database.close()
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# In one process of the test run, which makes one environment with 0.2.5.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group('upgrade')]
 
 
 def test_every_row_is_kept_and_has_a_status_that_ends(model: Any) -> None:
