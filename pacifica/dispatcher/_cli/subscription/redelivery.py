@@ -10,11 +10,10 @@ import logging
 from datetime import datetime, timezone
 from typing import Any
 
-from jsonpath2.path import Path
-
 from pacifica.dispatcher._cli.client import HttpClient
 from pacifica.dispatcher._cli.errors import UsageFault, one_line
 from pacifica.dispatcher._cli.subscription.ensure import Wanted
+from pacifica.dispatcher._cli.subscription.expression import matches
 from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata, UnreadableTransactionError
 from pacifica.dispatcher.exceptions import TransferError
 
@@ -34,7 +33,6 @@ class Redelivery:
 
     def __init__(self, metadata: Metadata, wanted: Wanted, timeout: float) -> None:
         self._metadata, self._wanted, self._timeout = metadata, wanted, timeout
-        self._path = Path.parse_str(wanted.jsonpath)
 
     def run(self, since: datetime, auth: dict[str, Any] | None) -> None:
         """Post the events of all transactions since *since*, and of the hour before.
@@ -59,7 +57,7 @@ class Redelivery:
         except UnreadableTransactionError as exc:
             _LOG.warning('transaction.unreadable', extra={'transaction': transaction, 'error': str(exc)})
             return False
-        if not any(True for _ in self._path.match(event)):
+        if not matches(self._wanted.jsonpath, event):
             return False
         answer = client.request('POST', self._wanted.target_url, json=event, **credentials)
         if answer.status_code >= 500 or answer.status_code in _LATER:
