@@ -69,7 +69,7 @@ def test_one_dispatcher_feeds_another_that_was_down_at_first(directory: Path) ->
             if (first.call(f'{url}/get/{each["taskID"]}')['exceptionType']) == 'DeliveryError'])
         with started(*arguments(report), cwd=directory, env=environment) as second:
             second.expect('listening')
-            wait_until(lambda: first.call(f'{url}/status/{waiting[0]["taskID"]}') == '200 OK', 40)
+            wait_until(lambda: first.call(f'{url}/status/{waiting[0]["taskID"]}') == '200 OK', 120)
             told = json.loads(first.call(f'{url}/get/{waiting[0]["taskID"]}')['eventData'])
             wait_until(lambda: (directory / 'report.txt').exists())
         assert first.call(f'{url}/status/{task_id}') == '200 OK'

@@ -15,6 +15,7 @@ import requests
 from pacifica.dispatcher import exceptions
 from support.command_line import started
 from support.documents import PROJECT, rst_blocks
+from support.environments import without_pytest
 from support.events import ingest_event
 from support.services import RABBITMQ, require
 
@@ -31,8 +32,8 @@ def written(page: str, directory: Path) -> Path:
 def run(*command: str, cwd: Path) -> str:
     """Return what a Python program printed, which must have ended well."""
     done = subprocess.run(
-        [sys.executable, *command], cwd=cwd, check=False, timeout=50, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        [sys.executable, *command], cwd=cwd, check=False, timeout=150, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env=without_pytest(),
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

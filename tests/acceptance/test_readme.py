@@ -59,7 +59,7 @@ def test_the_first_program_is_served(directory: Path) -> None:
 def test_all_programs_run_in_their_order(directory: Path) -> None:
     program = '\n'.join([*markdown_blocks(README, 'python'), CHECKS])
     done = subprocess.run(
-        [sys.executable, '-c', program, directory / 'event.json'], cwd=directory, check=False, timeout=60,
+        [sys.executable, '-c', program, directory / 'event.json'], cwd=directory, check=False, timeout=150,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
     assert done.returncode == 0, done.stdout

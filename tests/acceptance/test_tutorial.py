@@ -10,6 +10,7 @@ import pytest
 
 from support.command_line import started
 from support.documents import TUTORIAL, rst_blocks
+from support.environments import without_pytest
 from support.events import wait_until
 
 
@@ -24,7 +25,8 @@ def directory(tmp_path: Path) -> Path:
 def test_the_handler_passes_its_tests(directory: Path) -> None:
     done = subprocess.run(
         [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_uppercase.py'],
-        cwd=directory, check=False, timeout=50, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=directory, check=False, timeout=150, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=without_pytest(),
     )
     assert done.returncode == 0, done.stdout
     assert '3 passed' in done.stdout

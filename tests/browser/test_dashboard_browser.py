@@ -16,7 +16,7 @@ from pacifica.dispatcher.task_context import current_task, stage
 from support.browsers import chromium
 from support.dashboard import Site, dashboard_site
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group('browser')]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group('browser')]
 
 SCREENSHOTS = Path(__file__).parents[2] / 'docs' / 'screenshots'
 PAGES = ('overview', 'events', 'event', 'failed', 'error')

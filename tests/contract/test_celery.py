@@ -128,7 +128,7 @@ def test_a_broker_that_is_away_costs_time_and_no_event(model: Any) -> None:
 
     results = [task.delay(ingest_event()) for _ in range(20)] + task.accept([received() for _ in range(20)])
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert len(set(map(str, results))) == 40
     assert count(model, '202 Accepted') == 40
 
@@ -231,7 +231,7 @@ def test_a_worker_runs_what_is_sent(model: Any) -> None:
     events = [ingest_event() for _ in range(20)]
     with working(app):
         task_ids = [app.tasks[TASK].delay(event).id for event in events]
-        wait_until(lambda: count(model, '200 OK') == 20, 50)
+        wait_until(lambda: count(model, '200 OK') == 20, 120)
 
     assert sorted(seen) == sorted((event['eventID'], id, id, 1) for event, id in zip(events, task_ids))
 

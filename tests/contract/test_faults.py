@@ -132,7 +132,7 @@ def test_in_a_process_of_its_own_no_handler_takes_another_with_it(model: Any, is
 
     task_ids = {data: isolated.delay(ingest_event(data=data, contentType='text/plain')).id for data in ends}
 
-    wait_until(lambda: not model.select().where(model.finalized.is_null()).count(), 40)
+    wait_until(lambda: not model.select().where(model.finalized.is_null()).count(), 120)
     rows = {data: model.get(model.task_id == UUID(task_id)) for data, task_id in task_ids.items()}
     assert {data: (row.task_status, row.exc_type, row.attempts) for data, row in rows.items()} == ends
     assert str(os.getpid()) not in rows['fine'].result

@@ -212,7 +212,7 @@ def test_with_handlers_in_processes_callbacks_are_called_in_the_workers(model: A
 
     for data in ('fine', 'crash'):
         queue.delay(ingest_event(data=data, contentType='text/plain'))
-    wait_until(lambda: len(receiver.deliveries) == 2, 40)
+    wait_until(lambda: len(receiver.deliveries) == 2, 120)
     worker.stop(0)
 
     assert callers == [os.getpid()] * 2

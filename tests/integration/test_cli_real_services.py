@@ -85,20 +85,20 @@ def test_a_subscription_disabled_by_an_outage_of_the_receiver_is_enabled_when_it
             receiver.expect('listening')
             keeper.expect('subscription.created')
             first = upload(stack, tmp_path)
-            wait_until(lambda: handled(receiver, url) == [first], 30)
+            wait_until(lambda: handled(receiver, url) == [first], 120)
             assert receiver.stop() == 0
 
         missed = upload(stack, tmp_path)
-        wait_until(lambda: subscriptions(stack)[0]['disabled'], 30)
+        wait_until(lambda: subscriptions(stack)[0]['disabled'], 120)
         keeper.expect('subscription.disabled .*reason=.*refused')
         with started(*serve, cwd=tmp_path) as receiver:
             receiver.expect('listening')
             begun = time.monotonic()
-            wait_until(lambda: subscriptions(stack)[0]['disabled'] is None, 60)
+            wait_until(lambda: subscriptions(stack)[0]['disabled'] is None, 120)
             print(f'enabled {time.monotonic() - begun:.1f} s after the receiver was back')
             keeper.expect('events.missed .*seconds=')
             second = upload(stack, tmp_path)
-            wait_until(lambda: handled(receiver, url) == [first, second], 30)
+            wait_until(lambda: handled(receiver, url) == [first, second], 120)
             assert missed not in handled(receiver, url)
             assert receiver.stop() == 0
         assert len(subscriptions(stack)) == 1
@@ -116,7 +116,7 @@ def test_run_again_it_changes_what_differs_and_makes_no_second_one(stack: Stack,
         assert [each.returncode for each in outputs] == [0] * 4, outputs
         assert [each.stdout.split()[0] for each in outputs] == ['made', 'the', 'changed', 'changed']
         upload(stack, tmp_path)
-        wait_until(lambda: receiver.events, 30)
+        wait_until(lambda: receiver.events, 120)
     assert receiver.authorizations == ['Bearer abc']
     record, = subscriptions(stack)
     assert record['jsonpath'] == INGESTS
@@ -135,7 +135,7 @@ def test_doctor_knows_the_services_and_the_state_of_the_subscription(stack: Stac
         status, well = found(receiver)
         receiver.fail('POST', lambda handler: handler.answer(500))
         upload(stack, tmp_path)
-        wait_until(lambda: subscriptions(stack)[0]['disabled'], 30)
+        wait_until(lambda: subscriptions(stack)[0]['disabled'], 120)
         status_of_disabled, ill = found(receiver)
 
     names = ('cartd', 'ingest', 'policy', 'notifications', 'subscription', 'receiver-alive', 'receiver-ready')

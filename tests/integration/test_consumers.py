@@ -166,7 +166,7 @@ def handled(port: int, event: dict[str, Any]) -> str:
         except requests.ConnectionError:
             return None
 
-    answer: requests.Response = wait_until(post, 60)
+    answer: requests.Response = wait_until(post, 120)
     assert answer.status_code == 200, answer.text
     task_id = str(answer.json())
     url = f'http://127.0.0.1:{port}/get/{task_id}'

@@ -305,7 +305,7 @@ def test_what_is_silent_costs_its_time_once(doctor: Doctor) -> None:
         took = time.monotonic() - begun
     assert statuses(found, 'database', *CHECKED) == ['failed'] * 6
     assert 'hush' not in doctor.output
-    assert took < 4  # and not 1 s for each of the eight
+    assert took < 7  # and not 1 s for each of the eight
 
 
 def test_a_default_that_does_not_answer_is_skipped() -> None:

@@ -22,7 +22,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     if find_spec('sphinx_click') is None:
         pytest.skip('the extra "docs" is not installed')
     made = tmp_path_factory.mktemp('man')
-    subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-W', '-b', 'man', DOCS, made], timeout=50, check=True)
+    subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-W', '-b', 'man', DOCS, made], timeout=150, check=True)
     return (made / 'pacifica-dispatcher.1').read_text('utf-8').replace('\\-', '-')
 
 

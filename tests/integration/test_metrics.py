@@ -329,7 +329,7 @@ def post(service: Running, url: str, count: int) -> None:
         service.call(f'{url}/receive', dumps(ingest_event(source=f'/{uuid4().hex}')).encode())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_processes_that_share_a_directory_are_counted_together_even_after_one_was_killed(directory: Path) -> None:
     env = {'PROMETHEUS_MULTIPROC_DIR': str(directory / 'counted')}
     with started('serve', *SERVICE, '--port', '0', '--metrics', '--concurrency', '1', cwd=directory, env=env) as door, \
@@ -341,23 +341,23 @@ def test_processes_that_share_a_directory_are_counted_together_even_after_one_wa
             post(door, url, 5)
             return str(process) in (directory / 'log').read_text().split() if (directory / 'log').exists() else False
 
-        wait_until(lambda: worked(lost.process.pid), 60)
+        wait_until(lambda: worked(lost.process.pid), 120)
         accepted = text_of(f'{url}/metrics').total('events_accepted_total')
-        wait_until(lambda: finished(f'{url}/metrics') == accepted, 60)
+        wait_until(lambda: finished(f'{url}/metrics') == accepted, 120)
         lost.process.kill()
         lost.process.wait()
 
         with started('work', *SERVICE, cwd=directory, env=env) as other:
             other.expect('working')
-            wait_until(lambda: worked(other.process.pid), 60)
+            wait_until(lambda: worked(other.process.pid), 120)
             accepted = text_of(f'{url}/metrics').total('events_accepted_total')
-            wait_until(lambda: finished(f'{url}/metrics') == accepted, 60)
+            wait_until(lambda: finished(f'{url}/metrics') == accepted, 120)
             runs = (directory / 'log').read_text().split()
             assert len(runs) == accepted and {str(lost.process.pid), str(other.process.pid)} <= set(runs)
             assert text_of(f'{url}/metrics').total('database_up') == 1
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_worker_alone_serves_what_it_counts_on_a_port_of_its_own(directory: Path) -> None:
     port = free_port()
     with started('work', *SERVICE, '--metrics-port', str(port), cwd=directory) as worker:

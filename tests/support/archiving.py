@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
@@ -23,11 +24,20 @@ class Archive(UploaderRunner):
     def upload(self, basedir_name: str, transaction: Any = None, transaction_key_values: Any = None,
                timeout: float = 180) -> Any:
         bundle, job_id, state = LocalUploaderRunner().upload(basedir_name, transaction, transaction_key_values)
-        number = 20 + len(list(self.directory.iterdir()))
-        rows = [dict(item._asdict()) for item in bundle.md_obj]
-        rows.append({'destinationTable': 'Transactions._id', 'value': number})
-        (self.directory / f'{number}.json').write_text(json.dumps(rows))
+        with self._new_file() as file:
+            rows = [dict(item._asdict()) for item in bundle.md_obj]
+            rows.append({'destinationTable': 'Transactions._id', 'value': int(Path(file.name).stem)})
+            json.dump(rows, file)
         return bundle, job_id, state
+
+    def _new_file(self) -> TextIO:
+        """Make the file of the next transaction, whoever else uploads at the moment."""
+        for number in itertools.count(20):
+            try:
+                return (self.directory / f'{number}.json').open('x')
+            except FileExistsError:
+                continue
+        raise AssertionError
 
     def events(self) -> list[dict[str, Any]]:
         return [ingest_event(data=json.loads(path.read_text()), eventID=f'metadata.ingest.{path.stem}')

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 PROGRAM = (sys.executable, '-m', 'pacifica.dispatcher')
-SECONDS = 30.0
+SECONDS = 100.0
 
 _OPENER = build_opener(ProxyHandler({}))
 

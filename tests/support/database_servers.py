@@ -86,7 +86,7 @@ class MariaDB:
         """Return when it takes connections."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         server = services.Service('MariaDB', 'PACIFICA_TEST_OWN_MARIADB', self.url)
-        wait_until(lambda: server.fault() is None, 60)
+        wait_until(lambda: server.fault() is None, 120)
 
     def crash(self) -> None:
         """SIGKILL it."""

@@ -19,7 +19,7 @@ from support.documents import DEPLOYED, PROJECT
 from support.events import wait_until
 from support.processes import free_port
 
-SECONDS = 40.0
+SECONDS = 100.0
 TOKEN, PASSWORD = 'open-sesame', 'close-sesame'
 
 _DATA = files('pacifica.dispatcher._cli').joinpath('demo_data')

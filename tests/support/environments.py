@@ -42,6 +42,11 @@ class Environment:
         return self.run('python', '-W', 'error', '-c', program).strip()
 
 
+def without_pytest() -> dict[str, str]:
+    """Return the environment without what the pytest that runs the tests gives to another one: so many processes, …"""
+    return {name: value for name, value in os.environ.items() if not name.startswith('PYTEST_')}
+
+
 def copy_of_project(folder: Path) -> Path:
     """Copy what the project is built from into *folder*, so that a build leaves nothing in the source tree."""
     tracked = subprocess.run(

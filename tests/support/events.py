@@ -61,7 +61,7 @@ def router_to(function: Callable[[Any], object], path: str = '$') -> Router:
     return router
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 100.0) -> Any:
     """Return what *condition* returns once that is true; fail if it does not become so in *seconds*."""
     deadline = time.monotonic() + seconds
     while True:

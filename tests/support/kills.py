@@ -22,7 +22,7 @@ def post(service: Service, event: dict[str, Any]) -> str:
             return None
         return str(response.json()) if response.status_code == 200 else None
 
-    return str(wait_until(answer, 60))
+    return str(wait_until(answer, 120))
 
 
 def post_all(service: Service, events: list[dict[str, Any]], task_ids: dict[str, str]) -> list[threading.Thread]:

@@ -47,7 +47,7 @@ class Stack:
         pids = [int((self._work / 'pids' / f'{name}.pid').read_text().split()[0]) for name in names]
         for pid in pids:
             os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not any(map(_is_alive, pids)), 60)
+        wait_until(lambda: not any(map(_is_alive, pids)), 120)
         try:
             yield
         finally:
