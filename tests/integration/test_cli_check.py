@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._cli import main
+from pacifica.dispatcher._lineage import step
 from support.front_door import INGEST
 
 ROUTES = '''
@@ -22,7 +23,7 @@ class Fails:
     def match(self, value):
         raise KeyError('no key')
 
-router, hidden, fails = Router(), Router(), Router()
+router, hidden, fails, named = Router(), Router(), Router(), Router()
 for path, handler in (
     ('$[?(@["eventType"] = "other")]', ExceptionEventHandler()),
     ('$["data"][*][?(@["destinationTable"] = "Files")]', NoopEventHandler()),
@@ -31,6 +32,7 @@ for path, handler in (
     router.add_route(Path.parse_str(path), handler)
 for path in ('$["a"]', '$["b"]', '$.a', '$', '$["c"]'):
     hidden.add_route(Path.parse_str(path), NoopEventHandler())
+named.add_route(Path.parse_str('$'), NoopEventHandler(), name='again')
 fails.add_route(Fails(), NoopEventHandler())
 fails.add_route(Path.parse_str('$'), NoopEventHandler())
 '''
@@ -140,3 +142,18 @@ def test_what_cannot_be_checked_is_one_line(
     output = capsys.readouterr()
     assert (exit_.value.code, output.out, output.err.count('\n')) == (2, '', 1)
     assert reason in output.err
+
+
+def test_a_route_that_would_skip_the_event_is_said_to(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {'Pacifica.Dispatcher.source_transaction': 19, 'Pacifica.Dispatcher.lineage.1': step('my.app', 'again')}
+    rows = [{'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value} for key, value in keys.items()]
+    (directory / 'result.json').write_text(json.dumps({**INGEST, 'data': rows}))
+
+    status, shown = check(capsys, 'checked:named', 'result.json', '--name', 'my.app')
+    other, not_skipped = check(capsys, 'checked:named', 'result.json', '--name', 'other.app')
+    _, as_json = check(capsys, 'checked:named', 'result.json', '--name', 'my.app', '--json')
+
+    assert (status, other) == (0, 0)
+    assert '    which skips it: made by my.app/again from transaction 19\n' in shown
+    assert 'skips' not in not_skipped
+    assert '"skipped": "made by my.app/again from transaction 19"' in as_json

@@ -21,6 +21,7 @@ import pytest
 from playhouse.db_url import connect
 
 from pacifica.dispatcher._cli import main
+from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import current_task, stage
@@ -226,6 +227,30 @@ def test_a_database_that_does_not_answer_is_one_line(command: str, call: Call) -
     assert (status, out) == (2, '')
     assert len(err.splitlines()) == 1
     assert 'refused' in err.lower() and 'secret' not in err
+
+
+# --- what was skipped
+
+def test_a_skipped_event_is_told_from_one_that_was_handled(events: Events, tmp_path: Path, call: Call) -> None:
+    [handled] = events.ended(1)
+    [route] = events.queue.router
+    made_by = {'source_transaction': 19, 'lineage.1': step('my.app', route.name)}
+    [skipped] = events.ended(1, data=[
+        {'destinationTable': 'TransactionKeyValue', 'key': f'Pacifica.Dispatcher.{key}', 'value': value}
+        for key, value in made_by.items()])
+
+    shown = call(events, 'show', skipped)[1]
+    listed = {row['taskID']: row['skipped'] for row in objects(call(events, 'list', '--json')[1])}
+    _, table = run_on_terminal('list', cwd=tmp_path, env={'DATABASE_URL': events.url}, columns=200)
+    found = call(events, 'list', '--parent', '19')[1]
+    status = json.loads(call(events, 'status', '--json')[1])
+
+    assert len(events.seen) == 1
+    assert f'200 OK, skipped: made by my.app/{route.name} from transaction 19' in shown
+    assert bool(listed[skipped]) and not listed[handled]
+    assert re.search(rf'skipped.*{skipped}', table) and not re.search(rf'skipped.*{handled}', table)
+    assert ids(found) == [skipped]
+    assert status['skipped'] == 1
 
 
 # --- list

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from pacifica.dispatcher._http import create_application
+from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from pacifica.dispatcher.task_context import current_task, stage
@@ -83,6 +84,23 @@ def test_an_event_page_tells_what_happened(site: Site) -> None:
                  'http://ingest.example.org', 'Event as JSON', '&#34;eventID&#34;: &#34;told.1&#34;'):
         assert part in html, part
     assert re.search(r'<a id="by-transaction" href="\.\./events\?transaction=\d+">', html)
+
+
+def test_a_skipped_event_says_what_made_it_and_leads_there(site: Site) -> None:
+    [route] = site.queue.router
+    made_by = {'Pacifica.Dispatcher.source_transaction': 4711, 'Pacifica.Dispatcher.lineage.1': step(
+        site.queue._store.name.application, route.name)}
+    rows = [{'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value} for key, value in made_by.items()]
+    task_id = site.accept(data=[*rows, {'destinationTable': 'Transactions._id', 'value': 4712}])
+    site.run()
+
+    html = site.text(f'events/{task_id}')
+
+    assert re.search(r'200 OK</span> skipped: <bdi>made by [^<]+ from transaction 4711</bdi>', html)
+    assert 'id="by-parent" href="../events?transaction=4711"' in html
+    assert 'id="by-children" href="../events?parent=4712"' in html
+    assert task_id in site.text('events?parent=4711') and task_id not in site.text('events?parent=4712')
+    assert re.search(r'\d+ of those in 200 OK were skipped', site.text())
 
 
 def test_a_failed_event_shows_its_error_and_traceback(site: Site) -> None:
