@@ -23,6 +23,9 @@ _CONTAINERS = (dict, list, set)
 # CherryPy names the loggers of an application after its address, which the next one may have again.
 _OF_AN_APPLICATION = re.compile(r'cherrypy\.(access|error)\.\d+')
 
+_OF_A_WORKER = re.compile('pacifica-dispatcher-(handler|poller|keeper|reconciler)')
+_ENDING_SECONDS = 30.0
+
 
 @contextmanager
 def kept_logging() -> Iterator[None]:
@@ -41,8 +44,13 @@ def kept_logging() -> Iterator[None]:
 @contextmanager
 def unchanged() -> Iterator[None]:
     """Fail the test that runs inside the ``with`` block if the process is not afterwards as it was before."""
-    before = _picture()
+    before, threads = _picture(), _workers()
     yield
+    left = _workers() - threads
+    for thread in left:
+        thread.join(_ENDING_SECONDS)
+    if still := [thread.name for thread in left if thread.is_alive()]:
+        pytest.fail(f'the test leaves running what takes the events of other tests: {still}', pytrace=False)
     after = _picture()
     changed = [
         f'{" ".join(what)}: {value!r} before, {after.get(what, _ABSENT)!r} after'
@@ -66,6 +74,11 @@ def _picture() -> dict[tuple[str, ...], Any]:
         ('children of multiprocessing',): multiprocessing.active_children(),
         **_signals(), **_logging(), **_globals(),
     }
+
+
+def _workers() -> set[threading.Thread]:
+    """Return the threads of workers, of whatever queue."""
+    return {thread for thread in threading.enumerate() if _OF_A_WORKER.match(thread.name)}
 
 
 def _umask() -> int:
