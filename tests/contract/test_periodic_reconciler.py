@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
+from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError, QueueFullError, TransferError
 from support.events import router_to, wait_until
 from support.fake_metadata import FakeMetadata
 from support.pacifica_fakes import status
@@ -188,6 +188,53 @@ def test_the_thread_goes_on_while_metadata_is_away_and_says_so_once(
     reconciler = queue_of(model).create_reconciler(archive.url, interval=0.01, since=START - timedelta(hours=1))
     archive.upload(1)
     archive.fail('GET', *[status(500)] * 3)
+
+    reconciler.start()
+    wait_until(lambda: 'reconciler.recovered' in caplog.messages)
+    reconciler.stop()
+
+    assert caplog.messages.count('reconciler.failed') == 1
+    assert transactions(model) == ['1']
+
+
+def test_an_event_that_cant_be_stored_keeps_no_other_from_being_found(
+    model: Any, archive: Archive, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = queue_of(model)
+    reconciler = queue.create_reconciler(archive.url, interval=0.001, since=START - timedelta(hours=1))
+    for number in (1, 2, 3):
+        archive.upload(number)
+    accept = queue._store.accept
+
+    def takes_none_of_2(events: Any) -> Any:
+        if events[0].event_id == 'metadata.ingest.2':
+            raise InvalidEventError('larger than the database takes', status=413)
+        return accept(events)
+
+    monkeypatch.setattr(queue._store, 'accept', takes_none_of_2)
+
+    found = reconciler.run_once()
+
+    assert list(found.missing) == [1, 3]
+    assert found.unreadable == {2: 'larger than the database takes'}
+
+
+@pytest.mark.parametrize('error', [QueueFullError('10 events are waiting', retry_after=1), ZeroDivisionError()])
+def test_the_thread_outlives_whatever_happens(
+    model: Any, archive: Archive, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception,
+) -> None:
+    caplog.set_level(logging.INFO)
+    queue = queue_of(model)
+    reconciler = queue.create_reconciler(archive.url, interval=0.01, since=START - timedelta(hours=1))
+    archive.upload(1)
+    accept, faults = queue._store.accept, [error] * 3
+
+    def fails_at_first(events: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return accept(events)
+
+    monkeypatch.setattr(queue._store, 'accept', fails_at_first)
 
     reconciler.start()
     wait_until(lambda: 'reconciler.recovered' in caplog.messages)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pacifica.dispatcher._engine.reconciler import Reconciled, Reconciler
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata
-from pacifica.dispatcher.exceptions import DatabaseUnavailableError, TransferError
+from pacifica.dispatcher.exceptions import DispatcherError
 
 __all__ = ['PeriodicReconciler']
 
@@ -61,6 +61,7 @@ class PeriodicReconciler:
         :param early: seconds before it is due at which the turn may be taken.
         :raises TransferError: if Metadata doesn't answer; the next look asks for the same transactions.
         :raises DatabaseUnavailableError: if the database doesn't answer.
+        :raises QueueFullError: if ``max_backlog`` events are waiting; likewise.
         """
         turn = self._store.claim_reconciliation(self._token, _LEASE_SECONDS, early)
         if turn is None:
@@ -125,9 +126,10 @@ class PeriodicReconciler:
                     fault = ''
             except _StoppedError:
                 pass
-            except (TransferError, DatabaseUnavailableError) as exc:
+            except Exception as exc:  # whatever it is, the next look may do better, and nobody else would look
                 if not fault:  # once, however long it lasts
-                    _LOG.warning('reconciler.failed', extra={'error': str(exc)})
-                fault = str(exc)
+                    _LOG.warning('reconciler.failed', extra={'error': str(exc)},
+                                 exc_info=not isinstance(exc, DispatcherError))
+                fault = str(exc) or repr(exc)
             early = 0.0
             self._stopping.wait(min(self._interval, _POLL_SECONDS))

@@ -17,7 +17,7 @@ from pacifica.dispatcher._queue.event_key import event_key
 from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import Metadata, UnreadableTransactionError
-from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError
+from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError, RouteNotFoundRouterError
 from pacifica.dispatcher.router import Router
 
 __all__ = ['Reconciled', 'Reconciler']
@@ -32,7 +32,7 @@ class Reconciled:
     :param looked_at: how many transactions there are.
     :param unwanted: those that were not here and no route wants.
     :param missing: the task ids of the events that were not here, by transaction; ``None`` if they were not stored.
-    :param unreadable: the transactions that Metadata lists but doesn't tell, and what it says instead.
+    :param unreadable: the transactions that Metadata lists but doesn't tell, or whose events can't be stored, and why.
     :param recent: how many are too young to be missing: their delivery may be on its way.
     """
 
@@ -110,8 +110,11 @@ class Reconciler:
         elif not self._wants(event):
             found.unwanted.add(transaction)
         else:
-            found.missing[transaction] = (
-                None if dry_run else str(self._store.accept([_events.from_dict(event)])[0]))
+            try:
+                received = _events.from_dict(event)
+                found.missing[transaction] = None if dry_run else str(self._store.accept([received])[0])
+            except InvalidEventError as exc:  # also one that is larger than the database takes
+                found.unreadable[transaction] = str(exc)
 
     def _absent(self, transactions: Sequence[int], unwanted: set[int]) -> list[int]:
         """Return those of the *transactions* whose events never came, and that may be wanted."""
