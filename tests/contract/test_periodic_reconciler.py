@@ -51,12 +51,12 @@ def transactions(model: Any) -> list[str]:
 
 def test_the_very_first_look_finds_what_comes_from_then_on(model: Any, archive: Archive) -> None:
     reconciler = queue_of(model).create_reconciler(archive.url, interval=0.001)
-    archive.upload(1)
-    first = reconciler.run_once()
+    archive.upload(1, ago=3600)
+    first = reconciler.run_once(early=1)
     archive.time += timedelta(minutes=1)
     archive.upload(2, ago=20)
 
-    second = reconciler.run_once()
+    second = reconciler.run_once(early=1)
 
     assert (first.looked_at, list(second.missing)) == (0, [2])
     assert transactions(model) == ['2']
@@ -69,8 +69,8 @@ def test_the_very_first_look_may_begin_earlier_and_only_that_one(model: Any, arc
     zone = timezone(timedelta(hours=-7))
 
     hour_ago = (START - timedelta(hours=1)).replace(tzinfo=timezone.utc).astimezone(zone)
-    queue.create_reconciler(archive.url, interval=0.001, since=hour_ago).run_once()
-    queue.create_reconciler(archive.url, interval=0.001, since=START - timedelta(days=1)).run_once()
+    queue.create_reconciler(archive.url, interval=0.001, since=hour_ago).run_once(early=1)
+    queue.create_reconciler(archive.url, interval=0.001, since=START - timedelta(days=1)).run_once(early=1)
 
     assert transactions(model) == ['2']
 
@@ -78,12 +78,12 @@ def test_the_very_first_look_may_begin_earlier_and_only_that_one(model: Any, arc
 def test_what_becomes_visible_later_than_its_time_is_found(model: Any, archive: Archive) -> None:
     queue = queue_of(model)
     archive.time -= timedelta(hours=2)
-    queue.create_reconciler(archive.url, interval=0.001).run_once()
+    queue.create_reconciler(archive.url, interval=0.001).run_once(early=1)
     archive.time = START
-    queue.create_reconciler(archive.url, interval=0.001).run_once()
+    queue.create_reconciler(archive.url, interval=0.001).run_once(early=1)
     archive.upload(3, ago=3590)
 
-    queue.create_reconciler(archive.url, interval=0.001).run_once()
+    queue.create_reconciler(archive.url, interval=0.001).run_once(early=1)
 
     assert transactions(model) == ['3']
 
@@ -139,14 +139,14 @@ def test_while_one_looks_no_other_does_until_its_lease_is_over(model: Any, archi
 def test_a_look_that_failed_is_made_again_from_the_same_time(model: Any, archive: Archive) -> None:
     queue = queue_of(model)
     reconciler = queue.create_reconciler(archive.url, interval=0.001)
-    reconciler.run_once()
+    reconciler.run_once(early=1)
     archive.time += timedelta(days=1)
     archive.upload(1, ago=80_000)
     archive.fail('GET', status(500))
     with pytest.raises(TransferError):
-        reconciler.run_once()
+        reconciler.run_once(early=1)
 
-    assert list(reconciler.run_once().missing) == [1]
+    assert list(reconciler.run_once(early=1).missing) == [1]
 
 
 def test_a_transaction_that_metadata_cant_tell_keeps_no_other_from_being_found(
@@ -158,10 +158,10 @@ def test_a_transaction_that_metadata_cant_tell_keeps_no_other_from_being_found(
         archive.upload(number)
     archive.unknown = {2}
 
-    reconciler.run_once()
-    reconciler.run_once()
+    reconciler.run_once(early=1)
+    reconciler.run_once(early=1)
     archive.unknown.clear()
-    found = reconciler.run_once()
+    found = reconciler.run_once(early=1)
 
     warned = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert [each.message for each in warned] == ['events.reconciled', 'transaction.unreadable', 'events.reconciled']
@@ -175,7 +175,7 @@ def test_what_no_route_wants_is_asked_for_once(model: Any, archive: Archive) -> 
     archive.upload(1)
 
     for _ in range(3):
-        reconciler.run_once()
+        reconciler.run_once(early=1)
 
     assert archive.asked['transactioninfo'] == 1
     assert transactions(model) == []
@@ -213,7 +213,7 @@ def test_an_event_that_cant_be_stored_keeps_no_other_from_being_found(
 
     monkeypatch.setattr(queue._store, 'accept', takes_none_of_2)
 
-    found = reconciler.run_once()
+    found = reconciler.run_once(early=1)
 
     assert list(found.missing) == [1, 3]
     assert found.unreadable == {2: 'larger than the database takes'}
