@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import pytest
 from pacifica.dispatcher.exceptions import InvalidEventError, LeaseLostError, RetryLater, TransferError, WorkerLostError
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
-from support.events import ingest_event, received, router_to
+from support.events import ingest_event, received, router_to, wait_until
 
 
 def record(model: Any, task_id: str) -> Any:
@@ -382,6 +383,33 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any) -> None:
     row = record(model, task_id)
     assert [task.attempt for task in tasks] == [1, 2]
     assert (row.task_status, row.attempts, row.result) == ('200 OK', 2, None)
+
+
+def test_time_in_which_the_database_answered_nobody_ends_no_lease(model: Any) -> None:
+    queue = queue_of(model)
+    task_id = queue.delay(ingest_event()).id
+    held = queue._store.claim('a worker that lives', 30.0)
+    janitor = queue.create_worker()._keeper
+    turn = threading.Thread(target=janitor.run_once)
+    session = queue._store.connections.writer
+    assert session.suspend(10)
+    try:
+        turn.start()
+        wait_until(lambda: queue._store._writer._led)  # it asks the database, which doesn't answer
+        began = time.time()
+        model.update(lease_expires=began + 0.2).execute()
+        wait_until(lambda: time.time() > began + 0.4)
+    finally:
+        session.resume()
+    turn.join()
+
+    assert record(model, task_id).task_status == '102 Processing'
+    assert queue._store.renew([held], 30.0) == [True]
+
+    model.update(lease_expires=began).execute()
+    janitor.run_once()
+
+    assert record(model, task_id).task_status == '202 Accepted'
 
 
 def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any) -> None:

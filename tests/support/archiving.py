@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
-from typing import Any, TextIO
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
@@ -24,24 +26,26 @@ class Archive(UploaderRunner):
     def upload(self, basedir_name: str, transaction: Any = None, transaction_key_values: Any = None,
                timeout: float = 180) -> Any:
         bundle, job_id, state = LocalUploaderRunner().upload(basedir_name, transaction, transaction_key_values)
-        with self._new_file() as file:
-            rows = [dict(item._asdict()) for item in bundle.md_obj]
-            rows.append({'destinationTable': 'Transactions._id', 'value': int(Path(file.name).stem)})
-            json.dump(rows, file)
+        rows = [dict(item._asdict()) for item in bundle.md_obj]
+        for number in itertools.count(20):
+            if self._keep(number, [*rows, {'destinationTable': 'Transactions._id', 'value': number}]):
+                break
         return bundle, job_id, state
 
-    def _new_file(self) -> TextIO:
-        """Make the file of the next transaction, whoever else uploads at the moment."""
-        for number in itertools.count(20):
+    def _keep(self, number: int, rows: list[dict[str, Any]]) -> bool:
+        """Make the file of a transaction, whole at once; ``False`` if the number is another upload's."""
+        with NamedTemporaryFile('w', dir=self.directory, suffix='.part') as file:
+            json.dump(rows, file)
+            file.flush()
             try:
-                return (self.directory / f'{number}.json').open('x')
+                os.link(file.name, self.directory / f'{number}.json')
             except FileExistsError:
-                continue
-        raise AssertionError
+                return False
+            return True
 
     def events(self) -> list[dict[str, Any]]:
         return [ingest_event(data=json.loads(path.read_text()), eventID=f'metadata.ingest.{path.stem}')
-                for path in sorted(self.directory.iterdir())]
+                for path in sorted(self.directory.glob('*.json'))]
 
 
 class Staged(EventHandler):

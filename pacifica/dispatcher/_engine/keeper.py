@@ -72,6 +72,7 @@ class Keeper:
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
+        began = time.monotonic()
         held = list(self._held.values())
         if held:
             for one, kept in zip(held, self._store.renew(held, self._lease)):
@@ -80,7 +81,7 @@ class Keeper:
         if self._presence is not None:
             self._store.note(self._presence)
         if time.monotonic() >= self._rescue_from:
-            self._rescue()
+            self._rescue(began)
         if self._retention is not None:
             self._prune(self._retention)
         if self._keep_unrouted is not None:
@@ -93,8 +94,8 @@ class Keeper:
         except DatabaseUnavailableError as exc:
             _LOG.warning('keeper.farewell_failed', extra={'error': str(exc)})  # it is shown as lost for a day
 
-    def _rescue(self) -> None:
-        again, ended, tasks = self._store.rescue(self._max_attempts)
+    def _rescue(self, asked: float) -> None:
+        again, ended, tasks = self._store.rescue(self._max_attempts, asked)
         if again or ended:
             self._observers.rescued(again, ended)
         if tasks:  # told in a thread of its own: leases must be renewed, however long a callback takes

@@ -183,9 +183,14 @@ class Store:
             raise LeaseLostError(f'task {held.task_id}: its lease is over, another worker may be running it')
         return text
 
-    def rescue(self, max_attempts: int) -> Rescued:
-        """Take events from workers that are gone; return how many run again, and what has ended."""
-        rescued: Rescued = self._writer.run(Rescue(self.name, max_attempts, self._about))[0]
+    def rescue(self, max_attempts: int, asked: float | None = None) -> Rescued:
+        """Take events from workers that are gone; return how many run again, and what has ended.
+
+        :param asked: when, by the monotonic clock, a lease must have been over; by default now. Time that goes by
+            from then on because the database does not answer is held against no worker.
+        """
+        asked = time.monotonic() if asked is None else asked
+        rescued: Rescued = self._writer.run(Rescue(self.name, max_attempts, asked, self._about))[0]
         waiting = rescued.again + (len(rescued.tasks) if self._outgoing is not None else 0)
         if waiting:
             self._tell(waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -32,11 +33,14 @@ class Rescued(NamedTuple):
 class Rescue:
     """Take events from workers that are gone: ``102`` with its lease over → ``202``, or ``500`` after the last attempt.
 
-    ``outgoing`` makes the events that are stored with the end of one. Results in what was :class:`Rescued`.
+    A lease counts as over if it was when this was asked, at ``asked`` by the monotonic clock: while the database
+    answered nobody since, nobody could renew one. ``outgoing`` makes the events that are stored with the end of one.
+    Results in what was :class:`Rescued`.
     """
 
     queue: QueueName
     max_attempts: int
+    asked: float
     outgoing: Callable[[FinishedTask], Iterable[Accept]] = field(default=lambda task: ())
     limit: int = 100
 
@@ -51,7 +55,7 @@ class Rescue:
             f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history, destination FROM {TABLE}'
             f' WHERE {PROCESSED} AND lease_expires < ?'
             f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
-            (*self.queue, now),
+            (*self.queue, now - (time.monotonic() - self.asked)),
         ).fetchall()
         again, ended = 0, []
         for uuid, token, attempts, owner, claimed, so_far, destination in rows:
