@@ -201,8 +201,9 @@ def test_a_search_reads_indexes(table: Any, wanted: dict[str, Any], paged: bool)
 
 
 @pytest.mark.parametrize('query', [
-    lambda overview: overview.counts(), lambda overview: overview.queues(), lambda overview: overview.ended(3600.0, 24),
-], ids=['counts', 'queues', 'ended'])
+    lambda overview: overview.counts(), lambda overview: overview.queues(),
+    lambda overview: overview.unrouted(), lambda overview: overview.ended(3600.0, 24),
+], ids=['counts', 'queues', 'unrouted', 'ended'])
 def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
     _check_plans(table, lambda connections: query(Overview(connections)))
 

@@ -51,6 +51,18 @@ def test_counting_ends_at_its_limit_and_is_not_repeated_at_once(model: Any, monk
     assert Overview(model._writer.connections).counts()[Status.ACCEPTED] == 0
 
 
+def test_events_without_a_route_are_counted_by_type_the_most_first(
+    model: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, '_UNROUTED', 6)
+    monkeypatch.setattr(module, '_MOST_TYPES', 2)
+    queue = model.create_queue(router_to(handle, '$[?(@["eventType"] = "good")]'), 'my.app', 'my.tasks.receive')
+    for kind in ('long ago', 'long ago', 'long ago', 'good', 'a', 'b', 'b', 'c', 'b', 'a'):
+        queue.accept([received(eventType=kind)])
+    run(queue)
+    assert list(Overview(model._writer.connections).unrouted().items()) == [('b', 3), ('a', 2)]
+
+
 def test_each_queue_tells_how_long_its_oldest_event_is_due(model: Any) -> None:
     overview = Overview(model._writer.connections)
     assert overview.queues() == []

@@ -24,6 +24,7 @@ from pacifica.dispatcher._cli import main
 from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._queue.transitions import QueueName
 from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage
 from support.command_line import PROGRAM, run, run_on_terminal
 from support.databases import KINDS, temporary_database
@@ -653,6 +654,23 @@ def test_status_fails_if_something_has_waited_too_long(events: Events, call: Cal
     assert re.fullmatch(r'an event of my\.app, task my\.app\.receive, has been due for 10 min.*\n', err)
     call(events, 'cancel', task_id)
     assert call(events, 'status', '--fail-if-older', '0')[0] == 0
+
+
+def test_status_tells_of_which_types_the_events_without_a_route_are(
+    events: Events, tmp_path: Path, call: Call,
+) -> None:
+    queue = events.model.create_queue(Router(), 'my.app', 'my.app.receive')
+    queue.accept([received(eventType=kind) for kind in ('noise', 'mine', 'noise')])
+    worker = queue.create_worker()
+    while worker.run_once():
+        pass
+
+    lines = [line.split('\t') for line in call(events, 'status')[1].splitlines()]
+    _, table = run_on_terminal('status', cwd=tmp_path, env={'DATABASE_URL': events.url})
+
+    assert json.loads(call(events, 'status', '--json')[1])['unrouted'] == {'noise': 2, 'mine': 1}
+    assert [line[1:] for line in lines if line[0] == 'unrouted'] == [['noise', '2'], ['mine', '1']]
+    assert re.search(r'LATEST WITHOUT A ROUTE.*\n.*noise +2 *\s+.*mine +1\s', table)
 
 
 # --- replay

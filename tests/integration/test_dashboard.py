@@ -16,8 +16,10 @@ from pacifica.dispatcher._http import create_application
 from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
+from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage
 from support.dashboard import SCRIPT_NAME, Site, dashboard_site, ids_in, older_in
+from support.events import received
 from support.front_door import MemoryStore, wsgi_server
 
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -53,6 +55,13 @@ def test_the_overview_counts_events_and_names_the_queue_that_waits(site: Site) -
         r'id="count-(\d+)".*?<strong>([\d,]+)</strong>', html)}
     assert counts['202'] >= 1 and counts['200'] >= 1
     assert 'my.tasks.receive' in html and 'The last hour' in html and 'The last day' in html
+
+
+def test_the_overview_tells_of_which_types_the_events_without_a_route_are(site: Site) -> None:
+    queue = site.model.create_queue(Router(), 'my.app', 'my.tasks.without_routes')
+    queue.accept([received(eventType='unwanted')])
+    assert queue.create_worker().run_once()
+    assert re.search(r'Of the latest without a route: .*\d+ × <bdi>unwanted</bdi>', site.text())
 
 
 def test_plots_have_a_title_a_description_and_the_same_as_a_table(site: Site) -> None:

@@ -48,6 +48,7 @@ class Glance:
     def __init__(self, overview: Overview) -> None:
         self.counts = overview.counts()
         self.skipped = overview.skipped()
+        self.unrouted = overview.unrouted()
         self.queues = overview.queues()
         self.workers = overview.workers()
         self.ended = {span: Ended(overview.ended(width, number)) for span, width, number in _SPANS}
@@ -57,6 +58,7 @@ class Glance:
         return {
             'counts': {status.value: count for status, count in self.counts.items()},
             'skipped': self.skipped,
+            'unrouted': self.unrouted,
             'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
                         'oldestAge': queue.oldest_age} for queue in self.queues],
             'workers': [_worker_as_json(worker) for worker in self.workers],
@@ -105,6 +107,7 @@ def watching(overview: Overview, seconds: float) -> None:
 def _lines(glance: Glance) -> list[Sequence[object]]:
     found: list[Sequence[object]] = [('count', status, count) for status, count in glance.counts.items()]
     found.append(('count', 'skipped', glance.skipped))
+    found += [('unrouted', event_type, count) for event_type, count in glance.unrouted.items()]
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in glance.queues]
     found += [
         ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
@@ -121,7 +124,8 @@ def _quantiles(ended: Ended) -> list[tuple[str, float | None]]:
 
 
 def _tables(glance: Glance) -> RenderableType:
-    return Group(_statuses(glance), Text(), _queues(glance), Text(), _workers(glance))
+    parts = [_statuses(glance), *_unrouted(glance), _queues(glance), _workers(glance)]
+    return Group(*(line for part in parts for line in (part, Text())))
 
 
 def _statuses(glance: Glance) -> RenderableType:
@@ -143,6 +147,13 @@ def _statuses(glance: Glance) -> RenderableType:
 
 def _number(count: int) -> str:
     return f'{count:,} or more' if count >= COUNT_LIMIT else f'{count:,}'
+
+
+def _unrouted(glance: Glance) -> list[RenderableType]:
+    if not glance.unrouted:
+        return []
+    return [rich_table([Column('LATEST WITHOUT A ROUTE'), Column('EVENTS', right=True)],
+                       [(event_type, f'{count:,}') for event_type, count in glance.unrouted.items()])]
 
 
 def _queues(glance: Glance) -> RenderableType:

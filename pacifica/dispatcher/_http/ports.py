@@ -96,6 +96,9 @@ class Overview(Protocol):
     def skipped(self) -> int:
         """Return how many events are results of their own routes, so that no handler ran for them."""
 
+    def unrouted(self) -> Mapping[str, int]:
+        """Count the latest events that no route matched by their type; return the types that are the most."""
+
     def queues(self) -> Sequence[QueueState]:
         """Return each queue in which something waits."""
 

@@ -7,6 +7,7 @@ Each number is read from an index, and none costs more than ``COUNT_LIMIT`` of i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ _SAMPLE = 50
 _KNOWN = 60.0  # seconds for which what hardly changes isn't asked for again: only pruning and retries change the past
 _SETTLED = 10.0  # seconds after which what ended in a span is committed
 _MOST_WORKERS = 500
+_UNROUTED = 1_000  # of how many events that no route matched the types are counted
+_MOST_TYPES = 5
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,13 @@ class Overview:
         """
         return read(self._connections, lambda session: _count(session, 'skipped = 1'))
 
+    def unrouted(self) -> dict[str, int]:
+        """Count the latest 1,000 events that no route matched by their type; return the five that are the most.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return read(self._connections, _unrouted)
+
     def queues(self) -> list[QueueState]:
         """Return each queue in which something waits.
 
@@ -165,6 +175,13 @@ def _count(session: Session, condition: str) -> int:
     return int(session.execute(
         f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {condition} LIMIT {COUNT_LIMIT}) AS counted',
     ).fetchone()[0])
+
+
+def _unrouted(session: Session) -> dict[str, int]:
+    rows = session.execute(
+        f"SELECT event_type FROM {TABLE} WHERE task_status = '{Status.UNPROCESSABLE}'"
+        f' ORDER BY created DESC, task_id DESC LIMIT {_UNROUTED}').fetchall()
+    return dict(Counter(event_type or '' for event_type, in rows).most_common(_MOST_TYPES))
 
 
 def _queues(session: Session) -> list[QueueState]:

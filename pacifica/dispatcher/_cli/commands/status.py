@@ -26,12 +26,13 @@ def command(database: Any, as_json: bool, watch: float | None, fail_if_older: fl
 
     The times of the events that ended lately are from acceptance to the end: half of the events took at most p50
     seconds, 95 of 100 at most p95; both are of a sample if there are many. A worker that has not told for as long as
-    its claims hold is lost: it was killed, or can't reach the database. Counts end at 100,000.
+    its claims hold is lost: it was killed, or can't reach the database. Counts end at 20,000; the types of events that
+    no route matched are those of the latest 1,000.
 
-    In a pipe it prints lines of values parted by tabs, each beginning with count, queue, worker or ended. --json prints
-    an object: counts (status to number); queues (taskApplicationName, taskName, oldestAge in seconds); workers (owner,
-    taskApplicationName, taskName, engine, concurrency, lease, started, age, lost); ended (hour and day: counts, p50,
-    p95).
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, worker or ended.
+    --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
+    (taskApplicationName, taskName, oldestAge in seconds); workers (owner, taskApplicationName, taskName, engine,
+    concurrency, lease, started, age, lost); ended (hour and day: counts, p50, p95).
     """
     from pacifica.dispatcher._cli.existing import existing_table
     from pacifica.dispatcher._cli.glance import Glance, older_than, show, watching

@@ -66,7 +66,7 @@ class Dashboard:
             })
         return page(
             'overview.html', counts=overview.counts(), skipped=overview.skipped(),
-            queues=overview.queues(), workers=overview.workers(),
+            unrouted=overview.unrouted(), queues=overview.queues(), workers=overview.workers(),
             spans=spans, count_limit=overview.count_limit, statuses=Status,
         )
 
