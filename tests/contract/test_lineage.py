@@ -151,9 +151,11 @@ def test_a_skipped_event_that_is_retried_where_loops_are_allowed_is_handled(mode
     Operator(model._writer).retry([skipped.task_id])
     worker = queue('allow').create_worker(1)
     worker.start()
-    wait_until(lambda: len(archive.events()) == 2)
-    wait_until(lambda: model.get(model.task_id == skipped.task_id).task_status == '200 OK')
-    worker.stop(10)
+    try:
+        wait_until(lambda: len(archive.events()) == 2)
+        wait_until(lambda: model.get(model.task_id == skipped.task_id).task_status == '200 OK')
+    finally:
+        worker.stop(10)
 
     row = model.get(model.task_id == skipped.task_id)
     assert (row.skipped, row.result) == (None, None)
