@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 from pacifica.dispatcher.staging import PROVENANCE_KEY, StagedEventHandler
 from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
+from support.events import wait_until
 from support.stack import Subscriber, running
 
 # One set of services at a time, in one process of the test run.
@@ -67,8 +67,8 @@ def upload(stack, root, **kwargs):
     return job_id
 
 
-def test_a_round_trip_of_150_files_is_byte_for_byte(stack, subscriber, tmp_path):
-    contents = tree(tmp_path, 150)
+def test_a_round_trip_of_50_files_is_byte_for_byte(stack, subscriber, tmp_path):
+    contents = tree(tmp_path, 50)
     job_id = upload(stack, tmp_path, transaction_key_values=[TransactionKeyValue(key='é', value='ü')])
     event = subscriber.event_of(job_id)
     assert max(map(len, contents)) > 255  # longer than Cartd keeps
@@ -78,10 +78,7 @@ def test_a_round_trip_of_150_files_is_byte_for_byte(stack, subscriber, tmp_path)
         RemoteDownloaderRunner(stack.downloader()), Copy(), RemoteUploaderRunner(stack.uploader()))
     before = set(subscriber.events)
     handler.handle(Event(event))
-    end = time.monotonic() + 30
-    while not (new := set(subscriber.events) - before):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    new = wait_until(lambda: set(subscriber.events) - before)
     caused = Event(subscriber.events[new.pop()])
     pairs = {pair.key: pair.value for pair in TransactionKeyValue.from_cloudevents_model(caused)}
     assert pairs == {PROVENANCE_KEY: job_id}

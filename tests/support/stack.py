@@ -146,7 +146,7 @@ class Subscriber(ThreadingHTTPServer):
             self.events[transaction] = event
             self._arrived.notify_all()
 
-    def event_of(self, transaction: int, seconds: float = 30) -> dict[str, Any]:
+    def event_of(self, transaction: int, seconds: float = 100) -> dict[str, Any]:
         """Return the event of a transaction, as soon as it is there."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: transaction in self.events, seconds), 'no event came'
