@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import started
+from support.command_line import run, started
 from support.documents import PROJECT, README, markdown_blocks
 from support.environments import copy_of_project
 from support.events import wait_until
@@ -54,6 +54,19 @@ def test_the_first_program_is_served(directory: Path) -> None:
         wait_until(lambda: service.call(f'{url}/status/{task_id}') == '200 OK')
         assert service.stop() == 0
     assert len(list((directory / 'bundles').glob('*.tar'))) == 1
+
+
+def test_the_event_to_send_is_handled(tmp_path: Path) -> None:
+    (tmp_path / 'uppercase.py').write_text(PROGRAM)
+    (tmp_path / 'event.json').write_text(markdown_blocks(README, 'json')[0])
+    prepare, _ = next(block for block in markdown_blocks(README, 'sh') if 'mkdir' in block).splitlines()
+    subprocess.run(['bash', '-c', prepare], cwd=tmp_path, check=True)
+    with started('serve', 'uppercase:router', '--port', '0', cwd=tmp_path, env={'DATABASE_URL': ''}) as service:
+        url = service.expect(r'listening: POST events to (\S+)')[1]
+        sent = run('send', 'event.json', '--wait', '--url', url, cwd=tmp_path)
+        assert service.stop() == 0
+    assert sent.returncode == 0, sent
+    assert len(list((tmp_path / 'bundles').glob('*.tar'))) == 1
 
 
 def test_all_programs_run_in_their_order(directory: Path) -> None:

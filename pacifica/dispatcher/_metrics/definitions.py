@@ -58,9 +58,9 @@ DATABASE = {
     'database_up': (
         'Whether the database answered: without it the other gauges are absent.', ()),
     'events': (
-        'Events in the table by status; 100000 stands for that many or more.', ('status',)),
+        'Events in the table by status; 20000 stands for that many or more.', ('status',)),
     'queue_waiting_events': (
-        'Events that wait for a worker or for their next attempt; 100000 stands for that many or more.', _QUEUE),
+        'Events that wait for a worker or for their next attempt; 20000 stands for that many or more.', _QUEUE),
     'queue_oldest_age_seconds': (
         'For how long the event has been due that has been due the longest; 0 if none is.', _QUEUE),
     'workers': (
