@@ -20,7 +20,7 @@ from support.processes import free_port
 from support.stack import Stack
 
 # One set of services at a time, in one process of the test run.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
 
 USER = 'dmlb2001'
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'

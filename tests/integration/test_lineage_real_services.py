@@ -21,7 +21,7 @@ from support.events import wait_until
 from support.stack import Stack, Subscriber
 
 # One set of services at a time, in one process of the test run.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group('services')]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group('services')]
 INGEST = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 SECONDS = 120
 

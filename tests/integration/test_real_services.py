@@ -24,7 +24,7 @@ from support.events import wait_until
 from support.stack import Subscriber, running
 
 # One set of services at a time, in one process of the test run.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
 
 

@@ -16,7 +16,7 @@ from support.events import router_to, wait_until
 from support.stack import Stack, Subscriber
 
 # One set of services at a time, in one process of the test run.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group('services')]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group('services')]
 
 
 def upload(stack: Stack, directory: Path, *key_values: tuple[str, Any]) -> int:
