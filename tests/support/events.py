@@ -14,7 +14,7 @@ from pacifica.dispatcher._events import ReceivedEvent, from_dict
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.router import Router
 
-_NUMBERS = itertools.count(1)
+_NUMBERS = itertools.count(1000)  # smaller ones are those that tests name themselves
 
 
 def ingest_event(**attributes: Any) -> dict[str, Any]:
