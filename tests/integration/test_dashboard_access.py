@@ -208,8 +208,8 @@ def test_all_failed_of_a_filter_run_again_and_no_others(guarded: Site) -> None:
 
 
 def test_retrying_all_is_bounded_and_goes_on_where_it_stopped(guarded: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('pacifica.dispatcher._http.dashboard.acts._MOST', 4)
-    monkeypatch.setattr('pacifica.dispatcher._http.dashboard.acts._BATCH', 2)
+    monkeypatch.setattr('pacifica.dispatcher._operate.actions._MOST_RETRIED', 4)
+    monkeypatch.setattr('pacifica.dispatcher._operate.actions.BATCH', 2)
     ids = [failed(guarded, eventType='many') for _ in range(7)]
     answer = guarded.press('events', {'type': 'many'}, on='events', headers=OPERATOR)
     html = guarded.text('events' + answer.headers['Location'], **OPERATOR)

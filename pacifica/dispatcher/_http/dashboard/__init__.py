@@ -1,7 +1,7 @@
 """The dashboard: pages that show people what became of events, and let operators run them again.
 
-Made by the server, readable without JavaScript; Jinja2 is known here and nowhere else. What the pages show is given as
-the protocols of :mod:`~pacifica.dispatcher._http.ports`.
+Made by the server, readable without JavaScript; Jinja2 is known here and nowhere else. What the pages show and do is
+that of :mod:`pacifica.dispatcher._operate`.
 """
 
 from __future__ import annotations

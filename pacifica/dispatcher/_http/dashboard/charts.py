@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
-from pacifica.dispatcher._http.dashboard.text import duration
+from pacifica.dispatcher._operate.report import EndedEvents, percentile
+from pacifica.dispatcher._operate.words import duration, moment
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.overview import Bucket
 
-__all__ = ['Chart', 'Row', 'percentile', 'seconds_chart', 'table', 'throughput_chart']
+__all__ = ['Chart', 'Row', 'seconds_chart', 'table', 'throughput_chart']
 
 #: The plot's area in the units of its ``viewBox``, 600 × 180.
 LEFT, TOP, WIDTH, HEIGHT = 56, 10, 536, 140
@@ -49,7 +49,7 @@ class Chart(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A span of time in the table: its beginning, how many ended how, and how long they took."""
+    """A part of a span in the table: its beginning, how many ended how, and how long they took."""
 
     begin: str
     ok: int
@@ -59,13 +59,9 @@ class Row(NamedTuple):
     high: str
 
 
-def percentile(ascending: Sequence[float], part: float) -> float | None:
-    """Return the smallest value that *part* of the values don't exceed (nearest rank); ``None`` if there are none."""
-    return ascending[max(0, math.ceil(part * len(ascending)) - 1)] if ascending else None
-
-
-def throughput_chart(buckets: Sequence[Bucket]) -> Chart:
-    """Return how many events ended in each span, and how."""
+def throughput_chart(ended: EndedEvents) -> Chart:
+    """Return how many events ended in each part of a span, and how."""
+    buckets = ended.buckets
     top = _nice(max((sum(bucket.counts.values()) for bucket in buckets), default=0), whole=True)
     rects = []
     step = WIDTH / max(1, len(buckets))
@@ -76,14 +72,15 @@ def throughput_chart(buckets: Sequence[Bucket]) -> Chart:
             if height:
                 base -= height
                 rects.append(_rect(position, step, base, height, kind))
-    totals = {kind: sum(bucket.counts.get(status, 0) for bucket in buckets) for status, kind in _STACK}
+    totals = {kind: ended.counts.get(status, 0) for status, kind in _STACK}
     summary = (f'{sum(totals.values())} events ended: {totals["ok"]} OK, {totals["unrouted"]} without a route, '
                f'{totals["failed"]} failed.')
     return Chart(rects, _across(top, _count), _along(buckets, step), summary)
 
 
-def seconds_chart(buckets: Sequence[Bucket]) -> Chart:
-    """Return the median and the 95th percentile of the seconds from acceptance to the end, in each span."""
+def seconds_chart(ended: EndedEvents) -> Chart:
+    """Return the median and the 95th percentile of the seconds from acceptance to the end, in each part of a span."""
+    buckets = ended.buckets
     ends = [(percentile(bucket.seconds, 0.5), percentile(bucket.seconds, 0.95)) for bucket in buckets]
     top = _nice(max((high or 0 for _, high in ends), default=0), whole=False)
     step = WIDTH / max(1, len(buckets))
@@ -93,20 +90,19 @@ def seconds_chart(buckets: Sequence[Bucket]) -> Chart:
             if value:
                 height = max(1.0, HEIGHT * value / top)
                 rects.append(_rect(position, step, TOP + HEIGHT - height, height, kind))
-    everything = sorted(each for bucket in buckets for each in bucket.seconds)
-    median, high = percentile(everything, 0.5), percentile(everything, 0.95)
+    median, high = ended.percentile(0.5), ended.percentile(0.95)
     summary = 'No event ended.' if median is None else (
         f'Half of the events ended within {duration(median)}, 95 % within {duration(high)} of their arrival.')
     return Chart(rects, _across(top, duration), _along(buckets, step), summary)
 
 
-def table(buckets: Sequence[Bucket]) -> list[Row]:
-    """Return the rows of both charts' table, the newest first, without spans in which nothing ended."""
+def table(ended: EndedEvents) -> list[Row]:
+    """Return the rows of both charts' table, the newest first, without parts in which nothing ended."""
     return [
-        Row(_clock(bucket.begin, '%Y-%m-%d %H:%M'), bucket.counts.get(Status.OK, 0),
+        Row(moment(bucket.begin)[:16], bucket.counts.get(Status.OK, 0),
             bucket.counts.get(Status.UNPROCESSABLE, 0), bucket.counts.get(Status.FAILED, 0),
             duration(percentile(bucket.seconds, 0.5)), duration(percentile(bucket.seconds, 0.95)))
-        for bucket in reversed(buckets) if any(bucket.counts.values())
+        for bucket in reversed(ended.buckets) if any(bucket.counts.values())
     ]
 
 
@@ -134,9 +130,5 @@ def _count(number: float) -> str:
 
 def _along(buckets: Sequence[Bucket], step: float) -> list[Tick]:
     each = max(1, len(buckets) // _LABELS)
-    return [Tick(round(LEFT + position * step + step / 2, 1), _clock(bucket.begin, '%H:%M'))
+    return [Tick(round(LEFT + position * step + step / 2, 1), moment(bucket.begin)[11:16])
             for position, bucket in enumerate(buckets) if position % each == 0]
-
-
-def _clock(seconds: float, shape: str) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(shape)

@@ -11,7 +11,8 @@ import jinja2
 
 from pacifica.dispatcher._http.answers import status_line
 from pacifica.dispatcher._http.dashboard import csrf
-from pacifica.dispatcher._http.dashboard.text import cut, duration, moment, size, visible
+from pacifica.dispatcher._operate.report import counted
+from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
 __all__ = ['may_operate', 'page', 'render_error', 'secure', 'user']
 
@@ -34,7 +35,7 @@ _TEMPLATES = jinja2.Environment(
     autoescape=True, auto_reload=False, undefined=jinja2.StrictUndefined, finalize=visible,
     trim_blocks=True, lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(cut=cut, duration=duration, moment=moment, size=size)
+_TEMPLATES.filters.update(counted=counted, cut=cut, duration=duration, moment=moment, size=size)
 
 
 def page(template: str, **values: Any) -> bytes:

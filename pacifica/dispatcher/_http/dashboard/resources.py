@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlencode
 from uuid import UUID
 
 import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, revalidated
-from pacifica.dispatcher._http.dashboard import acts, charts, csrf, timeline
-from pacifica.dispatcher._http.dashboard.query import FIELDS, NUMBERS, Query
+from pacifica.dispatcher._http.dashboard import charts, csrf
+from pacifica.dispatcher._http.dashboard.list_query import FIELDS, NUMBERS, ListQuery
 from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
 from pacifica.dispatcher._http.paths import end_of_path, task_id_in, with_database
-from pacifica.dispatcher._http.ports import Operator, Overview, Records, Search
 from pacifica.dispatcher._http.request import query_parameters
 from pacifica.dispatcher._http.tools import TOOL, raw_body
-from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._operate import timeline
+from pacifica.dispatcher._operate.actions import CANCEL, MOST_COUNTED, RETRIABLE, RETRY, retry_all
+from pacifica.dispatcher._operate.report import StatusReport
+from pacifica.dispatcher._queue.status import Status
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.operator import Operator
+    from pacifica.dispatcher._queue.overview import Overview
+    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.search import Search
 
 __all__ = ['Dashboard']
 
+_T = TypeVar('_T')
 _PAGE = 50
 _MAX_FORM = 64 * 1024
-_SPANS = (('The last hour', 60.0, 60), ('The last day', 3600.0, 24))
+_MOST_CHARACTERS = 200_000  # of an event that a page shows
+_BUTTONS = {action.name: action for action in (RETRY, CANCEL)}
 _TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
 
 
@@ -56,19 +67,12 @@ class Dashboard:
         return with_database(self._page)
 
     def _page(self) -> bytes:
-        overview = self._overview
-        spans = []
-        for number, (title, width, count) in enumerate(_SPANS):
-            buckets = overview.ended(width, count)
-            spans.append({
-                'title': title, 'number': number, 'throughput': charts.throughput_chart(buckets),
-                'seconds': charts.seconds_chart(buckets), 'rows': charts.table(buckets),
-            })
-        return page(
-            'overview.html', counts=overview.counts(), skipped=overview.skipped(),
-            unrouted=overview.unrouted(), queues=overview.queues(), workers=overview.workers(),
-            spans=spans, count_limit=overview.count_limit, statuses=Status,
-        )
+        report = StatusReport(self._overview)
+        spans = [{
+            'title': f'The last {span}', 'number': number, 'throughput': charts.throughput_chart(ended),
+            'seconds': charts.seconds_chart(ended), 'rows': charts.table(ended),
+        } for number, (span, ended) in enumerate(report.ended.items())]
+        return page('overview.html', report=report, spans=spans, statuses=Status)
 
 
 class Events:
@@ -95,26 +99,39 @@ class Events:
         csrf.check(form.get(csrf.FIELD, ''), user())
         if parts:
             task_id = task_id_in(parts)
-            if with_database(lambda: self._records.status(task_id)) is None:
-                raise Refusal(404, f'there is no event {task_id}')
-            with_database(lambda: acts.act(self._operator, form.get('action', ''), task_id, user()))
+            with_database(lambda: self._press(form.get('action', ''), task_id))
             return _see('?' + urlencode({'done': form['action']}))
-        query = Query.parse(form)
-        done = with_database(lambda: _valid(lambda: acts.retry_all(self._search, self._operator, query, user())))
+        query = ListQuery.parse(form)
+        if query.wanted.status not in (None, *RETRIABLE):
+            raise Refusal(422, f'only events in {" or ".join(RETRIABLE)} are retried all at once')
+        done = with_database(lambda: _valid(
+            lambda: retry_all(self._search, self._operator, query.wanted, query.before, user())))
         return _see(query.link(retried=str(done.retried), left=str(done.left), more=done.more))
+
+    def _press(self, name: str, task_id: UUID) -> None:
+        """Do what the button *name* of an event's page says.
+
+        :raises Refusal: 404 or 422 if there is no such event or button; 409 if the event is in no state for it.
+        """
+        if self._records.status(task_id) is None:
+            raise Refusal(404, f'there is no event {task_id}')
+        action = _BUTTONS.get(name)
+        if action is None:
+            raise Refusal(422, 'the action must be retry or cancel', [('action', 'must be retry or cancel')])
+        if not all(action.run(self._operator, [task_id], user())):
+            raise Refusal(409, f'nothing was changed: {action.why_not(self._records.status(task_id))}')
 
     def _list(self) -> bytes:
         parameters = query_parameters((*FIELDS, *NUMBERS, 'before', 'fragment'))
-        query = Query.parse(parameters)
+        query = ListQuery.parse(parameters)
         wanted = query.wanted if query.given else replace(query.wanted, routed=True)
         found = with_database(lambda: _valid(
             lambda: self._search.page(wanted, limit=_PAGE, before=query.before)))
         return page(
             'events.html', query=query, page=found, statuses=Status,
-            again=acts.AGAIN[0] if query.wanted.status is None else query.wanted.status,
-            can_retry=query.wanted.status is None or query.wanted.status in acts.AGAIN,
+            again=query.wanted.status or RETRIABLE[0], can_retry=query.wanted.status in (None, *RETRIABLE),
             retried=_number(parameters.get('retried')), left=_number(parameters.get('left')),
-            more=parameters.get('more') or None, most=acts.COUNTED,
+            more=parameters.get('more') or None, most=MOST_COUNTED,
         )
 
     def _one(self, task_id: UUID) -> bytes:
@@ -122,11 +139,12 @@ class Events:
         record = with_database(lambda: self._records.get(task_id))
         if record is None:
             raise Refusal(404, f'there is no event {task_id}')
-        event, whole = timeline.document(record['eventData'])
+        event = timeline.document(record['eventData'])
         return page(
             'event.html', record=record, entries=timeline.entries(record), uploads=timeline.uploads(record),
-            event=event, whole=whole, done=parameters.get('done'),
-            can_retry=record['taskStatus'] in FINAL, can_cancel=record['taskStatus'] == Status.ACCEPTED,
+            skip_reason=timeline.skip_reason(record), event=event[:_MOST_CHARACTERS],
+            whole=len(event) <= _MOST_CHARACTERS, done=parameters.get('done'),
+            can_retry=record['taskStatus'] in RETRY.possible, can_cancel=record['taskStatus'] in CANCEL.possible,
         )
 
 
@@ -166,7 +184,7 @@ def _form() -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _valid(query: Any) -> Any:
+def _valid(query: Callable[[], _T]) -> _T:
     try:
         return query()
     except ValueError as exc:

@@ -11,7 +11,7 @@ from pacifica.dispatcher._http.filters import parse_time
 from pacifica.dispatcher._queue.filter import Filter
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['FIELDS', 'NUMBERS', 'Query']
+__all__ = ['FIELDS', 'NUMBERS', 'ListQuery']
 
 #: The fields of the form.
 FIELDS = ('q', 'status', 'transaction', 'parent', 'type', 'source', 'since', 'until')
@@ -20,7 +20,7 @@ NUMBERS = ('retried', 'left', 'more')
 
 
 @dataclass(frozen=True)
-class Query:
+class ListQuery:
     """A page of the list.
 
     :param given: the fields that aren't empty, as they were given.
@@ -33,7 +33,7 @@ class Query:
     before: str | None
 
     @classmethod
-    def parse(cls, parameters: Mapping[str, str]) -> Query:
+    def parse(cls, parameters: Mapping[str, str]) -> ListQuery:
         """Return what the *parameters* of an address or a form say.
 
         :raises Refusal: 422, naming each whose value makes no sense.

@@ -1,0 +1,62 @@
+"""The state of the whole table, read at one time: what ``status`` prints and the dashboard's overview shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pacifica.dispatcher._queue.overview import COUNT_LIMIT, Bucket, Overview, QueueState
+from pacifica.dispatcher._queue.status import Status
+
+__all__ = ['EndedEvents', 'StatusReport', 'counted', 'percentile']
+
+# span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
+_SPANS = {'hour': (60.0, 60), 'day': (3600.0, 24)}
+
+
+class StatusReport:
+    """How many events are in which status, what waits, who works, and how fast; read from *overview* now.
+
+    The attributes are those of :class:`Overview`; ``ended`` has the :class:`EndedEvents` of the last ``hour`` and
+    ``day``.
+
+    :raises DatabaseUnavailableError: if the database does not answer.
+    """
+
+    def __init__(self, overview: Overview) -> None:
+        self.counts = overview.counts()
+        self.skipped = overview.skipped()
+        self.unrouted = overview.unrouted()
+        self.queues = overview.queues()
+        self.workers = overview.workers()
+        self.ended = {span: EndedEvents(overview.ended(*buckets)) for span, buckets in _SPANS.items()}
+
+    def longest_waiting(self) -> QueueState | None:
+        """Return the queue whose oldest event has been due for the longest time; ``None`` if nothing waits."""
+        return max(self.queues, key=lambda queue: queue.oldest_age, default=None)
+
+
+class EndedEvents:
+    """The events that ended within a span of time, by the parts of that span."""
+
+    def __init__(self, buckets: Sequence[Bucket]) -> None:
+        self.buckets = buckets
+        self.counts: dict[Status, int] = {}
+        for bucket in buckets:
+            for status, count in bucket.counts.items():
+                self.counts[status] = self.counts.get(status, 0) + count
+        self._seconds = sorted(seconds for bucket in buckets for seconds in bucket.seconds)
+
+    def percentile(self, part: float) -> float | None:
+        """Return within how many seconds of their acceptance *part* of them ended; ``None`` if none did."""
+        return percentile(self._seconds, part)
+
+
+def percentile(ascending: Sequence[float], part: float) -> float | None:
+    """Return the smallest value that *part* of the values don't exceed (nearest rank); ``None`` if there are none."""
+    return ascending[max(0, math.ceil(part * len(ascending)) - 1)] if ascending else None
+
+
+def counted(count: int) -> str:
+    """Return a count of the overview, which ends at a limit."""
+    return f'{count:,} or more' if count >= COUNT_LIMIT else f'{count:,}'

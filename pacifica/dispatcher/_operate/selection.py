@@ -1,0 +1,116 @@
+"""The events that somebody has chosen: found page by page, and kept by the thousand or the million."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pacifica.dispatcher._events import loads
+from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.search import Filter, Page, Search
+from pacifica.dispatcher._queue.status import FINAL
+from pacifica.dispatcher.router import Route
+
+__all__ = ['PAGE', 'Replayable', 'TaskIDs', 'batches', 'event_of', 'events', 'is_empty', 'pages']
+
+PAGE = 500
+"""Events that are in memory at the same time."""
+
+_T = TypeVar('_T')
+_BYTES = 16
+
+
+def pages(search: Search, wanted: Filter, *, limit: int = PAGE, before: str | None = None) -> Iterator[Page]:
+    """Yield what *wanted* describes, newest first, reading a page when the one before is used up.
+
+    :param limit: how many events a page has at most; it may have none.
+    :param before: a cursor of ``Search``: only events that come after it.
+    """
+    while True:
+        page = search.page(wanted, limit=limit, before=before)
+        yield page
+        if page.older is None:
+            return
+        before = page.older
+
+
+def events(search: Search, wanted: Filter, *, before: str | None = None) -> Iterator[Mapping[str, Any]]:
+    """Yield the events that *wanted* describes, newest first; see :func:`pages`."""
+    return (row for page in pages(search, wanted, before=before) for row in page.rows)
+
+
+def batches(items: Iterable[_T], size: int = PAGE) -> Iterator[list[_T]]:
+    """Yield *items* in lists of *size*, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def is_empty(wanted: Filter) -> bool:
+    """Return whether *wanted* leaves nothing out."""
+    return not any(vars(wanted).values())
+
+
+class TaskIDs:
+    """Task ids in order, in 16 bytes each."""
+
+    def __init__(self, task_ids: Iterable[UUID] = ()) -> None:
+        self._bytes = bytearray()
+        for task_id in task_ids:
+            self.append(task_id)
+
+    def __len__(self) -> int:
+        return len(self._bytes) // _BYTES
+
+    def append(self, task_id: UUID) -> None:
+        """Add one at the end."""
+        self._bytes += task_id.bytes
+
+    def reversed(self) -> TaskIDs:
+        """Return them the other way round: what was found newest first, oldest first."""
+        return TaskIDs(self.part(position, 1)[0] for position in range(len(self) - 1, -1, -1))
+
+    def part(self, begin: int, count: int) -> list[UUID]:
+        """Return *count* of them from number *begin* on, fewer at the end."""
+        some = self._bytes[begin * _BYTES:(begin + count) * _BYTES]
+        return [UUID(bytes=bytes(some[each:each + _BYTES])) for each in range(0, len(some), _BYTES)]
+
+
+def event_of(records: Records, row: Mapping[str, Any]) -> Any:
+    """Return an event as routes see it; ``None`` if it was pruned meanwhile."""
+    text = records.event_json(UUID(row['taskID']))
+    return None if text is None else loads(text)
+
+
+@dataclass(frozen=True)
+class Replayable:
+    """The events that have ended, fit *wanted*, and match *route* if there is one."""
+
+    wanted: Filter
+    route: Route | None
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether it leaves any ended event out."""
+        return self.route is not None or not is_empty(self.wanted)
+
+    def rows(self, search: Search, records: Records, warn: Callable[[str], None]) -> Iterator[Mapping[str, Any]]:
+        """Yield the events, newest first.
+
+        :param warn: called with what is to be said of an event that the route's JSONPath can't be matched with.
+        """
+        for row in events(search, self.wanted):
+            if row['taskStatus'] in FINAL and (self.route is None or self._matches(self.route, records, row, warn)):
+                yield row
+
+    @staticmethod
+    def _matches(route: Route, records: Records, row: Mapping[str, Any], warn: Callable[[str], None]) -> bool:
+        event = event_of(records, row)
+        try:
+            return event is not None and route.match(event)
+        except Exception as exc:  # a JSONPath may raise anything on a document it was not written for
+            warn(f'{row["taskID"]} is left out, since the JSONPath can\'t be matched: {type(exc).__name__}: {exc}')
+            return False

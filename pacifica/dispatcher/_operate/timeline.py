@@ -1,0 +1,125 @@
+"""The story of one event, told in order: from its record, as ``Records.get`` returns it, to entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pacifica.dispatcher._operate.words import instant
+from pacifica.dispatcher._queue.status import FINAL, Status
+
+__all__ = ['TimelineEntry', 'Upload', 'document', 'entries', 'skip_reason', 'uploads']
+
+_ACTS = {'retry': 'Retried', 'replay': 'Replayed from the beginning', 'cancel': 'Cancelled'}
+_NOW: dict[str, str] = {
+    Status.ACCEPTED: 'Waits for a worker',
+    Status.PROCESSING: 'A worker runs it',
+}
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One thing that happened to the event.
+
+    :param kind: ``'received'``, ``'attempt'``, ``'act'``, ``'now'`` or ``'end'``.
+    :param at: when, as records show times.
+    :param seconds: how long an attempt took, or from the event's arrival to its end.
+    :param by: who did it; for an attempt which worker.
+    :param status: the status that it led to.
+    :param action: what somebody did: ``'retry'``, ``'replay'`` or ``'cancel'``.
+    """
+
+    kind: str
+    at: str | None
+    title: str
+    seconds: float | None = None
+    by: str | None = None
+    status: str | None = None
+    error: str | None = None
+    stages: Sequence[Mapping[str, Any]] = ()
+    action: str | None = None
+
+    @property
+    def again(self) -> bool:
+        """Whether it is an attempt after which the event waits for another."""
+        return self.kind == 'attempt' and self.status == Status.ACCEPTED
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload that the event has made: where, as which job, and the job's last state.
+
+    :param state: ``None`` if the job is not confirmed yet.
+    :param task: what the job was doing then.
+    """
+
+    service: object
+    job_id: object
+    state: object
+    task: object
+
+
+def entries(record: Mapping[str, Any]) -> list[TimelineEntry]:
+    """Return the story of *record*, in order."""
+    history = record.get('history') or []
+    first = TimelineEntry('received', record['created'], 'Received')
+    return [first, *map(_entry, history), _last(record, bool(history))]
+
+
+def _entry(told: Mapping[str, Any]) -> TimelineEntry:
+    if 'action' in told:
+        action = str(told['action'])
+        return TimelineEntry('act', told.get('at'), _ACTS.get(action, action), by=told.get('by'), action=action)
+    return TimelineEntry(
+        'attempt', told.get('started') or told.get('ended'), f'Attempt {told.get("attempt")}',
+        _between(told.get('started'), told.get('ended')), told.get('worker'), told.get('status'), told.get('error'),
+        told.get('stages') or (),
+    )
+
+
+def _last(record: Mapping[str, Any], told: bool) -> TimelineEntry:
+    """Return where the event is now."""
+    status = record['taskStatus']
+    if status in FINAL:
+        ended = record.get('finalized') or record['updated']
+        return TimelineEntry('end', ended, 'Ended', _between(record['created'], ended), status=status)
+    again = told and status == Status.ACCEPTED
+    return TimelineEntry(
+        'now', record['updated'], 'Waits for its next attempt' if again else _NOW[status], status=status)
+
+
+def _between(begin: str | None, end: str | None) -> float | None:
+    began, ended = instant(begin), instant(end)
+    return max(0.0, (ended - began).total_seconds()) if began and ended else None
+
+
+def document(text: Any) -> str:
+    """Return the event's JSON *text* with a line for each member, its numbers and escapes as they were received."""
+    try:
+        return str(msgspec.json.format(text, indent=2))
+    except (msgspec.DecodeError, RecursionError, TypeError):
+        return '' if text is None else str(text)
+
+
+def skip_reason(record: Mapping[str, Any]) -> object:
+    """Return why no handler ran for an event that was skipped."""
+    result = record['result']
+    return result.get('skipped') if isinstance(result, Mapping) else result
+
+
+def uploads(record: Mapping[str, Any]) -> list[Upload]:
+    """Return the uploads that the event has made."""
+    result = record.get('result')
+    kept = result.get('uploads') if isinstance(result, Mapping) else None
+    return [_upload(each) for each in (kept if isinstance(kept, list) else []) if isinstance(each, Mapping)]
+
+
+def _upload(kept: Mapping[str, Any]) -> Upload:
+    state = kept.get('state')
+    told = state if isinstance(state, Mapping) else None
+    return Upload(
+        kept.get('service'), kept.get('job_id'), None if told is None else told.get('state', 'confirmed'),
+        None if told is None else told.get('task'))

@@ -1,0 +1,118 @@
+"""How values are worded for people: statuses, durations, sizes, and text that others wrote.
+
+What events and errors say may be anything that a sender, or who controls its data, has thought of: a terminal gets it
+as :func:`printable`, a page as :func:`visible` text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from pacifica.dispatcher._queue.status import Status
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher.router import Route
+
+__all__ = [
+    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'instant', 'moment', 'one_line', 'printable', 'route_label', 'size',
+    'visible', 'without_password',
+]
+
+STATUS_NAMES = {
+    'waiting': Status.ACCEPTED,
+    'processing': Status.PROCESSING,
+    'ok': Status.OK,
+    'failed': Status.FAILED,
+    'unrouted': Status.UNPROCESSABLE,
+}
+"""What people call a status."""
+
+# Controls, what turns the direction of the text around it, and lone surrogates: they would hide or forge what is shown.
+_INVISIBLE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]')
+_UNITS = ('bytes', 'kB', 'MB', 'GB', 'TB', 'PB')
+_SPANS = ((86_400, 'd', 3600, 'h'), (3600, 'h', 60, 'min'), (60, 'min', 1, 's'))
+
+
+def printable(text: object) -> str:
+    """Return *text* in one line, all but its printable characters written as JSON escapes them (``\\u001b``)."""
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return ''.join(character if character.isprintable() else _escaped(character) for character in shown)
+
+
+def _escaped(character: str) -> str:
+    return '\\u007f' if character == '\x7f' else json.dumps(character)[1:-1]
+
+
+def visible(value: Any) -> Any:
+    """Return *value* with its lines, but what can't be seen in them written as JSON escapes; nothing for ``None``."""
+    if value is None:
+        return ''
+    if isinstance(value, str) and not hasattr(value, '__html__'):  # which has been through this already
+        return _INVISIBLE.sub(lambda found: f'\\u{ord(found[0]):04x}', value.replace('\r\n', '\n'))
+    return value
+
+
+def one_line(text: object) -> str:
+    """Return *text* without line breaks: what others' errors say may have many."""
+    return ' '.join(str(text).split())
+
+
+def without_password(url: str) -> str:
+    """Return *url* without the password it may contain."""
+    return re.sub(r'(?<=[?&])(passw[^=&]*)=[^&]*', r'\1=***', re.sub(r'(?<=//)([^:@/]*):.*@', r'\1:***@', url))
+
+
+def cut(text: Any, most: int) -> Any:
+    """Return *text*, at most *most* characters of it."""
+    return text[:most - 1] + '…' if isinstance(text, str) and len(text) > most else text
+
+
+def error_text(exc_type: object, exc_value: object) -> str:
+    """Return an error as records keep it in one text."""
+    return f'{exc_type}: {exc_value or ""}'
+
+
+def route_label(route: Route) -> str:
+    """Return what a route matches and runs, whatever it is called."""
+    return f'{route.path} → {type(route.event_handler).__name__}'
+
+
+def duration(seconds: float | None) -> str:
+    """Return a span of time in two units at most: ``0.25 s``, ``3 min 20 s``, ``2 d 4 h``; nothing for ``None``."""
+    if seconds is None:
+        return ''
+    if seconds < 10:
+        return f'{seconds:.2f} s'
+    whole = round(seconds)
+    for unit, name, smaller, smaller_name in _SPANS:
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return f'{whole // unit} {name}' + (f' {rest} {smaller_name}' if rest else '')
+    return f'{whole} s'
+
+
+def size(count: float | None) -> str:
+    """Return a number of bytes in a unit that fits; nothing for ``None``."""
+    if count is None:
+        return ''
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f'{count:.0f} {_UNITS[unit]}' if unit == 0 else f'{count:.1f} {_UNITS[unit]}'
+
+
+def moment(time: str | float | None) -> str:
+    """Return a time of a record, or one in seconds since 1970, to the second (UTC); nothing for ``None``."""
+    if isinstance(time, (int, float)):
+        return datetime.fromtimestamp(time, timezone.utc).strftime('%Y-%m-%d %H:%M:%S')
+    return (time or '')[:19]
+
+
+def instant(time: str | None) -> datetime | None:
+    """Return a time of a record as a value; ``None`` if there is none."""
+    return datetime.fromisoformat(time).replace(tzinfo=timezone.utc) if time else None
