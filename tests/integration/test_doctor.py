@@ -19,12 +19,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.doctor import running
-from pacifica.dispatcher._cli.doctor.checks import CHECKS, Check
-from pacifica.dispatcher._cli.doctor.databases import skew
-from pacifica.dispatcher._cli.doctor.finding import ok
-from pacifica.dispatcher._cli.doctor.local import filesystem_of
-from pacifica.dispatcher._cli.doctor.settings import Address, Settings, address
+from pacifica.dispatcher._cli.doctor import Address, DoctorCheck, Settings, address, ok, run_checks
+from pacifica.dispatcher._cli.doctor_checks import CHECKS, filesystem_of, skew
 from pacifica.dispatcher._queue.record import WORKERS
 from support import brokers
 from support.databases import KINDS, temporary_database
@@ -192,7 +188,7 @@ def test_a_network_filesystem_is_warned_of(
     doctor: Doctor, directory: Path, monkeypatch: pytest.MonkeyPatch, place: str, kind: str,
 ) -> None:
     (directory / 'mounts').write_text(f'/dev/sda1 / ext4 rw 0 0\nserver:/export {place} nfs4 rw 0 0\n')
-    monkeypatch.setattr('pacifica.dispatcher._cli.doctor.local._MOUNTS', directory / 'mounts')
+    monkeypatch.setattr('pacifica.dispatcher._cli.doctor_checks._MOUNTS', directory / 'mounts')
     assert doctor('--database', 'sqlite:///events.db')['filesystem']['status'] == kind
 
 
@@ -311,7 +307,7 @@ def test_what_is_silent_costs_its_time_once(doctor: Doctor) -> None:
 def test_a_default_that_does_not_answer_is_skipped() -> None:
     with dead_port() as port:
         settings = Settings(peewee.SqliteDatabase('x'), *[Address(f'http://127.0.0.1:{port}', False)] * 3)
-        found = dict(running.run([check for check in CHECKS if check.name in CHECKED], settings))
+        found = dict(run_checks([check for check in CHECKS if check.name in CHECKED], settings))
     assert {each.status for each in found.values()} == {'skipped'}
 
 
@@ -399,7 +395,8 @@ def test_a_check_that_fails_in_an_unforeseen_way_does_not_hide_the_others() -> N
         raise RuntimeError('hush\nhush')
 
     settings = Settings(peewee.MySQLDatabase('x', password='hush'), *[Address('http://127.0.0.1:1', False)] * 3)
-    (_, first), (_, second) = running.run([Check('a', broken), Check('b', lambda settings: ok('fine'))], settings)
+    (_, first), (_, second) = run_checks(
+        [DoctorCheck('a', broken), DoctorCheck('b', lambda settings: ok('fine'))], settings)
     assert (first.status, first.found) == ('failed', 'RuntimeError: *** ***')
     assert second.status == 'ok'
 

@@ -34,7 +34,7 @@ def test_receiver_loads_no_celery() -> None:
 
 
 def test_help_of_the_command_line_loads_no_server_and_no_database() -> None:
-    program = 'pacifica.dispatcher._cli.program, pacifica.dispatcher._cli.commands.serve'
+    program = 'pacifica.dispatcher._cli.program, pacifica.dispatcher._cli.serve'
     assert not loaded_by(program) & {'cherrypy', 'cheroot', 'celery', 'requests', 'peewee', 'rich'}
 
 
@@ -56,5 +56,5 @@ def test_the_two_cloudevents_distributions_are_entered_by_what_is_theirs_alone()
             assert module != 'cloudevents', where
             if module.startswith('cloudevents.'):
                 assert (module, name) == ('cloudevents.model', 'Event') or (
-                    module.startswith('cloudevents.core.') and where.startswith(('_events/', '_cli/binding.py'))
+                    module.startswith('cloudevents.core.') and where.startswith(('_events/', '_clients/event_files.py'))
                 ), where

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pacifica.dispatcher._cli.errors import EXIT_STATUSES
+from pacifica.dispatcher._cli.output import EXIT_STATUSES
 from pacifica.dispatcher._cli.program import program
 
 DOCS = Path(__file__).parents[2] / 'docs'

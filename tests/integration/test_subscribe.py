@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.subscription.ensure import Wanted, ensure
-from pacifica.dispatcher._cli.subscription.keeper import Keeper
-from pacifica.dispatcher._cli.subscription.notifications import Notifications
-from pacifica.dispatcher._cli.subscription.receiver import Receiver
-from pacifica.dispatcher._cli.subscription.redelivery import Redelivery
+from pacifica.dispatcher._clients.http import HttpClient
+from pacifica.dispatcher._clients.receiver import Receiver
+from pacifica.dispatcher._clients.subscription import Notifications, Wanted, ensure
+from pacifica.dispatcher._clients.subscription_keeper import Redelivery, SubscriptionKeeper
 from pacifica.dispatcher._transfers.metadata import Metadata
 from support.command_line import started
 from support.events import ingest_event, wait_until
@@ -212,12 +211,12 @@ class Kept:
     def __init__(
         self, notifications: str, receiver: str, caplog: pytest.LogCaptureFixture, metadata: str | None = None,
     ) -> None:
-        kept_for = Receiver(receiver, 5)
+        kept_for = Receiver.mounted_at(receiver, HttpClient(timeout=5))
         self.now = datetime.now(timezone.utc)
         wanted = Wanted('mine', kept_for.target_url, INGESTS)
         redelivery = None if metadata is None else Redelivery(Metadata(metadata, timeout=1), wanted, 5)
         self.caplog = caplog
-        self.keeper = Keeper(
+        self.keeper = SubscriptionKeeper(
             Notifications(notifications, 'dmlb2001', 5), kept_for, wanted,
             lambda: self.now, redelivery)
 

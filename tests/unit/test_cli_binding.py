@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher._cli.binding import Mode, request_for
-from pacifica.dispatcher._cli.errors import UsageFault
-from pacifica.dispatcher._cli.event_files import FileEvent
+from pacifica.dispatcher._clients import ClientError
+from pacifica.dispatcher._clients.event_files import FileEvent, Mode, request_for
 from pacifica.dispatcher._events import ReceivedEvent, decode, to_event
 from support.front_door import INGEST
 
@@ -62,7 +61,7 @@ def test_a_0_1_event_is_sent_as_pacifica_sends_it() -> None:
     ({**EVENT, 'data': 'é', 'datacontenttype': 'text/plain; charset=ascii'}, "can't be written in 'ascii'"),
 ])
 def test_what_binary_mode_cannot_carry_is_refused(event: dict[str, Any], reason: str) -> None:
-    with pytest.raises(UsageFault) as caught:
+    with pytest.raises(ClientError) as caught:
         request_for(FileEvent('event.json', json.dumps(event), event), 'binary')
     assert reason in caught.value.message
 

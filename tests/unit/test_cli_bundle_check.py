@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher._cli.bundle_check import read_bundle
+from pacifica.dispatcher._transfers.bundle_check import read_bundle
 
 CONTENT = b'1,2\n'
 ROW = {'destinationTable': 'Files', 'subdir': 'a', 'name': 'top.csv', 'size': len(CONTENT), 'hashtype': 'sha256',

@@ -11,8 +11,10 @@ import click
 import pytest
 import requests
 
-from pacifica.dispatcher._cli.client import HttpClient, credentials_options, http_url
-from pacifica.dispatcher._cli.errors import UsageFault
+from pacifica.dispatcher._cli.options import credentials_options, http_url
+from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._clients import ClientError
+from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher.exceptions import ConfigurationError
 from support.scripted import Answers, scripted
 
@@ -83,14 +85,14 @@ def test_a_url_with_credentials_is_refused_without_showing_them() -> None:
 
 
 def test_a_service_that_is_down_is_named_with_what_to_check() -> None:
-    with HttpClient() as client, pytest.raises(UsageFault) as caught:
+    with HttpClient() as client, pytest.raises(ClientError) as caught:
         client.request('GET', 'http://127.0.0.1:1/status')
     assert "can't reach http://127.0.0.1:1/status: Connection refused; check that" in caught.value.message
 
 
 def test_a_service_that_does_not_speak_tls_is_named_with_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('NO_PROXY', '*')
-    with scripted(Answers(200)) as plain, HttpClient() as client, pytest.raises(UsageFault) as caught:
+    with scripted(Answers(200)) as plain, HttpClient() as client, pytest.raises(ClientError) as caught:
         client.request('GET', plain.url.replace('http:', 'https:'))
     assert 'no secure connection to https://127.0.0.1' in caught.value.message
     assert 'check that it is https' in caught.value.message
@@ -99,5 +101,5 @@ def test_a_service_that_does_not_speak_tls_is_named_with_what_to_check(monkeypat
 def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('HTTP_PROXY', 'http://127.0.0.1:1')
     monkeypatch.setenv('NO_PROXY', '')
-    with HttpClient() as client, pytest.raises(UsageFault, match='the proxy that the environment names'):
+    with HttpClient() as client, pytest.raises(ClientError, match='the proxy that the environment names'):
         client.request('GET', 'http://service.invalid/')

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pacifica.dispatcher._cli.errors import UsageFault
-from pacifica.dispatcher._cli.event_files import read_events
+from pacifica.dispatcher._clients import ClientError
+from pacifica.dispatcher._clients.event_files import read_events
 
 
 def read(path: Path, content: str | bytes) -> list[tuple[str, str]]:
@@ -42,12 +42,12 @@ def test_every_event_is_read_as_it_stands(tmp_path: Path, content: str | bytes, 
     (b'{"id": "\xff"}', 'e: it is not valid UTF-8'),
 ])
 def test_what_is_no_event_file_is_refused(tmp_path: Path, content: str | bytes, reason: str) -> None:
-    with pytest.raises(UsageFault, match=f'^{tmp_path}/{reason}'):
+    with pytest.raises(ClientError, match=f'^{tmp_path}/{reason}'):
         read(tmp_path / 'e', content)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageFault, match="nowhere can't be read: No such file"):
+    with pytest.raises(ClientError, match="nowhere can't be read: No such file"):
         read_events([str(tmp_path / 'nowhere')])
 
 

@@ -14,7 +14,7 @@ from jsonpath2.expression import Expression
 from jsonpath2.path import Path
 from jsonpath2.subscripts.filter import FilterSubscript
 
-from pacifica.dispatcher._cli.explain import explain
+from pacifica.dispatcher._operate.explain import explain
 
 EVENT: dict[str, Any] = {
     'eventType': 'ingest',

@@ -8,7 +8,8 @@ from typing import Any
 import click
 import pytest
 
-from pacifica.dispatcher._cli.times import duration, in_words, moment, seconds
+from pacifica.dispatcher._cli.options import duration, moment, seconds
+from pacifica.dispatcher._operate.words import duration as in_words
 
 CONTEXT: Any = None
 

@@ -1,51 +1,32 @@
-"""What ``retry``, ``cancel`` and ``replay`` have in common: they choose events, ask, change them, and tell."""
+"""``retry`` and ``cancel``, and what they have in common with ``replay``: they choose events, ask, act, and report."""
 
 from __future__ import annotations
 
-import functools
 import getpass
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from pacifica.dispatcher._cli.errors import EXIT_FAILED, UsageFault
-from pacifica.dispatcher._cli.output import json_option, notice, print_json
+from pacifica.dispatcher._cli.options import combined, database_option, filter_options, json_option, task_ids
+from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
+from pacifica.dispatcher._cli.table import Table, existing_table
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._cli.existing import Table
-    from pacifica.dispatcher._cli.selection import TaskIDs
+    from pacifica.dispatcher._operate.actions import Action
+    from pacifica.dispatcher._operate.selection import TaskIDs
     from pacifica.dispatcher._queue.search import Filter
 
-__all__ = ['Act', 'How', 'act', 'act_options', 'chosen', 'is_agreed', 'no_events', 'report']
-
-_F = TypeVar('_F', bound=Callable[..., Any])
-_BATCH = 200
-
-
-@dataclass(frozen=True)
-class Act:
-    """What is done to events.
-
-    :param name: as the event's timeline calls it.
-    :param done: what was done with an event then: ``retried``.
-    :param possible: the statuses in which it can be done.
-    :param run: does it; returns for which events it did.
-    """
-
-    name: str
-    done: str
-    possible: frozenset[str]
-    run: Callable[[Sequence[UUID]], list[bool]]
+__all__ = ['How', 'act_options', 'agree', 'no_events', 'report']
 
 
 @dataclass(frozen=True)
 class How:
-    """How it is done: only said, without asking, for whom, and how that is told."""
+    """How a command acts: only in words, without asking, for whom, and whether it reports in JSON."""
 
     dry_run: bool
     yes: bool
@@ -53,23 +34,19 @@ class How:
     as_json: bool
 
 
-def act_options(command: _F) -> _F:
-    """Add the options of a command that changes events; it gets them as one ``how``."""
-    @functools.wraps(command)
-    def with_how(*args: Any, dry_run: bool, yes: bool, by: str | None, as_json: bool, **given: Any) -> Any:
-        return command(*args, how=How(dry_run, yes, by or _login_name(), as_json), **given)
+def _how(dry_run: bool, yes: bool, by: str | None, as_json: bool) -> How:
+    return How(dry_run, yes, by or _login_name(), as_json)
 
-    decorated: Any = with_how
-    for option in reversed((
-        click.option('--dry-run', is_flag=True, help='Only say what would be done.'),
-        click.option('-y', '--yes', is_flag=True, help='Don\'t ask before more than one event is changed.'),
-        click.option('--by', metavar='NAME', default=None,
-                     help='Who does this, for the timelines of the events.  [default: the login name]'),
-        json_option,
-    )):
-        decorated = option(decorated)
-    result: _F = decorated
-    return result
+
+#: The command gets these options as one argument ``how``, a :class:`How`.
+act_options = combined(
+    'how', _how,
+    click.option('--dry-run', is_flag=True, help='Only say what would be done.'),
+    click.option('-y', '--yes', is_flag=True, help='Don\'t ask before more than one event is changed.'),
+    click.option('--by', metavar='NAME', default=None,
+                 help='Who does this, for the timelines of the events.  [default: the login name]'),
+    json_option,
+)
 
 
 def _login_name() -> str:
@@ -79,16 +56,93 @@ def _login_name() -> str:
         return f'user {os.getuid()}' if hasattr(os, 'getuid') else 'somebody'
 
 
-def chosen(table: Table, task_ids: Sequence[UUID], wanted: Filter | None) -> TaskIDs:
-    """Return the events that were named, in their order, or else those that *wanted* describes, oldest first."""
-    from pacifica.dispatcher._cli.selection import TaskIDs, events
+@click.command('retry', short_help='Run events again that have ended.')
+@click.argument('task_ids', metavar='[ID]...', nargs=-1, callback=task_ids)
+@database_option
+@click.option('--failed', is_flag=True, help='All that failed, as --status failed.')
+@filter_options()
+@act_options
+def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wanted: Filter, how: How) -> None:
+    """Run events again that have ended: those with the task IDs given, or all that fit every option given.
 
-    if wanted is None:
-        return TaskIDs(dict.fromkeys(task_ids))
+    With options, events in "500 Internal Server Error" are meant unless --status says otherwise. They are due at once,
+    with all their attempts. What was uploaded is not uploaded again; "replay" does that too.
+
+    For each event a line says what was done. Before more than one is changed it asks. The exit status is 0 if every
+    event is run again, 1 if some are not, since they have not ended yet, or if nothing matches.
+    """
+    from pacifica.dispatcher._operate.actions import RETRY
+    from pacifica.dispatcher._operate.selection import is_empty
+    from pacifica.dispatcher._queue.status import Status
+
+    by_filter = failed or not is_empty(wanted)
+    if by_filter == bool(task_ids):
+        raise click.UsageError('say which events: either by their task ids, or --failed, or by the options of "list"')
+    if failed and wanted.status not in (None, Status.FAILED):
+        raise click.UsageError('--failed and --status contradict each other')
+    wanted = replace(wanted, status=wanted.status or Status.FAILED)
+    with existing_table(database) as table:
+        sys.exit(_act(table, RETRY, _chosen(table, task_ids, wanted), how))
+
+
+@click.command('cancel', short_help='Have events not run that wait.')
+@click.argument('task_ids', metavar='[ID]...', nargs=-1, callback=task_ids)
+@database_option
+@filter_options(status=False)
+@act_options
+def cancel_command(database: Any, task_ids: tuple[UUID, ...], wanted: Filter, how: How) -> None:
+    """Have events not run that wait: those with the task IDs given, or all that wait and fit every option given.
+
+    They end in "500 Internal Server Error" with CancelledError; "retry" runs them after all. An event that a worker
+    runs already can't be cancelled.
+
+    For each event a line says what was done. Before more than one is changed it asks. The exit status is 0 if every
+    event is cancelled, 1 if some are not, since they don't wait, or if nothing matches.
+    """
+    from pacifica.dispatcher._operate.actions import CANCEL
+    from pacifica.dispatcher._operate.selection import is_empty
+    from pacifica.dispatcher._queue.status import Status
+
+    if bool(task_ids) != is_empty(wanted):
+        raise click.UsageError('say which events: either by their task ids, or by the options of "list"')
+    wanted = replace(wanted, status=Status.ACCEPTED)
+    with existing_table(database) as table:
+        sys.exit(_act(table, CANCEL, _chosen(table, task_ids, wanted), how))
+
+
+def _chosen(table: Table, named: Sequence[UUID], wanted: Filter) -> TaskIDs:
+    """Return the events that were named, in their order, or else those that *wanted* describes, oldest first."""
+    from pacifica.dispatcher._operate.selection import TaskIDs, events
+
+    if named:
+        return TaskIDs(dict.fromkeys(named))
     return TaskIDs(UUID(row['taskID']) for row in events(table.search, wanted)).reversed()
 
 
-def is_agreed(announcement: str, count: int, yes: bool) -> bool:
+def _act(table: Table, action: Action, chosen: TaskIDs, how: How) -> int:
+    """Do *action* to each event, print what was done, and return the exit status: 0 if it was done to all."""
+    from pacifica.dispatcher._operate.actions import BATCH
+
+    count = len(chosen)
+    if not count:
+        return no_events()
+    if not how.dry_run and not agree(f'{count:,} events would be {action.done}', count, how.yes):
+        return EXIT_FAILED
+    done = 0
+    for begin in range(0, count, BATCH):
+        batch = chosen.part(begin, BATCH)
+        if how.dry_run:
+            results = [table.records.status(task_id) in action.possible for task_id in batch]
+        else:
+            results = action.run(table.operator, batch, how.by)
+        done += sum(results)
+        report(table, action, batch, results, how)
+    if count > 1:
+        notice(f'{done:,} of {count:,} events {"would be" if how.dry_run else "were"} {action.done}')
+    return 0 if done == count else EXIT_FAILED
+
+
+def agree(announcement: str, count: int, yes: bool) -> bool:
     """Return whether *count* events may be changed: one always, more if somebody says so.
 
     :raises UsageFault: if there is nobody to ask.
@@ -109,47 +163,14 @@ def no_events() -> int:
     return EXIT_FAILED
 
 
-def act(table: Table, what: Act, task_ids: TaskIDs, how: How) -> int:
-    """Do *what* to each event, print what was done, and return the exit status: 0 if it was done to all."""
-    count = len(task_ids)
-    if not count:
-        return no_events()
-    if not how.dry_run and not is_agreed(f'{count:,} events would be {what.done}', count, how.yes):
-        return EXIT_FAILED
-    done = 0
-    for begin in range(0, count, _BATCH):
-        batch = task_ids.part(begin, _BATCH)
-        results = _possible(table, what, batch) if how.dry_run else what.run(batch)
-        done += sum(results)
-        report(table, what, batch, results, how)
-    if count > 1:
-        notice(f'{done:,} of {count:,} events {"would be" if how.dry_run else "were"} {what.done}')
-    return 0 if done == count else EXIT_FAILED
-
-
-def report(table: Table, what: Act, task_ids: Sequence[UUID], results: Sequence[bool], how: How) -> None:
+def report(table: Table, action: Action, batch: Sequence[UUID], results: Sequence[bool], how: How) -> None:
     """Print for each event whether it was done, and if not, why."""
-    lines = []
-    for task_id, was_done in zip(task_ids, results):
-        status = table.records.status(task_id) if how.as_json or not was_done else None
+    for task_id, done in zip(batch, results):
+        status = table.records.status(task_id) if how.as_json or not done else None
         if how.as_json:
-            print_json({'taskID': str(task_id), 'action': what.name, 'done': was_done and not how.dry_run,
-                        'possible': was_done, 'taskStatus': status})
-        elif was_done:
-            lines.append((task_id, f'would be {what.done}' if how.dry_run else what.done))
+            print_json({'taskID': str(task_id), 'action': action.name, 'done': done and not how.dry_run,
+                        'possible': done, 'taskStatus': status})
+        elif done:
+            click.echo(f'{task_id}\t{"would be " if how.dry_run else ""}{action.done}')
         else:
-            lines.append((task_id, f'not {what.done}: {_reason(what, status)}'))
-    for task_id, said in lines:
-        click.echo(f'{task_id}\t{said}')
-
-
-def _possible(table: Table, what: Act, task_ids: Sequence[UUID]) -> list[bool]:
-    return [table.records.status(task_id) in what.possible for task_id in task_ids]
-
-
-def _reason(what: Act, status: str | None) -> str:
-    if status is None:
-        return 'there is no such event'
-    if status in what.possible:
-        return 'somebody else was changing it at this moment; try again'
-    return f'it is in {status}'
+            click.echo(f'{task_id}\tnot {action.done}: {action.why_not(status)}')

@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from pacifica.dispatcher._cli.bundle_check import Bundle, read_bundle
 from pacifica.dispatcher._cli.demo_handler import Uppercase
-from pacifica.dispatcher._cli.errors import EXIT_FAILED
+from pacifica.dispatcher._cli.output import EXIT_FAILED
 from pacifica.dispatcher._cli.serving import HttpServer, running
+from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._transfers.bundle_check import CheckedBundle, read_bundle
 from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner, Opener
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
@@ -40,8 +41,6 @@ from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
 __all__ = ['run']
 
 INGEST = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
-PROCESSING = '102 Processing'
-FINAL = ('200 OK', '422 Unprocessable Entity', '500 Internal Server Error')
 TIMEOUT = 60.0
 
 Say = Callable[[str, str], None]
@@ -60,7 +59,7 @@ class _ShownDownload(LocalDownloaderRunner):
 
     def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
         self._received.wait(TIMEOUT)
-        self._say('routed', f'{INGEST} → {Uppercase.__name__}; now {PROCESSING}')
+        self._say('routed', f'{INGEST} → {Uppercase.__name__}; now {Status.PROCESSING}')
         openers = super().download(basedir_name, files, timeout)
         for file in files or ():
             self._say('staged in', f'{file.path}, {file.size} bytes, {file.hashtype} {file.hashsum} verified')
@@ -167,7 +166,7 @@ class Demo:
         self.console.print(f'\nThe record, from GET /get/{record["taskID"]}:', soft_wrap=True)
         self.console.print_json(data=record)
         bundles = sorted(self.bundles.glob('*.tar'))
-        if record['taskStatus'] != '200 OK' or len(bundles) != 1:
+        if record['taskStatus'] != Status.OK or len(bundles) != 1:
             what = f'The event ended in {record["taskStatus"]}, with {len(bundles)} bundles.'
             self.console.print(f'\n{what}', style='bold red', markup=False)
             return False
@@ -180,7 +179,7 @@ class Demo:
         self._show_bundle(bundle)
         return not bundle.faults
 
-    def _show_bundle(self, bundle: Bundle) -> None:
+    def _show_bundle(self, bundle: CheckedBundle) -> None:
         width = max(len(member.name) for member in bundle.members)
         for member in bundle.members:
             verdict = Text(member.fault, 'bold red') if member.fault else Text('verified', 'bold green')

@@ -9,18 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import click
+from typing import Any
 
 from pacifica.dispatcher.task_context import TaskLogFilter
 
-__all__ = ['JsonFormatter', 'KeyValueFormatter', 'configure', 'log_options']
+__all__ = ['LEVELS', 'JsonFormatter', 'KeyValueFormatter', 'configure']
 
-_F = TypeVar('_F', bound=Callable[..., Any])
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
-_LEVELS = ('debug', 'info', 'warning', 'error')
+LEVELS = ('debug', 'info', 'warning', 'error')
 
 
 class _Formatter(logging.Formatter):
@@ -66,19 +62,6 @@ class JsonFormatter(_Formatter):
 
 def _extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
     return sorted((name, value) for name, value in vars(record).items() if name not in _STANDARD)
-
-
-def log_options(command: _F) -> _F:
-    """Add ``--log-level`` and ``--log-format``."""
-    decorators = [
-        click.option('--log-level', type=click.Choice(_LEVELS, case_sensitive=False), default='info',
-                     show_default=True, help='The least that is logged, to stderr.'),
-        click.option('--log-format', type=click.Choice(('text', 'json')), default='text', show_default=True,
-                     help='One line an entry either way: for people, or for programs.'),
-    ]
-    for decorator in reversed(decorators):
-        command = decorator(command)
-    return command
 
 
 def configure(level: str = 'info', form: str = 'text') -> None:

@@ -1,4 +1,4 @@
-"""What commands print: tables on a terminal, tab-separated lines in a pipe, JSON for programs.
+"""What commands print, and how they end: tables on a terminal, tab-separated lines in a pipe, JSON for programs.
 
 What events and errors say may be anything that a sender, or who controls its data, has thought of. Nothing of it
 reaches a terminal but as :func:`printable` text: no control character, no escape sequence, no change of direction.
@@ -14,28 +14,44 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pacifica.dispatcher._operate.words import STATUS_NAMES, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
 __all__ = [
-    'STATUS_NAMES', 'Column', 'console', 'json_option', 'notice', 'on_terminal', 'print_json', 'print_table',
-    'printable', 'progress', 'rich_table', 'status_name', 'status_text',
+    'EXIT_FAILED', 'EXIT_INTERRUPTED', 'EXIT_STATUSES', 'EXIT_USAGE', 'Column', 'UsageFault', 'console', 'notice',
+    'on_terminal', 'print_json', 'print_table', 'printable', 'progress', 'rich_table', 'status_name', 'status_text',
+    'styled',
 ]
 
-STATUS_NAMES = {
-    'waiting': '202 Accepted',
-    'processing': '102 Processing',
-    'ok': '200 OK',
-    'failed': '500 Internal Server Error',
-    'unrouted': '422 Unprocessable Entity',
+EXIT_FAILED = 1
+"""The command did what was asked, and the answer is no: for example the demo's event did not end in ``200 OK``."""
+
+EXIT_USAGE = 2
+"""The command can't do what was asked as it was asked."""
+
+EXIT_INTERRUPTED = 130
+"""It was interrupted (SIGINT) before it had anything to stop cleanly."""
+
+#: What the manual and ``--help`` say of each exit status.
+EXIT_STATUSES = {
+    0: 'all went well; of a service: it was stopped by a signal',
+    EXIT_FAILED: 'the command did what was asked, and the answer is no',
+    EXIT_USAGE: 'it can\'t do what was asked as it was asked: stderr says why',
+    EXIT_INTERRUPTED: 'it was interrupted before it had anything to stop',
 }
-"""What people call a status, and its status string."""
 
 _STATUS_STYLES = {'2': 'green', '4': 'yellow', '5': 'bold red', '1': 'cyan'}
+_WIDE = 10_000  # columns: no table is as wide
 
-json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON, for programs.')
+
+class UsageFault(click.ClickException):
+    """What was asked can't work: the message says which argument, why, and what to write instead."""
+
+    exit_code = EXIT_USAGE
 
 
 class Column(NamedTuple):
@@ -44,23 +60,13 @@ class Column(NamedTuple):
     :param title: shown on a terminal only.
     :param whole: whether its texts are never cut to fit the terminal.
     :param right: whether they are numbers.
+    :param fold: whether texts that don't fit go on in the next line, instead of being cut.
     """
 
     title: str
     whole: bool = False
     right: bool = False
-
-
-def printable(text: object) -> str:
-    """Return *text* in one line, all but its printable characters written as JSON escapes them (``\\u001b``)."""
-    shown = str(text)
-    if shown.isprintable():
-        return shown
-    return ''.join(character if character.isprintable() else _escaped(character) for character in shown)
-
-
-def _escaped(character: str) -> str:
-    return '\\u007f' if character == '\x7f' else json.dumps(character)[1:-1]
+    fold: bool = False
 
 
 def on_terminal() -> bool:
@@ -68,11 +74,15 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that prints text as it is: no markup, no emoji codes, no guesses at what to colour."""
+def console(*, stderr: bool = False, wide: bool = False) -> Console:
+    """Return a console that prints text as it is: no markup, no emoji codes, no guesses at what to colour.
+
+    :param wide: whether tables are fitted into a terminal only, and a pipe gets them whole.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    width = _WIDE if wide and not on_terminal() else None
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -85,19 +95,23 @@ def notice(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
-def status_text(status: object) -> Text:
-    """Return a status string in its colour."""
+def styled(*parts: str | Text | tuple[str, str]) -> Text:
+    """Return texts side by side, each plain, a text of rich's, or with its style."""
     from rich.text import Text
 
+    return Text.assemble(*parts)
+
+
+def status_text(status: object) -> Text:
+    """Return a status string in its colour."""
     shown = printable(status)
-    return Text(shown, _STATUS_STYLES.get(shown[:1], ''))
+    return styled((shown, _STATUS_STYLES.get(shown[:1], '')))
 
 
 def status_name(status: object) -> Text:
     """Return what people call a status, which is shorter, in its colour."""
     text = status_text(status)
-    names = {string: name for name, string in STATUS_NAMES.items()}
-    text.plain = names.get(text.plain, text.plain)
+    text.plain = next((name for name, string in STATUS_NAMES.items() if string == text.plain), text.plain)
     return text
 
 
@@ -118,23 +132,23 @@ def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> R
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[_cell(value, column) for value, column in zip(row, columns, strict=True)] for row in rows]
     table = Table(box=None, pad_edge=False, header_style='bold', padding=(0, 2, 0, 0))
     for number, column in enumerate(columns):
         widest = max([len(column.title), *(row[number].cell_len for row in cells)])
         table.add_column(  # only columns that might wrap are made narrower; their texts, which don't, are cut then
-            Text(column.title, no_wrap=True), no_wrap=column.whole, overflow='ellipsis',
+            Text(column.title, no_wrap=True), no_wrap=column.whole, overflow='fold' if column.fold else 'ellipsis',
             justify='right' if column.right else 'left', min_width=widest if column.whole else None)
     for row in cells:
         table.add_row(*row)
     return table
 
 
-def _cell(value: object) -> Text:
+def _cell(value: object, column: Column) -> Text:
     from rich.text import Text
 
     cell = value if isinstance(value, Text) else Text('' if value is None else printable(value))
-    cell.no_wrap = True
+    cell.no_wrap = not column.fold
     return cell
 
 
@@ -142,14 +156,17 @@ def _cell(value: object) -> Text:
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Yield what is called with how many more are done: it moves a bar on standard error, if that is a terminal.
 
-    :param total: how many there are; ``None`` if that is not known.
+    :param total: how many there are; ``None`` if that is not known. For a single one there is no bar.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = console(stderr=True)
+    if not shown.is_terminal or total in (0, 1):  # not Progress(disable=True), of which rich 13.0 prints an empty line
+        yield lambda done: None
+        return
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(  # standard output is left alone: it may be a pipe, while the bar is on the terminal
-        *columns, console=shown, transient=True, redirect_stdout=False, disable=not shown.is_terminal,
+        *columns, console=shown, transient=True, redirect_stdout=False,
     ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,8 +10,9 @@ from typing import NoReturn
 
 import click
 
-from pacifica.dispatcher._cli import commands
-from pacifica.dispatcher._cli.errors import EXIT_INTERRUPTED, EXIT_STATUSES, EXIT_USAGE, one_line
+from pacifica.dispatcher._cli.output import EXIT_INTERRUPTED, EXIT_STATUSES, EXIT_USAGE
+from pacifica.dispatcher._clients import ClientError
+from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
 __all__ = ['main', 'program']
@@ -20,20 +20,27 @@ __all__ = ['main', 'program']
 NAME = 'pacifica-dispatcher'
 EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status, what in EXIT_STATUSES.items())])
 
+#: The module of each command, which has it as ``NAME_command``. Its imports at the top are those that ``--help`` needs.
+_MODULES = {
+    'cancel': 'acting', 'check': 'check', 'doctor': 'doctor', 'list': 'list', 'migrate': 'table',
+    'prune': 'table', 'reconcile': 'reconcile', 'replay': 'replay', 'retry': 'acting', 'send': 'send',
+    'serve': 'serve', 'show': 'show', 'status': 'status', 'subscribe': 'subscribe', 'work': 'serve',
+}
+
 
 class _Commands(click.Group):
-    """A group whose commands are the modules of :mod:`~pacifica.dispatcher._cli.commands`."""
+    """A group that imports the module of a command when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, in the order of the alphabet."""
-        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+        return sorted([*_MODULES, *super().list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command called *cmd_name*, importing its module; ``None`` if there is none."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command = import_module(f'{commands.__name__}.{cmd_name}').command
-        assert isinstance(command, click.Command)
+        """Return the command called *cmd_name*; ``None`` if there is none."""
+        if cmd_name not in _MODULES:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f'pacifica.dispatcher._cli.{_MODULES[cmd_name]}')
+        command: click.Command = getattr(module, f'{cmd_name}_command')
         return command
 
 
@@ -51,12 +58,53 @@ def program(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+@program.command('completion', short_help='Print a shell\'s completion script.')
+@click.argument('shell', type=click.Choice(['bash', 'zsh', 'fish']))
+@click.pass_context
+def completion_command(ctx: click.Context, shell: str) -> None:
+    """Print the script with which SHELL completes commands, options, their choices, and files.
+
+    Redirect it into a file where the shell looks for such scripts, then start a new shell:
+
+    \b
+    bash  ~/.local/share/bash-completion/completions/pacifica-dispatcher
+    zsh   a file _pacifica-dispatcher in a directory of $fpath
+    fish  ~/.config/fish/completions/pacifica-dispatcher.fish
+
+    In bash this takes the package bash-completion. Without it, put this into ~/.bashrc:
+
+    \b
+    eval "$(pacifica-dispatcher completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    root = ctx.find_root()
+    name = str(root.info_name)
+    completes = get_completion_class(shell)
+    assert completes is not None
+    variable = f'_{name}_COMPLETE'.replace('-', '_').upper()  # the name that click looks for
+    click.echo(completes(root.command, {}, name, variable).source(), nl=False)
+
+
+@program.command('demo')
+@click.option('--keep', is_flag=True, help='Leave the receiver up afterwards, for events of your own.')
+def demo_command(keep: bool) -> int:
+    """Show a notification on its whole way: received, stored, routed, its files fetched, processed, bundled.
+
+    Needs no network, no other service and no configuration; everything lies in one temporary directory. The exit
+    status is 0 if the event ended in "200 OK" and the bundle is what its metadata say, else 1.
+    """
+    from pacifica.dispatcher._cli.demo import run
+
+    return run(keep)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit.
 
     :param arguments: what follows the program's name; the process's own arguments by default.
 
-    The exit status is one of :data:`~pacifica.dispatcher._cli.errors.EXIT_STATUSES`.
+    The exit status is one of :data:`~pacifica.dispatcher._cli.output.EXIT_STATUSES`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # records may hold what an old terminal can't show
@@ -66,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as exc:
         _complain(exc.format_message() + _hint(exc))
         status = exc.exit_code
-    except (ConfigurationError, DatabaseUnavailableError) as exc:
+    except (ClientError, ConfigurationError, DatabaseUnavailableError) as exc:
         _complain(exc)
         status = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """Runs a receiver in this process: the front door on a WSGI server, a worker beside it, until a signal comes.
 
-The front door is served by the same server as under CherryPy's engine, without the engine: so it says at once that a
-port is taken, and a process may have several (the demo, the tests).
+The front door is served by the same server as under CherryPy's engine, without the engine: so a port that is taken is
+an error before anything starts, and a process may have several (the demo, the tests).
 """
 
 from __future__ import annotations
@@ -18,24 +18,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cherrypy
 from cherrypy._cpserver import Server as CherryPyServer
 
-from pacifica.dispatcher._cli.errors import UsageFault
-from pacifica.dispatcher._cli.tables import open_table
+from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._cli.table import open_table
 from pacifica.dispatcher._extras import needing
 from pacifica.dispatcher._http.server import FrontDoorServer
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._cli.parameters import RouterReference
-    from pacifica.dispatcher._engine.periodic_reconciler import PeriodicReconciler
+    from pacifica.dispatcher._cli.references import RouterReference
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
-__all__ = ['HttpServer', 'Stop', 'StartsAndStops', 'beside', 'describe', 'open_queue', 'running', 'serving_metrics']
+__all__ = ['HttpServer', 'Stop', 'open_queue', 'running', 'serving_metrics']
 
 SHUTDOWN_SECONDS = 5
 
 
 class StartsAndStops(Protocol):
-    """What runs beside the front door: a worker."""
+    """What runs beside a worker: the front door, the search for events that were never delivered."""
+
+    def start(self) -> None:
+        """Start, and return."""
+
+    def stop(self) -> None:
+        """Stop, and return when it has."""
+
+
+class Worker(Protocol):
+    """What runs the events."""
 
     def start(self) -> None:
         """Start, and return."""
@@ -83,7 +92,7 @@ class HttpServer:
         return ip_address(str(self._server.bind_addr[0]).partition('%')[0]).is_loopback
 
     def start(self) -> None:
-        """Start to answer requests; return at once."""
+        """Start to answer requests, and return."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -94,17 +103,17 @@ class HttpServer:
 
 
 class Stop:
-    """Set by the first SIGINT or SIGTERM; a second one means: at once."""
+    """Set by the first SIGINT or SIGTERM; a second one ends what still runs without waiting for it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._at_once = False
+        self._impatient = False
         self._interruptible = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Handle a signal."""
         if self._event.is_set():
-            self._at_once = True
+            self._impatient = True
             if self._interruptible:
                 raise KeyboardInterrupt
         self._event.set()
@@ -114,11 +123,11 @@ class Stop:
         while not self._event.wait(1.0):  # a bounded wait lets every platform deliver signals
             pass
 
-    def end(self, worker: StartsAndStops) -> None:
-        """Stop *worker*; a second signal, before or meanwhile, gives back at once what it is still running."""
+    def end(self, worker: Worker) -> None:
+        """Stop *worker*; at a second signal, before or meanwhile, it gives back what it is still running."""
         try:
             self._interruptible = True
-            worker.stop(0.0 if self._at_once else None)
+            worker.stop(0.0 if self._impatient else None)
         except KeyboardInterrupt:
             worker.stop(0.0)
         finally:
@@ -126,38 +135,25 @@ class Stop:
 
 
 @contextmanager
-def running(worker: StartsAndStops, server: HttpServer | None = None) -> Iterator[Stop]:
-    """Run *worker* and *server* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets.
+def running(worker: Worker, *others: StartsAndStops) -> Iterator[Stop]:
+    """Run *worker* and *others* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets.
 
-    Afterwards the server stops first, so that nothing new comes in, then the worker.
+    Afterwards the last one stops first, so that nothing new comes in, and then the worker.
     """
     stop = Stop()
     before = {}
     try:
         worker.start()
-        if server is not None:
-            server.start()
+        for each in others:
+            each.start()
         before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         yield stop
     finally:
-        if server is not None:
-            server.stop()
+        for each in reversed(others):
+            each.stop()
         stop.end(worker)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def beside(reconciler: PeriodicReconciler | None) -> Iterator[None]:
-    """Run *reconciler*, if there is one, inside the ``with`` block."""
-    if reconciler is None:
-        yield
-        return
-    reconciler.start()
-    try:
-        yield
-    finally:
-        reconciler.stop()
 
 
 def open_queue(
@@ -172,8 +168,7 @@ def open_queue(
     name = name or reference.module
     model, _ = open_table(database)
     return model, model.create_queue(
-        reference.router, name, task_name or f'{name}.receive', notify=notify, metrics=metrics,
-        tracing=tracing)
+        reference.router, name, task_name or f'{name}.receive', notify=notify, metrics=metrics, tracing=tracing)
 
 
 @contextmanager
@@ -192,12 +187,3 @@ def serving_metrics(port: int | None, host: str) -> Iterator[None]:
         yield
     finally:
         stop()
-
-
-def describe(reference: RouterReference, database: Any) -> str:
-    """Return what a service runs, for its first lines: its routes in order, and where its events are kept."""
-    routes = [f'  {number}. {route.path} → {type(route.event_handler).__name__}'
-              for number, route in enumerate(reference.router, 1)]
-    if not routes:
-        routes = ['  none: every event will end in 422']
-    return '\n'.join([f'{reference}, routes:', *routes, f'events are kept in {database.database}'])

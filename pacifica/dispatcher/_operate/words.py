@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.router import Route
 
 __all__ = [
-    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'instant', 'moment', 'one_line', 'printable', 'route_label', 'size',
-    'visible', 'without_password',
+    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'instant', 'moment', 'one_line', 'printable', 'route_label',
+    'size', 'visible', 'without_password',
 ]
 
 STATUS_NAMES = {

@@ -1,0 +1,193 @@
+"""``check``: a router's routes, and for each event of some files which of them it goes to, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pacifica.dispatcher._cli.output import EXIT_FAILED, printable
+from pacifica.dispatcher._cli.references import RouterReference, router_reference
+from pacifica.dispatcher._operate.words import one_line
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._clients.event_files import FileEvent
+    from pacifica.dispatcher._events import ReceivedEvent
+    from pacifica.dispatcher.router import Route
+
+__all__ = ['check_command']
+
+
+@dataclass(frozen=True)
+class CheckedRoute:
+    """Whether a route matches an event, and why; ``matches`` is ``None`` if asking it failed."""
+
+    matches: bool | None
+    explanation: list[str]
+
+
+@dataclass
+class CheckedEvent:
+    """An event, as the receiver sees it.
+
+    :param received: the event that would be stored; ``None`` if it would be refused.
+    :param faults: what it would be refused for, a line each.
+    :param routes: for each route, in order.
+    :param winner: the number of the route it goes to, from 1; ``None`` if there is none.
+    :param skipped: why that route won't handle it: what it was made by; ``None`` if it will.
+    """
+
+    event: FileEvent
+    received: ReceivedEvent | None = None
+    faults: list[str] = field(default_factory=list)
+    routes: list[CheckedRoute] = field(default_factory=list)
+    winner: int | None = None
+    skipped: str | None = None
+
+
+@click.command('check', short_help='Show where events go, and why.')
+@click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
+@click.argument('files', metavar='[EVENT_FILE]...', nargs=-1,
+                type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option('--name', metavar='NAME', default=None,
+              help='The application that would receive them, which skips its routes\' own results.  [default: MODULE]')
+@click.option('--json', 'as_json', is_flag=True, help='Print a JSON object.')
+def check_command(reference: RouterReference, files: tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Show the routes of ROUTER in MODULE, and which of them each event goes to, and why.
+
+    An EVENT_FILE holds one event, a JSON array of events, or an event a line; "-" is stdin. Nothing is sent, and no
+    handler runs: an event is validated as the receiver does it, and shown with what each route says to it.
+
+    The exit status is 0 if every event has a route, 1 if one has none or would be refused.
+    """
+    from pacifica.dispatcher._clients.event_files import read_events
+
+    routes = list(reference.router)
+    hidden = _unreachable(routes)
+    checked = [_check(routes, event, name or reference.module) for event in read_events(files)]
+    if as_json:
+        click.echo(json.dumps(_as_json(reference, routes, hidden, checked), indent=2))
+    else:
+        click.echo(reference.described())
+        for number, before in hidden.items():
+            click.secho(
+                f'warning: no event reaches route {number}: route {before} takes all that it matches', fg='yellow')
+        for each in checked:
+            _show_event(each, routes)
+    sys.exit(0 if all(each.winner for each in checked) else EXIT_FAILED)
+
+
+def _unreachable(routes: Sequence[Route]) -> dict[int, int]:
+    """Return the numbers of routes that no event reaches, from 1, each with that of the route that takes them all.
+
+    Known are those behind the same path, and behind ``$``, which matches everything.
+    """
+    hidden: dict[int, int] = {}
+    for number, route in enumerate(routes):
+        for before, other in enumerate(routes[:number]):
+            if other.path == route.path or str(other.path) == '$':
+                hidden[number + 1] = before + 1
+                break
+    return hidden
+
+
+def _check(routes: Sequence[Route], event: FileEvent, application: str) -> CheckedEvent:
+    """Return what the receiver would make of *event*, as ``send`` sends it, and what each of *routes* makes of it."""
+    from pacifica.dispatcher._clients.event_files import request_for
+    from pacifica.dispatcher._events import decode, loads
+    from pacifica.dispatcher._lineage import Lineage, step
+    from pacifica.dispatcher.exceptions import InvalidEventError
+
+    checked = CheckedEvent(event)
+    message = request_for(event, 'structured')
+    try:
+        [checked.received] = decode(message.headers, message.body)
+    except InvalidEventError as exc:
+        checked.faults = [f'{name}: {what}' for name, what in exc.faults] or [str(exc)]
+        return checked
+    seen = loads(checked.received.event_json)
+    for number, route in enumerate(routes, 1):
+        found = _ask(route, seen)
+        checked.routes.append(found)
+        if found.matches is None:
+            break
+        if found.matches and checked.winner is None:
+            checked.winner = number
+            checked.skipped = Lineage.of(seen).loop(step(application, route.name), route.loops == 'allow')
+    return checked
+
+
+def _ask(route: Route, seen: dict[str, Any]) -> CheckedRoute:
+    """Return what *route* says to an event: its path may be anybody's, and what it raises would end the event."""
+    from pacifica.dispatcher._operate.explain import explain
+
+    matches = None
+    try:
+        matches = route.match(seen)
+        return CheckedRoute(matches, explain(route.path, seen))
+    except Exception as exc:
+        return CheckedRoute(matches, [one_line(f'asking it fails: {type(exc).__name__}: {exc}')])
+
+
+def _handler(route: Route) -> str:
+    return type(route.event_handler).__name__
+
+
+def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
+    received = checked.received
+    if received is None:
+        click.secho(f'\n{checked.event.name}: the receiver refuses it', fg='red')
+        for fault in checked.faults:
+            click.echo(f'  {fault}')
+        return
+    click.echo(f'\n{checked.event.name}: CloudEvents {received.cloud_events_version}, type {received.event_type}, '
+               f'id {received.event_id}')
+    for number, found in enumerate(checked.routes, 1):
+        verdict = {True: 'matches', False: 'doesn\'t match', None: 'can\'t be asked'}[found.matches]
+        if found.matches and number != checked.winner:
+            verdict += f', but route {checked.winner} comes first'
+        first, *rest = found.explanation
+        click.echo(f'  {number}. {verdict}: {first}')
+        for line in rest:
+            click.echo(f'       {line}')
+    if checked.winner is None:
+        click.secho('  → no route: it will end in 422', fg='red')
+    else:
+        click.secho(f'  → route {checked.winner}, {_handler(routes[checked.winner - 1])}', fg='green')
+        if checked.skipped:
+            click.secho(f'    which skips it: {printable(checked.skipped)}', fg='yellow')
+
+
+def _as_json(
+    reference: RouterReference, routes: Sequence[Route], hidden: dict[int, int], checked: Sequence[CheckedEvent],
+) -> dict[str, Any]:
+    return {
+        'router': str(reference),
+        'routes': [
+            {'route': number, 'name': route.name, 'path': str(route.path), 'handler': _handler(route),
+             'hiddenBy': hidden.get(number)}
+            for number, route in enumerate(routes, 1)
+        ],
+        'events': [_event_as_json(each) for each in checked],
+    }
+
+
+def _event_as_json(checked: CheckedEvent) -> dict[str, Any]:
+    received = checked.received
+    return {
+        'event': checked.event.name,
+        'cloudEventsVersion': received.cloud_events_version if received else None,
+        'eventType': received.event_type if received else None,
+        'eventID': received.event_id if received else None,
+        'faults': checked.faults,
+        'route': checked.winner,
+        'skipped': checked.skipped,
+        'routes': [
+            {'route': number, 'matches': found.matches, 'explanation': found.explanation}
+            for number, found in enumerate(checked.routes, 1)
+        ],
+    }

@@ -1,0 +1,109 @@
+"""``list``: which events there are, a page at a time: of any number of events, one page is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from pacifica.dispatcher._cli.options import database_option, filter_options, json_option, task_id
+from pacifica.dispatcher._cli.output import (
+    Column, UsageFault, notice, on_terminal, print_json, print_table, status_name,
+)
+from pacifica.dispatcher._cli.table import existing_table
+from pacifica.dispatcher._operate.words import error_text, moment
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.search import Filter, Search
+
+__all__ = ['list_command', 'print_events']
+
+_SHOWN = (
+    Column('ACCEPTED (UTC)', whole=True), Column('STATUS', whole=True), Column('TASK ID', whole=True), Column('TYPE'),
+    Column('TRANSACTION'), Column('ERROR'),
+)
+
+
+@click.command('list', short_help='List events, newest first.')
+@database_option
+@filter_options()
+@click.option('--limit', type=click.IntRange(min=0), default=50, show_default=True, metavar='N',
+              help='How many events at most; 0 for all.')
+@click.option('--all', 'everything', is_flag=True, help='All that fit, as --limit 0.')
+@click.option('--after', callback=task_id, metavar='ID', default=None,
+              help='Only events that come after this one: the last of the page before.')
+@json_option
+def list_command(
+    database: Any, wanted: Filter, limit: int, everything: bool, after: UUID | None, as_json: bool,
+) -> None:
+    """List events, newest first: those that fit every option given.
+
+    In a pipe it prints a line for each event, its values parted by tabs: task id, status, time of acceptance (UTC),
+    type, transaction, attempts, source, event id, error. --json prints a JSON object in each line, with the keys of
+    GET /get/ID. Neither is cut to any width. Characters that can't be printed are written as in JSON (\\u001b).
+    """
+    with existing_table(database) as table:
+        _list(table.search, wanted, 0 if everything else limit, after, as_json)
+
+
+def _list(search: Search, wanted: Filter, limit: int, after: UUID | None, as_json: bool) -> None:
+    from pacifica.dispatcher._operate.selection import events, is_empty
+
+    before = None if after is None else search.cursor(after)
+    if after is not None and before is None:
+        raise UsageFault(f'there is no event {after} to begin after; perhaps it was pruned')
+    everything = is_empty(wanted)
+    found = events(search, replace(wanted, routed=True) if everything else wanted, before=before)
+    last = None
+    for row in _printed(islice(found, limit) if limit else found, as_json):
+        last = row
+    if last is None:
+        notice('no event matches')
+    if everything and on_terminal():
+        notice('events that no route matched are left out: --status unrouted')
+    if last is not None and limit and on_terminal() and next(found, None) is not None:
+        notice(f'there are more: --after {last["taskID"]}, or --all')
+
+
+def _printed(rows: Iterable[Mapping[str, Any]], as_json: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield *rows* once they are printed."""
+    from pacifica.dispatcher._operate.selection import batches
+
+    for page in batches(rows):
+        if as_json:
+            for row in page:
+                print_json(row)
+        else:
+            print_events(page)
+        yield from page
+
+
+def print_events(rows: Sequence[Mapping[str, Any]], more: Sequence[tuple[Column, Sequence[object]]] = ()) -> None:
+    """Print a page of events; *more* are further columns."""
+    columns, values = (_SHOWN, _for_terminal) if on_terminal() else ((), _for_pipe)
+    print_table(
+        [*columns, *(column for column, _ in more)],
+        [[*values(row), *(texts[number] for _, texts in more)] for number, row in enumerate(rows)],
+    )
+
+
+def _for_terminal(row: Mapping[str, Any]) -> list[object]:
+    return [
+        moment(row['created']), 'skipped' if row['skipped'] else status_name(row['taskStatus']), row['taskID'],
+        row['eventType'], row['transactionID'], _error(row),
+    ]
+
+
+def _for_pipe(row: Mapping[str, Any]) -> list[object]:
+    return [
+        row['taskID'], row['taskStatus'], row['created'], row['eventType'], row['transactionID'], row['attempts'],
+        row['source'], row['eventID'], _error(row),
+    ]
+
+
+def _error(row: Mapping[str, Any]) -> str | None:
+    return None if row['exceptionType'] is None else error_text(row['exceptionType'], row['exceptionValue'])

@@ -1,0 +1,330 @@
+"""Arguments and options that several commands share, and how their values are checked.
+
+A value that can't work is refused here, before anything is started, in words that say what to write instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import click
+
+from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._cli.references import router_reference
+from pacifica.dispatcher._operate.words import STATUS_NAMES, without_password
+
+if TYPE_CHECKING:
+    import peewee
+    import requests
+    from requests.auth import AuthBase
+
+    from pacifica.dispatcher._queue.search import Filter
+
+__all__ = [
+    'combined', 'credentials_options', 'database_option', 'duration', 'filter_options', 'http_url', 'json_option',
+    'moment', 'options', 'queue_options', 'router_options', 'seconds', 'secret_of', 'task_id', 'task_ids',
+    'tracing_option',
+]
+
+_F = TypeVar('_F', bound=Callable[..., Any])
+_UNITS = {'s': 1.0, 'm': 60.0, 'h': 3600.0, 'd': 86_400.0, 'w': 604_800.0}
+_PART = r'(\d+(?:\.\d+)?)([smhdw])'
+_LONGEST = 36_500 * 86_400.0  # beyond a hundred years dates run out of numbers
+_FILE = click.Path(dir_okay=False)
+
+
+# How options are put together
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """Return what adds several options to a command, in this order."""
+    def decorate(command: _F) -> _F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+    return decorate
+
+
+def combined(argument: str, make: Callable[..., Any], *decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """Return what adds several options to a command, which gets them as one: what *make* returns for their values.
+
+    :param argument: the name of that one.
+    :param make: its parameters have the names of the options.
+    """
+    names = inspect.signature(make).parameters
+
+    def decorate(command: _F) -> _F:
+        @functools.wraps(command)
+        def with_argument(*args: Any, **given: Any) -> Any:
+            values = {name: given.pop(name) for name in names if name in given}
+            return command(*args, **{argument: make(**values)}, **given)
+        return options(*decorators)(cast(_F, with_argument))
+    return decorate
+
+
+# Times
+
+def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of a length of time: ``90s``, ``15m``, ``2h``, ``30d``, ``1w`` or several of these.
+
+    :raises click.BadParameter: if it is none, or more than a hundred years.
+    """
+    if value is None:
+        return None
+    found = _seconds_of(value)
+    if found is None:
+        raise click.BadParameter(
+            f'{value!r} is no length of time of at most a hundred years: write for example 90s, 15m, 2h, 30d or 1w')
+    return found
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return :func:`duration` of *value*, whose unit is seconds if it has none."""
+    bare = value is not None and re.fullmatch(r'\d+(\.\d+)?', value, re.ASCII)
+    return duration(ctx, param, f'{value}s' if bare else value)
+
+
+def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Return a point in time as the table keeps it: ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC.
+
+    It is given in ISO 8601, UTC if without a zone, or as how long ago it was.
+
+    :raises click.BadParameter: if it is neither.
+    """
+    if value is None:
+        return None
+    ago = _seconds_of(value)
+    try:
+        if ago is not None:
+            found = datetime.now(timezone.utc) - timedelta(seconds=ago)
+        else:
+            found = datetime.fromisoformat(re.sub('[Zz]$', '+00:00', value))  # Python 3.10 knows no Z
+        if found.tzinfo is not None:
+            found = found.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError) as exc:
+        raise click.BadParameter(
+            f'{value!r} is no time: write ISO 8601, for example 2026-11-24 or 2026-11-24T10:39:01Z, or how long ago, '
+            'for example 15m, 2h or 3d') from exc
+    return found.isoformat(' ', 'microseconds')
+
+
+def _seconds_of(text: str) -> float | None:
+    if not re.fullmatch(f'({_PART})+', text, re.ASCII):
+        return None
+    found = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
+    return found if found <= _LONGEST else None
+
+
+# Which database, and whose events
+
+def _database(_ctx: click.Context, _param: click.Parameter, value: str) -> peewee.Database:
+    """Return the database object for a URL as :func:`playhouse.db_url.connect` takes it; nothing is connected yet.
+
+    :raises click.BadParameter: if it is no such URL.
+    """
+    from playhouse import db_url
+
+    shown = without_password(value)
+    if value.partition(':')[0] not in db_url.schemes:
+        raise click.BadParameter(
+            f'{shown!r} is not the URL of a database: write sqlite:///FILE, postgresql://USER@HOST/NAME or '
+            'mysql://USER@HOST/NAME',
+        )
+    try:
+        made: peewee.Database = db_url.connect(value, unquote_user=True, unquote_password=True)
+    except (ValueError, TypeError, RuntimeError) as exc:  # their text may quote a password, so it is not shown
+        raise click.BadParameter(
+            f'{shown!r} names no database, or no valid port: write what has a meaning in a URL (/ : @ ? #) as %XX',
+        ) from exc
+    return made
+
+
+database_option = click.option(
+    '--database', callback=_database, envvar='DATABASE_URL', default='sqlite:///pacifica-dispatcher.db',
+    show_default=True, show_envvar=True, metavar='URL',
+    help='Where events are kept: sqlite:///FILE, postgresql://USER@HOST/NAME, mysql://USER@HOST/NAME.')
+
+#: The argument ``MODULE:ROUTER`` and the options that say where its events are, and whose.
+router_options = options(
+    click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference),
+    database_option,
+    click.option('--name', metavar='NAME', default=None,
+                 help='The application whose events these are; must be the same for every process that '
+                      'receives or works on them.  [default: MODULE]'),
+    click.option('--task-name', metavar='NAME', default=None,
+                 help='The task whose events these are, likewise.  [default: NAME.receive]'),
+)
+
+#: Those, and the options of a command that runs the events.
+queue_options = options(
+    router_options,
+    click.option('--concurrency', type=click.IntRange(min=1), default=4, show_default=True, metavar='N',
+                 help='How many events are handled at once.'),
+    click.option('--keep-unrouted', callback=duration, default='1d', show_default=True, metavar='TIME',
+                 help='How long events are kept that no route matched, e.g. 12h or 5000w.'),
+)
+
+tracing_option = click.option(
+    '--tracing', is_flag=True,
+    help='Make each attempt a span of OpenTelemetry\'s; needs the extra otel, and an SDK that is set up, for '
+         'example by starting this with opentelemetry-instrument.')
+
+
+# Which events
+
+json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON, for programs.')
+
+
+def task_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> UUID | None:
+    """Return a task id: a UUID, which ``POST /receive`` has answered.
+
+    :raises click.BadParameter: if it is none.
+    """
+    try:
+        return None if value is None else UUID(value)
+    except ValueError as exc:
+        raise click.BadParameter(
+            f'{value!r} is no task id, which is a UUID as "pacifica-dispatcher list" shows it') from exc
+
+
+def task_ids(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[UUID | None, ...]:
+    """Return :func:`task_id` of each."""
+    return tuple(task_id(ctx, param, value) for value in values)
+
+
+def _status(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Return the status string of a name, of a number, or of itself.
+
+    :raises click.BadParameter: if it is none of these.
+    """
+    if value is None:
+        return None
+    for name, status in STATUS_NAMES.items():
+        if value.lower() in (name, status.lower(), status.partition(' ')[0]):
+            return status
+    raise click.BadParameter(f'{value!r} is no status: write {", ".join(STATUS_NAMES)}, or the status string')
+
+
+def _filter(
+    *, event_type: str | None, source: str | None, transaction: str | None, parent: str | None, since: str | None,
+    until: str | None, text: str | None, status: Any = None,
+) -> Filter:
+    from pacifica.dispatcher._queue.search import Filter
+
+    return Filter(
+        status=status, event_type=event_type, source=source, transaction_id=transaction, parent_transaction=parent,
+        since=since, until=until, text=text,
+    )
+
+
+def filter_options(*, status: bool = True) -> Callable[[_F], _F]:
+    """Return what adds the options that say which events are wanted; the command gets them as ``wanted``, a ``Filter``.
+
+    :param status: whether ``--status`` is among them.
+    """
+    return combined('wanted', _filter, *(_FILTER_OPTIONS if status else _FILTER_OPTIONS[1:]))
+
+
+_FILTER_OPTIONS = (
+    click.option('--status', callback=_status, metavar='STATUS', default=None,
+                 help='In this status: waiting, processing, ok, failed or unrouted, or the status string.'),
+    click.option('--type', 'event_type', metavar='TYPE', default=None, help='Of this type, as the event names it.'),
+    click.option('--source', metavar='SOURCE', default=None, help='From this source, as the event names it.'),
+    click.option('--transaction', metavar='ID', default=None, help='About this transaction of the archive.'),
+    click.option('--parent', metavar='ID', default=None, help='About transactions made from this one.'),
+    click.option('--since', callback=moment, metavar='TIME', default=None,
+                 help='Accepted then or later: ISO 8601, UTC if it names no zone, or how long ago, such as 2h or 3d.'),
+    click.option('--until', callback=moment, metavar='TIME', default=None, help='Accepted before that, likewise.'),
+    click.option('--text', metavar='TEXT', default=None,
+                 help='With this whole task id, event id or transaction; else with this in the event\'s id, source, '
+                      'type or route, or in its error, in upper or lower case.'),
+)
+
+
+# Services, and credentials for them
+
+def http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Check the URL of an HTTP service, as a callback of an option.
+
+    :raises click.BadParameter: if it is none, or has credentials in it.
+    """
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        fine = parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if '@' in value.partition('//')[2].partition('/')[0]:
+        raise click.BadParameter('a URL with a user or password in it can be seen by others: use --user and its kin')
+    if not fine:
+        raise click.BadParameter(f'{value!r} is no URL of a service: write http://HOST:PORT/PATH or https://…')
+    return value
+
+
+def secret_of(
+    prefix: str, user: str | None, token_env: str | None, token_file: str | None, password_env: str | None,
+    password_file: str | None,
+) -> str | None:
+    """Return the secret that the options of *prefix* name, a token or the password of *user*; ``None`` without any.
+
+    Secrets come from files or the environment, never from the command line, which every user of the machine can read.
+
+    :raises UsageFault: if the options contradict each other.
+    :raises ConfigurationError: if a file or a variable holds no secret.
+    """
+    from pacifica.dispatcher.authentication import Secret
+
+    given = [each for each in (token_env, token_file, password_env, password_file) if each is not None]
+    if len(given) > 1:
+        raise UsageFault(f'give one of --{prefix}token-env, --{prefix}token-file, --{prefix}password-env and '
+                         f'--{prefix}password-file, not several')
+    if (user is None) != (password_env is None and password_file is None):
+        raise UsageFault(f'--{prefix}user needs --{prefix}password-env or --{prefix}password-file, and those need '
+                         f'--{prefix}user')
+    if not given:
+        return None
+    variable, file = token_env or password_env, token_file or password_file
+    return (Secret.from_environment(variable) if variable is not None else Secret.from_file(file or '')).reveal()
+
+
+def _auth(
+    token_env: str | None, token_file: str | None, user: str | None, password_env: str | None,
+    password_file: str | None,
+) -> AuthBase | None:
+    """Return what puts the credentials into a request: Basic as *user*, or a bearer token (RFC 7617, RFC 6750)."""
+    secret = secret_of('', user, token_env, token_file, password_env, password_file)
+    if secret is None:
+        return None
+    from requests.auth import AuthBase, HTTPBasicAuth
+
+    class Bearer(AuthBase):
+        """Sends a bearer token; as an ``auth=`` of requests, it is not sent on to where a redirect leads."""
+
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            """Add the header to *request*."""
+            request.headers['Authorization'] = f'Bearer {secret}'
+            return request
+
+    if user is not None:
+        return HTTPBasicAuth(user.encode(), secret.encode())
+    if not secret.isascii() or not secret.isprintable() or ' ' in secret:
+        raise UsageFault('the bearer token has characters that no token may have: spaces, line breaks or non-ASCII')
+    return Bearer()
+
+
+#: The command gets the credentials as one argument ``auth``, for ``auth=`` of a request; ``None`` without any.
+credentials_options = combined(
+    'auth', _auth,
+    click.option('--token-env', metavar='NAME', help='The environment variable that holds a bearer token.'),
+    click.option('--token-file', type=_FILE, metavar='FILE', help='The file that holds a bearer token.'),
+    click.option('--user', metavar='NAME', help='The user to authenticate as (Basic), with one of these:'),
+    click.option('--password-env', metavar='NAME', help='The environment variable that holds the password.'),
+    click.option('--password-file', type=_FILE, metavar='FILE', help='The file that holds the password.'),
+)

@@ -1,0 +1,175 @@
+"""``serve``: receiver and worker in one process; ``work``: a worker alone."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pacifica.dispatcher._cli import logs
+from pacifica.dispatcher._cli.options import (
+    combined, duration, http_url, moment, options, queue_options, tracing_option,
+)
+from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._cli.references import RouterReference, authentication
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher.authentication import Authenticate
+    from pacifica.dispatcher.hooks import Notify
+
+__all__ = ['serve_command', 'work_command']
+
+
+def _notify(notify: str | None, notify_token_env: str | None) -> Notify | None:
+    """Return who is told of events that have ended, ``None`` if nobody is.
+
+    :raises UsageFault: if the options describe nobody.
+    """
+    from pacifica.dispatcher.authentication import Secret
+    from pacifica.dispatcher.exceptions import ConfigurationError
+    from pacifica.dispatcher.hooks import Notify
+
+    if notify is None:
+        if notify_token_env is not None:
+            raise UsageFault('--notify-token-env is the token for --notify: give that too')
+        return None
+    try:
+        return Notify(notify, token=None if notify_token_env is None else Secret.from_environment(notify_token_env))
+    except ConfigurationError as exc:
+        raise UsageFault(f'--notify can\'t work: {exc}') from exc
+
+
+_notify_options = combined(
+    'notify', _notify,
+    click.option('--notify', metavar='URL', default=None,
+                 help='Where a CloudEvent is posted to when an event has ended, for example another dispatcher\'s '
+                      '/receive; the same for every worker.'),
+    click.option('--notify-token-env', metavar='NAME', default=None,
+                 help='The environment variable with the bearer token for that.'),
+)
+_log_options = options(
+    click.option('--log-level', type=click.Choice(logs.LEVELS, case_sensitive=False), default='info',
+                 show_default=True, help='The least that is logged, to stderr.'),
+    click.option('--log-format', type=click.Choice(('text', 'json')), default='text', show_default=True,
+                 help='One line an entry either way: for people, or for programs.'),
+)
+
+
+@click.command('serve')
+@queue_options
+@click.option('--host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
+              help='Address to listen on; 0.0.0.0 is every one of this machine\'s.')
+@click.option('--port', type=click.IntRange(0, 65535), default=8069, show_default=True, metavar='PORT',
+              help='Port to listen on; 0 takes a free one.')
+@click.option('--authenticate', metavar='MODULE:NAME', callback=authentication, default=None,
+              help='Who may send and read: a scheme of pacifica.dispatcher.authentication, or a list of them.')
+@click.option('--insecure', is_flag=True,
+              help='Let everybody in who reaches an address that is not the loopback.')
+@_notify_options
+@click.option('--max-body', type=click.IntRange(min=1), default=100_000_000, show_default=True, metavar='BYTES',
+              help='The largest request that is taken; a larger event is answered 413, after which Pacifica '
+                   'Notifications sends no more.')
+@click.option('--metadata', 'metadata_url', metavar='URL', callback=http_url,
+              help='Where Pacifica Metadata is, e.g. http://HOST:8121: events that were never delivered are found '
+                   'there and stored, at the start and again and again.')
+@click.option('--reconcile-interval', callback=duration, default='1m', show_default=True, metavar='TIME',
+              help='Between two looks for such events, with --metadata.')
+@click.option('--since', callback=moment, metavar='TIME',
+              help='From when on the very first look finds them: ISO 8601, UTC if it names no zone, or how long ago, '
+                   'such as 2h or 3d. By default from now on; later looks begin where the last one ended.')
+@click.option('--metrics', is_flag=True,
+              help='Serve /metrics for Prometheus, to who may read; needs the extra metrics.')
+@tracing_option
+@_log_options
+def serve_command(
+    reference: RouterReference, database: Any, name: str | None, task_name: str | None, concurrency: int,
+    keep_unrouted: float, host: str, port: int, authenticate: Authenticate | None, insecure: bool,
+    notify: Notify | None, max_body: int, metadata_url: str | None, reconcile_interval: float, since: str | None,
+    metrics: bool, tracing: bool, log_level: str, log_format: str,
+) -> None:
+    """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
+
+    POST /receive takes an event, GET /status/ID and GET /get/ID tell what became of it. SIGINT and SIGTERM stop: no
+    new events are taken, and running handlers get 30 seconds; a second signal stops at once. Events that were
+    accepted and not finished are run at the next start.
+    """
+    from pacifica.dispatcher._cli.serving import HttpServer, open_queue, running
+
+    if since is not None and metadata_url is None:
+        raise UsageFault('--since says from when on events are looked for in Metadata: give --metadata too')
+    _require_authentication(host, authenticate, insecure)
+    logs.configure(log_level, log_format)
+    model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
+    application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
+    server = HttpServer(application, host, port)
+    worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)
+    reconcilers = [] if metadata_url is None else [queue.create_reconciler(
+        metadata_url, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
+    with running(worker, server, *reconcilers) as stop:
+        _introduce(reference, database)
+        if authenticate is None and not server.on_loopback:
+            click.echo('no authentication: whoever reaches this address can send events and read all records')
+        click.echo(f'listening: POST events to {server.url}/receive')
+        stop.wait()
+        click.echo('stopping')
+    model.close_connections()
+    click.echo('stopped')
+
+
+@click.command('work')
+@queue_options
+@_notify_options
+@click.option('--metrics-port', type=click.IntRange(1, 65535), default=None, metavar='PORT',
+              help='Serve what this worker counts for Prometheus, on this port; needs the extra metrics. With '
+                   'PROMETHEUS_MULTIPROC_DIR in the environment, workers count without a port too, and each that '
+                   'serves, serves what all count.')
+@click.option('--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
+              help='Address to serve that on; whoever reaches it may read.')
+@tracing_option
+@_log_options
+def work_command(
+    reference: RouterReference, database: Any, name: str | None, task_name: str | None, concurrency: int,
+    keep_unrouted: float, notify: Notify | None, metrics_port: int | None, metrics_host: str, tracing: bool,
+    log_level: str, log_format: str,
+) -> None:
+    """Run accepted events by ROUTER of MODULE, without receiving any.
+
+    Start as many as you like, beside "serve" or a receiver of your own, on any machine that reaches the database.
+    SIGINT and SIGTERM stop: running handlers get 30 seconds; a second signal stops at once, and gives their events
+    back.
+    """
+    from pacifica.dispatcher._cli.serving import open_queue, running, serving_metrics
+
+    logs.configure(log_level, log_format)
+    metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
+    model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
+    worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)
+    with serving_metrics(metrics_port, metrics_host), running(worker) as stop:
+        _introduce(reference, database)
+        click.echo('working')
+        stop.wait()
+        click.echo('stopping')
+    model.close_connections()
+    click.echo('stopped')
+
+
+def _introduce(reference: RouterReference, database: Any) -> None:
+    """Print what a service runs: its routes in order, and where its events are kept."""
+    click.echo(reference.described())
+    click.echo(f'events are kept in {database.database}')
+
+
+def _require_authentication(host: str, authenticate: Authenticate | None, insecure: bool) -> None:
+    """Check that not everybody who reaches *host* gets in, unless that is what was asked for.
+
+    :raises UsageFault: if it is an address that other machines may reach, without authentication.
+    """
+    from pacifica.dispatcher._http import is_loopback
+
+    if host and authenticate is None and not insecure and not is_loopback(host):
+        raise UsageFault(
+            f'other machines may reach {host}, and nothing asks who they are: say who may come in with --authenticate, '
+            'or let everybody in with --insecure',
+        )

@@ -1,0 +1,151 @@
+"""``show``: all that is known of one event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from pacifica.dispatcher._cli.options import database_option, json_option, task_id
+from pacifica.dispatcher._cli.output import console, print_json, printable, status_text, styled
+from pacifica.dispatcher._cli.table import existing_table
+from pacifica.dispatcher._operate.words import duration, error_text
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from pacifica.dispatcher._operate.timeline import TimelineEntry
+
+__all__ = ['show_command']
+
+_ATTRIBUTES = (
+    ('Type', 'eventType'), ('Type version', 'eventTypeVersion'), ('Source', 'source'), ('Event id', 'eventID'),
+    ('Event time', 'eventTime'), ('Schema', 'schemaURL'), ('Content type', 'contentType'),
+    ('Transaction', 'transactionID'), ('Made from', 'parentTransactionID'),
+    ('Application', 'taskApplicationName'), ('Task', 'taskName'),
+    ('Attempts', 'attempts'), ('Route', 'route'), ('Accepted', 'created'), ('Updated', 'updated'),
+    ('Ended', 'finalized'),
+)
+_WIDTH = 14
+
+
+@click.command('show', short_help='Show all that is known of one event.')
+@click.argument('task_id', metavar='ID', callback=task_id)
+@database_option
+@json_option
+@click.option('--traceback', is_flag=True, help='Show the whole traceback of its error.')
+@click.option('--lines', type=click.IntRange(min=0), default=20, show_default=True, metavar='N',
+              help='How many lines of the event are shown.')
+@click.option('--full', is_flag=True, help='Show the whole event.')
+def show_command(database: Any, task_id: UUID, as_json: bool, traceback: bool, lines: int, full: bool) -> None:
+    """Show one event by its task ID: its attributes, its timeline, its error, its uploads, and the event itself.
+
+    --json prints the object that GET /get/ID answers. Times are UTC. The exit status is 1 if there is no such event.
+    """
+    with existing_table(database) as table:
+        record = table.records.get(task_id)
+    if record is None:
+        raise click.ClickException(f'there is no event {task_id}')
+    if as_json:
+        print_json(record)
+        return
+    out = console()
+    for text in _paragraphs(record, traceback, None if full else lines):
+        out.print(text, soft_wrap=True)
+
+
+def _paragraphs(record: Mapping[str, Any], traceback: bool, lines: int | None) -> Iterator[str | Text]:
+    from pacifica.dispatcher._operate.timeline import entries, skip_reason
+
+    yield _named('Task id', record['taskID'])
+    skipped = f', skipped: {printable(skip_reason(record))}' if record['skipped'] else ''
+    yield styled(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']), skipped)
+    for name, key in _ATTRIBUTES:
+        if record[key] is not None:
+            yield _named(name, record[key])
+    yield from _error(record, traceback)
+    yield _heading('Timeline (UTC)')
+    for entry in entries(record):
+        yield from _entry(entry)
+    if not record['skipped']:
+        yield from _result(record)
+    yield _heading('Event')
+    yield from _document(record['eventData'], lines)
+
+
+def _named(name: str, value: object) -> str:
+    return f'{name:<{_WIDTH}}{printable(value)}'
+
+
+def _heading(title: str) -> Text:
+    return styled((f'\n{title}', 'bold'))
+
+
+def _error(record: Mapping[str, Any], traceback: bool) -> Iterator[str | Text]:
+    if record['exceptionType'] is None:
+        return
+    first, *others = error_text(record['exceptionType'], record['exceptionValue']).splitlines()
+    yield _named('Error', first)
+    for line in others:
+        yield _named('', line)
+    told = (record['exceptionTraceback'] or '').splitlines()
+    if told and not traceback:
+        yield styled((f'{"":<{_WIDTH}}its traceback has {len(told)} lines: --traceback', 'dim'))
+    elif told:
+        yield _heading('Traceback')
+        yield from (f'  {printable(line)}' for line in told)
+
+
+def _entry(entry: TimelineEntry) -> Iterator[str | Text]:
+    """Say what happened to the event; where it is now, its status says."""
+    by = f' by {printable(entry.by)}' if entry.by is not None else ''
+    at = f'  {printable(entry.at)}  '
+    if entry.kind == 'received':
+        yield f'{at}accepted'
+    elif entry.kind == 'act':
+        yield styled(at, (f'{printable(entry.action)}{by}', 'magenta'))
+    elif entry.kind == 'attempt':
+        took = '' if entry.seconds is None else f' after {duration(entry.seconds)}'
+        yield styled(at, f'{entry.title.lower()}{by} → ', status_text(entry.status), took)
+        for stage in entry.stages:
+            facts = [duration(stage['seconds'])]
+            facts += [f'{stage[key]:,} {key}' for key in ('files', 'bytes') if key in stage]
+            facts += [f'job {stage["job_id"]}'] if 'job_id' in stage else []
+            facts += ['failed'] if stage.get('failed') else []
+            yield f'      {printable(stage["name"])}: {", ".join(facts)}'
+        if entry.error is not None:
+            first, *others = entry.error.splitlines() or ['']
+            yield styled((f'      {printable(first)}{" …" if others else ""}', 'red'))
+
+
+def _result(record: Mapping[str, Any]) -> Iterator[str | Text]:
+    """What the handler has saved: uploads in words, the rest as JSON."""
+    from pacifica.dispatcher._operate.timeline import uploads
+
+    result = record['result']
+    if not result:
+        return
+    saved = dict(result) if isinstance(result, dict) else {'result': result}
+    made = uploads(record)
+    if made and len(made) == len(saved['uploads']):
+        del saved['uploads']
+        yield _heading('Uploads')
+        for upload in made:
+            confirmed = 'not confirmed yet' if upload.state is None else 'confirmed'
+            known = 'no job was begun' if upload.job_id is None else f'job {upload.job_id}, {confirmed}'
+            yield f'  {printable(upload.service)}: {printable(known)}'
+    if saved:
+        yield _heading('Saved by the handler')
+        yield from _document(json.dumps(saved), None)
+
+
+def _document(text: str, lines: int | None) -> Iterator[str | Text]:
+    from pacifica.dispatcher._operate.timeline import document
+
+    told = document(text).splitlines()
+    yield from (f'  {printable(line)}' for line in told[:lines])
+    if lines is not None and len(told) > lines:
+        yield styled((f'  … {len(told) - lines:,} more lines: --full', 'dim'))

@@ -1,0 +1,177 @@
+"""``status``: the state of the whole table at a glance."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pacifica.dispatcher._cli.options import database_option, json_option, seconds
+from pacifica.dispatcher._cli.output import (
+    EXIT_FAILED, Column, console, notice, on_terminal, print_json, print_table, rich_table, status_text, styled,
+)
+from pacifica.dispatcher._cli.table import existing_table
+from pacifica.dispatcher._operate.words import duration
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from pacifica.dispatcher._operate.report import StatusReport
+    from pacifica.dispatcher._queue.overview import Overview, WorkerState
+
+__all__ = ['status_command']
+
+_PERCENTILES = (('p50', 0.5, 'half took at most'), ('p95', 0.95, '95 % took at most'))
+
+
+@click.command('status', short_help='Show what waits, who works and how fast.')
+@database_option
+@json_option
+@click.option('--watch', type=click.FloatRange(min=0.1), is_flag=False, flag_value='2', default=None,
+              metavar='[SECONDS]', help='Show it anew every so many seconds (2) until Ctrl-C; on a terminal only.')
+@click.option('--fail-if-older', callback=seconds, default=None, metavar='SECONDS',
+              help='Exit with 1 if an event has been due for longer than that; also 15m, 2h and so on.')
+def status_command(database: Any, as_json: bool, watch: float | None, fail_if_older: float | None) -> None:
+    """Show how many events are in each status, what waits for how long, which workers there are, and how fast they are.
+
+    The times of the events that ended lately are from acceptance to the end: half of the events took at most p50
+    seconds, 95 of 100 at most p95; both are of a sample if there are many. A worker that has not told for as long as
+    its claims hold is lost: it was killed, or can't reach the database. Counts end at 20,000; the types of events that
+    no route matched are those of the latest 1,000.
+
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, worker or ended.
+    --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
+    (taskApplicationName, taskName, oldestAge in seconds); workers (owner, taskApplicationName, taskName, engine,
+    concurrency, lease, started, age, lost); ended (hour and day: counts, p50, p95).
+    """
+    from pacifica.dispatcher._operate.report import StatusReport
+
+    if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
+        raise click.UsageError('--watch is for a terminal, without --json and --fail-if-older')
+    with existing_table(database) as table:
+        if watch is not None:
+            _watch(table.overview, watch)
+            return
+        report = StatusReport(table.overview)
+    if as_json:
+        print_json(_as_json(report))
+    elif on_terminal():
+        console().print(_tables(report))
+    else:
+        print_table((), _lines(report))
+    queue = report.longest_waiting()
+    if fail_if_older is not None and queue is not None and queue.oldest_age > fail_if_older:
+        notice(f'an event of {queue.application}, task {queue.task}, has been due for {duration(queue.oldest_age)}')
+        sys.exit(EXIT_FAILED)
+
+
+def _watch(overview: Overview, pause: float) -> None:
+    """Show it anew, with so many seconds between, until Ctrl-C."""
+    from rich.console import Group
+    from rich.live import Live
+
+    from pacifica.dispatcher._operate.report import StatusReport
+
+    with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False) as live:
+        while True:
+            now = time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())
+            live.update(Group(styled((now, 'dim')), _tables(StatusReport(overview))), refresh=True)
+            time.sleep(pause)
+
+
+def _as_json(report: StatusReport) -> dict[str, Any]:
+    """Return a JSON object, whose keys are those of a record where they mean the same."""
+    return {
+        'counts': report.counts,
+        'skipped': report.skipped,
+        'unrouted': report.unrouted,
+        'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
+                    'oldestAge': queue.oldest_age} for queue in report.queues],
+        'workers': [_worker_as_json(worker) for worker in report.workers],
+        'ended': {
+            span: {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
+            for span, ended in report.ended.items()
+        },
+    }
+
+
+def _worker_as_json(worker: WorkerState) -> dict[str, Any]:
+    values = asdict(worker)
+    names = {'taskApplicationName': values.pop('application'), 'taskName': values.pop('task')}
+    return {**names, **values, 'lost': worker.lost}
+
+
+def _lines(report: StatusReport) -> list[Sequence[object]]:
+    found: list[Sequence[object]] = [('count', status, count) for status, count in report.counts.items()]
+    found.append(('count', 'skipped', report.skipped))
+    found += [('unrouted', event_type, count) for event_type, count in report.unrouted.items()]
+    found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in report.queues]
+    found += [
+        ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
+         f'{worker.age:.3f}', 'lost' if worker.lost else 'there') for worker in report.workers
+    ]
+    for span, ended in report.ended.items():
+        found += [('ended', span, status, count) for status, count in ended.counts.items()]
+        took = [(name, ended.percentile(part)) for name, part, _ in _PERCENTILES]
+        found += [('ended', span, name, f'{value:.3f}') for name, value in took if value is not None]
+    return found
+
+
+def _tables(report: StatusReport) -> RenderableType:
+    from rich.console import Group
+    parts = [_statuses(report), *_unrouted(report), _queues(report), _workers(report)]
+    return Group(*(line for part in parts for line in (part, styled())))
+
+
+def _statuses(report: StatusReport) -> RenderableType:
+    from pacifica.dispatcher._operate.report import counted
+
+    spans = report.ended.values()
+    columns = [Column('STATUS', whole=True), Column('EVENTS', right=True)]
+    columns += [Column(f'IN THE LAST {span.upper()}', right=True) for span in report.ended]
+    rows: list[list[object]] = [
+        [status_text(status), counted(count),
+         *(f'{ended.counts[status]:,}' if status in ended.counts else None for ended in spans)]
+        for status, count in report.counts.items()
+    ]
+    if report.skipped:
+        rows.append([styled(('of 200 OK, skipped', 'dim')), counted(report.skipped), *[None] * len(spans)])
+    for _, part, name in _PERCENTILES:
+        rows.append([styled((name, 'dim')), None, *(duration(ended.percentile(part)) for ended in spans)])
+    return rich_table(columns, rows)
+
+
+def _unrouted(report: StatusReport) -> list[RenderableType]:
+    if not report.unrouted:
+        return []
+    return [rich_table([Column('LATEST WITHOUT A ROUTE'), Column('EVENTS', right=True)],
+                       [(event_type, f'{count:,}') for event_type, count in report.unrouted.items()])]
+
+
+def _queues(report: StatusReport) -> RenderableType:
+    if not report.queues:
+        return 'no event is due'
+    return rich_table(
+        [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
+        [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues])
+
+
+def _workers(report: StatusReport) -> RenderableType:
+    if not report.workers:
+        return styled(('no workers', 'yellow'))
+    return rich_table(
+        [Column('WORKER'), Column('APPLICATION'), Column('TASK'), Column('ENGINE', whole=True),
+         Column('CONCURRENCY', right=True), Column('LAST SEEN', whole=True)],
+        [(worker.owner, worker.application, worker.task, worker.engine, worker.concurrency, _seen(worker))
+         for worker in report.workers])
+
+
+def _seen(worker: WorkerState) -> Text:
+    ago = f'{duration(worker.age)} ago'
+    return styled((f'{ago}: lost', 'bold red')) if worker.lost else styled(ago)

@@ -1,0 +1,178 @@
+"""The table of events: opened as it is, made or upgraded by ``migrate``, emptied of what is old by ``prune``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pacifica.dispatcher._cli.options import database_option, duration, json_option
+from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
+from pacifica.dispatcher._operate.words import one_line
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.operator import Operator
+    from pacifica.dispatcher._queue.overview import Overview
+    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.search import Search
+    from pacifica.dispatcher.receiver import ReceiveTaskModelBase
+
+__all__ = ['Table', 'driver_of', 'existing_table', 'open_table']
+
+_SAID = {
+    'created': 'made the table',
+    'upgraded': 'upgraded the table of the 0.2 series; every row was kept',
+    'current': 'the table is up to date',
+}
+_BATCH = 1000
+
+
+class Table(NamedTuple):
+    """What may be asked of the table, and done with the events in it."""
+
+    records: Records
+    search: Search
+    overview: Overview
+    operator: Operator
+
+
+@contextmanager
+def existing_table(database: Any) -> Iterator[Table]:
+    """The table in *database*, inside the ``with`` block, for commands that must not make or upgrade it.
+
+    A mistyped database is left as it was found: a table made there would be empty for ever, and say that all is well.
+
+    :raises UsageFault: if there is none or it is of an earlier version, or if the database can't be used, then or
+        inside the block.
+    """
+    import peewee
+
+    from pacifica.dispatcher._queue.connections import Connections
+    from pacifica.dispatcher._queue.operator import Operator
+    from pacifica.dispatcher._queue.overview import Overview
+    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.search import Search
+    from pacifica.dispatcher._queue.writer import Writer
+
+    connections = Connections(database, lambda _session: 'current')  # which it is: nothing is made
+    try:
+        _require(database)
+        yield Table(
+            Records(connections), Search(connections), Overview(connections), Operator(Writer(connections)))
+    except peewee.PeeweeException as exc:
+        raise _open_fault(database, exc) from exc
+    finally:
+        connections.close()
+
+
+def _require(database: Any) -> None:
+    """Check that the table exists, with connections as peewee makes them, which change nothing in the database."""
+    import peewee
+
+    from pacifica.dispatcher._queue.record import TABLE, WORKERS, Record
+
+    name = one_line(database.database)
+    absent = UsageFault(
+        f'there are no events in database {name!r}: is it the right one (--database, or DATABASE_URL)? If it is, '
+        '"pacifica-dispatcher migrate" makes the table')
+    if isinstance(database, peewee.SqliteDatabase) and not name.startswith('file:') and not Path(name).exists():
+        raise absent  # connecting would make the file
+    try:
+        tables = database.get_tables()
+        if TABLE not in tables:
+            raise absent
+        columns = {column.name for column in database.get_columns(TABLE)}
+        indexes = {index.name for index in database.get_indexes(TABLE)}
+    finally:
+        database.close()
+    wanted = {field.column_name for field in Record._meta.sorted_fields}
+    if not wanted <= columns or f'{TABLE}_event_key' not in indexes or WORKERS not in tables:
+        raise UsageFault(
+            f'the table of events in database {name!r} is of an earlier version: run "pacifica-dispatcher migrate", '
+            'or start a worker or receiver of this version, to upgrade it')
+
+
+def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
+    """Return the model of the table in *database*, and what was done to have it: see ``ReceiveTaskModel.migrate``.
+
+    :raises UsageFault: if the database can't be used.
+    """
+    import peewee
+
+    from pacifica.dispatcher.receiver import create_peewee_model
+
+    model = create_peewee_model(database)
+    try:
+        return model, model.migrate()
+    except peewee.PeeweeException as exc:
+        raise _open_fault(database, exc) from exc
+
+
+def _open_fault(database: Any, exc: Exception) -> UsageFault:
+    """Return what to say of an error that peewee raised for *database*."""
+    import peewee
+
+    if isinstance(exc, peewee.ImproperlyConfigured):
+        return UsageFault(f'this database needs a driver: {driver_of(database)} ({one_line(exc)})')
+    return UsageFault(f'database {database.database!r} can\'t be used: {one_line(exc)}')
+
+
+def driver_of(database: Any) -> str:
+    """Return the command that installs the driver for *database*."""
+    import peewee
+
+    extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'
+    return f'pip install "pacifica-dispatcher[{extra}]"'
+
+
+@click.command('migrate')
+@database_option
+def migrate_command(database: Any) -> None:
+    """Make the table of events, or upgrade one of the 0.2 series in place.
+
+    Workers and receivers do the same when they start; this is for doing it at a time of your choice. Stop workers of
+    the 0.2 series first. It may be run again, and by several at once.
+    """
+    model, done = open_table(database)
+    click.echo(_SAID[done])
+    model.close_connections()
+
+
+@click.command('prune', short_help='Delete events that ended long ago.')
+@database_option
+@click.option('--older-than', callback=duration, required=True, metavar='TIME',
+              help='How long ago they must have ended, for example 30d; units are s, m, h, d and w.')
+@click.option('--name', metavar='NAME', default=None,
+              help='Only events of this application, as of "serve".  [default: of all]')
+@click.option('--task-name', metavar='NAME', default=None, help='Only events of this task.  [default: NAME.receive]')
+@click.option('--dry-run', is_flag=True, help='Only say how many there are.')
+@json_option
+def prune_command(
+    database: Any, older_than: float, name: str | None, task_name: str | None, dry_run: bool, as_json: bool,
+) -> None:
+    """Delete events that ended long ago, and say how many.
+
+    Events that wait or are being processed are never deleted. Each thousand is a transaction of its own, so that
+    workers go on meanwhile, and what was deleted before an interruption stays deleted. An event that was deleted is
+    forgotten: it is a new one if it comes again. Does not ask, since it is meant for cron.
+    """
+    from pacifica.dispatcher._queue.transitions import QueueName
+
+    if task_name is not None and name is None:
+        raise click.UsageError('--task-name needs --name, the application whose task it is')
+    queue = None if name is None else QueueName(name, task_name or f'{name}.receive')
+    with existing_table(database) as table:
+        found = table.operator.count_prunable(older_than, queue)
+        deleted = 0
+        if not dry_run:
+            with progress('deleting', found) as advance:
+                while batch := table.operator.prune(older_than, queue, limit=_BATCH):
+                    deleted += batch
+                    advance(batch)
+    if as_json:
+        print_json({'found': found, 'deleted': deleted})
+    else:
+        click.echo(f'{found:,} events would be deleted' if dry_run else f'{deleted:,} events were deleted')
