@@ -1,7 +1,4 @@
-"""JSON answers, good ones and errors: the one place where a body and its headers are made.
-
-Called by the resources and, for errors of its own, by CherryPy. Knows CherryPy's response; knows nothing of events.
-"""
+"""JSON answers, good ones and errors: the one place where a body and its headers are made."""
 
 from __future__ import annotations
 
@@ -27,14 +24,18 @@ class Refusal(cherrypy.HTTPError):  # type: ignore[misc]  # CherryPy has no type
     :param message: what is wrong and what to do about it; the client sees it.
     :param faults: ``(field, what is wrong with it)`` for each.
     :param headers: further headers of the answer.
+    :param retry_after: seconds after which the client may try again.
     """
 
     def __init__(
         self, status: int, message: str, faults: Sequence[tuple[str, str]] = (), headers: dict[str, str] | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(status, message)
         self.faults = faults
         self.headers = headers or {}
+        if retry_after is not None:
+            self.headers['Retry-After'] = str(retry_after)
 
     def set_response(self) -> None:
         """Make this the response; CherryPy calls it."""
@@ -52,17 +53,15 @@ def status_line(status: int) -> str:
     return f'{status} {_PHRASES.get(status) or HTTPStatus(status).phrase}'
 
 
-def error_body(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """Return the object that every error answers with: ``status``, ``message``, and ``faults`` if there are any."""
+def json_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
+    """Return an error as JSON: ``status``, ``message``, and ``faults`` if there are any.
+
+    It is what a resource without a ``render_error`` answers.
+    """
     body: dict[str, Any] = {'status': status_line(status), 'message': message}
     if faults:
         body['faults'] = [{'field': field, 'message': what} for field, what in faults]
-    return body
-
-
-def json_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
-    """Return an error as JSON and label the response so: what a resource without a ``render_error`` answers."""
-    return answer(error_body(status, message, faults))
+    return answer(body)
 
 
 def error_page(status: str, message: str, **_ignored: Any) -> bytes:

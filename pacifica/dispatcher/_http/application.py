@@ -1,30 +1,32 @@
-"""The CherryPy application that is the front door: put together, mounted, started.
-
-Called by ``receiver.create_cherrypy_app``.
-"""
+"""The CherryPy application that is the front door: put together, mounted, started."""
 
 from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import cherrypy
 from cherrypy._cplogging import LogManager, NullHandler
 
+from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher._http.dashboard import Dashboard
-from pacifica.dispatcher._http.dispatch import dispatch
-from pacifica.dispatcher._http.health import PREFIX
-from pacifica.dispatcher._http.ports import Accept, Metrics, Ready, Records
-from pacifica.dispatcher._http.receive import Receive
-from pacifica.dispatcher._http.request import MAX_BODY, FrontDoorRequest
-from pacifica.dispatcher._http.root import Root
+from pacifica.dispatcher._http.monitoring import HEALTH, Health, Metrics, Ready
+from pacifica.dispatcher._http.openapi import OpenApi
+from pacifica.dispatcher._http.receive import Accept, Receive
+from pacifica.dispatcher._http.request import FrontDoorRequest, dispatch
+from pacifica.dispatcher._http.resource import Resource
 from pacifica.dispatcher._http.server import limit_exchange, use_for
+from pacifica.dispatcher._http.tasks import TaskList, TaskRecord, TaskStatus
 from pacifica.dispatcher._http.tools import TOOL, schemes_of
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
-from pacifica.dispatcher.authentication import Authenticate
+from pacifica.dispatcher.authentication import Authenticate, Scheme
 from pacifica.dispatcher.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._metrics import Exposition
+    from pacifica.dispatcher._queue.query import Records
 
 __all__ = ['FrontDoor', 'StartRefusedError', 'create_application']
 
@@ -47,12 +49,12 @@ class StartRefusedError(ConfigurationError, SystemExit):
 
 
 class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
-    """The application's log, which doesn't format a line for each request that nobody keeps."""
+    """The application's log, which formats no line that no handler would keep."""
 
     def access(self) -> None:
         """Log the current request, unless it is a probe that all is well; CherryPy calls it."""
         serving = cherrypy.serving
-        if serving.request.path_info.startswith(PREFIX) and str(serving.response.status).startswith('200'):
+        if serving.request.path_info.startswith(HEALTH) and str(serving.response.status).startswith('200'):
             return
         logger: logging.Logger | None = self.access_log
         while logger is not None:
@@ -60,6 +62,41 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
                 super().access()
                 return
             logger = logger.parent if logger.propagate else None
+
+
+class Root(TaskList):
+    """The list of tasks; the other resources are attributes of it by name, for CherryPy's own dispatchers too.
+
+    ``resources`` has them by the first part of their path. The dashboard is for people: the document that describes the
+    API doesn't list it.
+    """
+
+    def __init__(
+        self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: Ready | None,
+        metrics: Exposition | None, dashboard: Dashboard | None,
+    ) -> None:
+        super().__init__(records)
+        self.receive = receive
+        self.status = TaskStatus(records)
+        self.get = TaskRecord(records)
+        self.health = Health(ready)
+        self.openapi_json = OpenApi(self.by_path, schemes)  # CherryPy's dispatchers look for a "." as "_"
+        self.resources: dict[str, Any] = {
+            'receive': self.receive, 'status': self.status, 'get': self.get, 'openapi.json': self.openapi_json,
+            'health': self.health,
+        }
+        if metrics is not None:
+            self.metrics = self.resources['metrics'] = Metrics(metrics)
+        if dashboard is not None:
+            self.dashboard = self.resources['dashboard'] = dashboard
+
+    def by_path(self) -> dict[str, Resource]:
+        """Return each resource by its path, as a template."""
+        paths: dict[str, Resource] = {
+            '/': self, '/receive': self.receive, '/status/{task_id}': self.status, '/get/{task_id}': self.get,
+            '/openapi.json': self.openapi_json, '/health/live': self.health.live, '/health/ready': self.health.ready,
+        }
+        return {**paths, **({'/metrics': self.metrics} if 'metrics' in self.resources else {})}
 
 
 class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
@@ -94,7 +131,7 @@ def create_application(
     records: Records,
     *,
     ready: Ready | None = None,
-    metrics: Metrics | None = None,
+    metrics: Exposition | None = None,
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
     authenticate: Authenticate | None = None,
@@ -106,22 +143,15 @@ def create_application(
 ) -> FrontDoor:
     """Return the application; nothing is opened or connected by this.
 
+    The parameters that aren't listed are those of ``ReceiveTaskModel.create_cherrypy_app``.
+
     :param accept: stores events.
     :param records: looks them up.
     :param ready: says whether events can be taken; by default they always can.
     :param metrics: counts what is received, and is shown at ``/metrics``; ``None`` for neither.
-    :param script_name: where it will be mounted, for example ``/events``; ``''`` is the root.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
-    :param authenticate: who may come in, see :mod:`pacifica.dispatcher.authentication`; ``None`` lets everybody in.
-    :param allowed_origins: which senders of webhooks get a yes to their handshake, ``['*']`` for all; by default none
-        do, but all if there is no authentication and the server listens on the loopback only.
-    :param allowed_rate: deliveries per minute that are taken, of all senders together, before ``429`` is answered;
-        ``None`` is for no limit.
-    :param max_body: the largest body of a request, in bytes.
-    :param request_timeout: seconds within which a request must have arrived, and a response be taken by the client;
-        after that its connection is closed. It needs CherryPy's own server, which this application makes stricter
-        when the engine starts; other WSGI servers have their own settings.
+    :param request_timeout: needs CherryPy's own server, which this application makes stricter when the engine starts.
     :param dashboard: the pages for people at ``/dashboard/``; ``None`` for none.
     """
     schemes = schemes_of(authenticate)

@@ -1,19 +1,35 @@
-"""The OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0) of the resources, from what they declare."""
+"""``/openapi.json``: the OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0) of what the resources declare."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import cherrypy
+
 from pacifica.dispatcher._events import SCHEMAS
-from pacifica.dispatcher._http.operations import ERRORS, Operation
+from pacifica.dispatcher._http.answers import answer, revalidated
+from pacifica.dispatcher._http.resource import Operation, Resource, operation
+from pacifica.dispatcher.authentication import Scheme
 
-__all__ = ['METHODS', 'document', 'operations_of']
+__all__ = ['OpenApi', 'document']
 
-METHODS = ('GET', 'POST', 'OPTIONS')
+#: What each error status means, wherever it is answered.
+_ERRORS = {
+    400: 'the request is malformed, or not a CloudEvent; all faults are named',
+    401: 'credentials are missing or not known',
+    403: 'these credentials, or this origin, are not allowed to do that',
+    404: 'there is no such task, path or parameter',
+    408: 'the body did not arrive in time',
+    413: 'the body is too large',
+    415: 'the format, or the encoding of the body, is not understood',
+    422: 'the task id is not a UUID, or a parameter makes no sense',
+    429: 'too many events are waiting, or too many were sent: try again after Retry-After seconds',
+    503: 'the database is not available: try again after Retry-After seconds',
+}
 
 _ERROR_SCHEMA: dict[str, Any] = {
     'type': 'object',
@@ -42,14 +58,25 @@ _SECURITY: dict[str, dict[str, Any]] = {
 }
 
 
-def operations_of(resource: Any) -> dict[str, Operation]:
-    """Return the operations that *resource* declares, by method."""
-    return {
-        method: getattr(resource, method).operation for method in METHODS if hasattr(resource, method)
-    }
+class OpenApi(Resource):
+    """The OpenAPI document.
+
+    :param by_path: returns each resource by its path, as a template.
+    :param schemes: the authentication that is configured.
+    """
+
+    def __init__(self, by_path: Callable[[], Mapping[str, Resource]], schemes: Sequence[Scheme]) -> None:
+        self._by_path = by_path
+        self._challenges = [getattr(scheme, 'challenge', '').partition(' ')[0] for scheme in schemes]
+
+    @operation(right='read', answer={'type': 'object'}, revalidates=True)
+    def GET(self) -> bytes:
+        """Answer the OpenAPI 3.1 document of what is here."""
+        base = cherrypy.serving.request.wsgi_environ.get('dispatcher.mounted', '')
+        return revalidated(answer(document(self._by_path(), base, self._challenges)))
 
 
-def document(resources: Mapping[str, Any], base: str, challenges: Iterable[str]) -> dict[str, Any]:
+def document(resources: Mapping[str, Resource], base: str, challenges: Iterable[str]) -> dict[str, Any]:
     """Return the document.
 
     :param resources: path template → resource.
@@ -81,19 +108,21 @@ def _names(challenge: str) -> tuple[str, ...]:
     return {'Bearer': ('Bearer', 'access_token')}.get(challenge, (challenge,) if challenge in _SECURITY else ())
 
 
-def _path(resource: Any, authenticated: bool) -> dict[str, Any]:
+def _path(resource: Resource, authenticated: bool) -> dict[str, Any]:
     item: dict[str, Any] = {}
-    for method, operation in operations_of(resource).items():
-        described = _operation(method, operation, inspect.getdoc(getattr(resource, method)) or '', authenticated)
+    for method, declared in resource.operations().items():
+        described = _described(declared, inspect.getdoc(getattr(resource, method)) or '', authenticated)
         item[method.lower()] = described
         if method == 'GET':
             item['head'] = {**described, 'summary': described['summary'] + ' Without its body.'}
     return item
 
 
-def _operation(method: str, operation: Operation, text: str, authenticated: bool) -> dict[str, Any]:
+def _described(operation: Operation, text: str, authenticated: bool) -> dict[str, Any]:
     summary, _, description = text.partition('\n')
-    errors = [*operation.errors, *((401, 403) if authenticated and operation.right else ())]
+    errors = {404, *operation.errors, *((401, 403) if authenticated and operation.right else ())}
+    if any(parameter.where in ('path', 'query') for parameter in operation.parameters):
+        errors.add(422)
     described: dict[str, Any] = {
         'summary': summary,
         'description': description.strip(),
@@ -114,7 +143,7 @@ def _operation(method: str, operation: Operation, text: str, authenticated: bool
                 'content': {operation.media: {'schema': operation.answer}},
             },
             **({'304': {'description': 'as it was when it had this ETag'}} if operation.revalidates else {}),
-            **{str(status): _error(status) for status in sorted(set(errors))},
+            **{str(status): _error(status) for status in sorted(errors)},
         },
     }
     if operation.body is not None:
@@ -128,6 +157,6 @@ def _operation(method: str, operation: Operation, text: str, authenticated: bool
 
 def _error(status: int) -> dict[str, Any]:
     return {
-        'description': f'{HTTPStatus(status).phrase}: {ERRORS[status]}',
+        'description': f'{HTTPStatus(status).phrase}: {_ERRORS[status]}',
         'content': {'application/json': {'schema': {'$ref': '#/components/schemas/Error'}}},
     }

@@ -1,14 +1,22 @@
-"""A worker that lives and dies with CherryPy's engine."""
+"""A worker that starts and stops with CherryPy's engine."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from cherrypy.process.plugins import SimplePlugin
 
-from pacifica.dispatcher._http.ports import Worker
-
 __all__ = ['WorkerPlugin']
+
+
+class Startable(Protocol):
+    """Handles stored events, in threads or processes of its own: a worker of ours, or the application's own."""
+
+    def start(self) -> None:
+        """Begin to take events; returns immediately."""
+
+    def stop(self) -> None:
+        """Take no more events, and return when the running ones have ended."""
 
 
 class WorkerPlugin(SimplePlugin):  # type: ignore[misc]  # CherryPy has no types
@@ -18,10 +26,10 @@ class WorkerPlugin(SimplePlugin):  # type: ignore[misc]  # CherryPy has no types
     :param worker: anything with ``start()`` and ``stop()``, such as ``queue.create_worker()``.
 
     Call ``subscribe()`` on it. On ``stop`` the server stops first (its priority is 25), so that nothing is accepted
-    that nobody would take, then the worker.
+    any more that nobody would handle; then the worker.
     """
 
-    def __init__(self, bus: Any, worker: Worker) -> None:
+    def __init__(self, bus: Any, worker: Startable) -> None:
         super().__init__(bus)
         self.worker = worker
 
@@ -30,10 +38,10 @@ class WorkerPlugin(SimplePlugin):  # type: ignore[misc]  # CherryPy has no types
         self.bus.log('Starting the dispatcher\'s worker')
         self.worker.start()
 
-    start.priority = 80  # type: ignore[attr-defined]  # CherryPy's way to say it; its HTTP server has 75
+    start.priority = 80  # type: ignore[attr-defined]  # as CherryPy wants it; its HTTP server has 75
 
     def stop(self) -> None:
-        """Stop the worker; returns when its running events have come to an end."""
+        """Stop the worker; returns when its running events have ended."""
         self.bus.log('Stopping the dispatcher\'s worker')
         self.worker.stop()
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import cherrypy
 
-from pacifica.dispatcher._events import SCHEMAS, decode, is_batch
+from pacifica.dispatcher._events import SCHEMAS, ReceivedEvent, decode, is_batch
 from pacifica.dispatcher._http.answers import Refusal, answer
-from pacifica.dispatcher._http.metrics import counting
-from pacifica.dispatcher._http.operations import Parameter, operation
-from pacifica.dispatcher._http.paths import end_of_path, with_database
-from pacifica.dispatcher._http.ports import Accept, Metrics
-from pacifica.dispatcher._http.request import query_parameters
-from pacifica.dispatcher._http.tools import TOOL, raw_body
+from pacifica.dispatcher._http.body import raw_body
+from pacifica.dispatcher._http.monitoring import counting
+from pacifica.dispatcher._http.resource import Parameter, Resource, operation, with_database
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit, is_loopback, requested_rate
 from pacifica.dispatcher.exceptions import InvalidEventError, QueueFullError
 
-__all__ = ['Receive', 'event_headers']
+if TYPE_CHECKING:
+    from pacifica.dispatcher._metrics import Exposition
+
+__all__ = ['Accept', 'Receive']
+
+#: Stores all of the events durably, in one transaction, and returns their task ids in order; or raises
+#: ``QueueFullError`` or ``DatabaseUnavailableError`` and stores none. Our queue does, or Celery's task.
+Accept = Callable[[Sequence[ReceivedEvent]], Sequence[str]]
 
 _ALLOW = 'OPTIONS, POST'
 _ID = {'type': 'string', 'format': 'uuid'}
@@ -26,22 +30,18 @@ _REFERENCES = {name: {'$ref': f'#/components/schemas/{name}'} for name in SCHEMA
 _STRUCTURED = {'oneOf': [_REFERENCES['Event_1_0'], _REFERENCES['Event_0_3']]}
 
 
-class Receive:
+class Receive(Resource):
     """Takes events.
 
     :param accept: stores them.
-    :param origins: who gets a yes to the handshake.
+    :param origins: the senders whose handshake succeeds.
     :param rate: how many deliveries are taken.
     :param everybody: whether there is no authentication.
     :param metrics: counts deliveries.
     """
 
-    exposed = True
-    _cp_config: dict[str, Any] = {f'tools.{TOOL}.right': 'send'}
-
     def __init__(
-        self, accept: Accept, origins: AllowedOrigins, rate: RateLimit, everybody: bool,
-        metrics: Metrics | None = None,
+        self, accept: Accept, origins: AllowedOrigins, rate: RateLimit, everybody: bool, metrics: Exposition | None,
     ) -> None:
         if metrics is not None:
             self._cp_config = {**self._cp_config, 'hooks.on_end_request': counting(metrics)}
@@ -53,43 +53,38 @@ class Receive:
     @operation(
         right='send',
         answer={'anyOf': [_ID, {'type': 'array', 'items': _ID}]},
-        errors=(400, 404, 408, 413, 415, 429, 503),
+        errors=(400, 408, 413, 415, 429, 503),
         body={
             'application/json': _REFERENCES['Event_0_1'],
             'application/cloudevents+json': _STRUCTURED,
             'application/cloudevents-batch+json': {'type': 'array', 'items': _STRUCTURED},
         },
     )
-    def POST(self, *parts: str, **_params: Any) -> bytes:
+    def POST(self) -> bytes:
         """Store an event, or the events of a batch, and answer the task id, or the list of them.
 
         Data of any content type is taken in binary mode too: the attributes in ``ce-`` headers, the data as the body.
         A batch is stored whole or not at all. An event with a source and id that were here before is that event again.
         """
-        end_of_path(parts)
-        query_parameters(())
-        wait = self._rate.take()
-        if wait:
-            raise Refusal(
-                429, f'more than the allowed {self._rate.per_minute} deliveries in a minute',
-                headers={'Retry-After': str(wait)},
-            )
+        if wait := self._rate.take():
+            allowed = self._rate.per_minute
+            raise Refusal(429, f'more than the allowed {allowed} deliveries in a minute', retry_after=wait)
         body = raw_body()
-        headers = event_headers(cherrypy.serving.request.wsgi_environ)
+        headers = _event_headers(cherrypy.serving.request.wsgi_environ)
         try:
             events = decode(headers, body)
             ids = with_database(lambda: self._accept(events)) if events else []
         except InvalidEventError as exc:
             raise Refusal(exc.status, str(exc), exc.faults) from exc
         except QueueFullError as exc:
-            raise Refusal(429, str(exc), headers={'Retry-After': str(exc.retry_after)}) from exc
+            raise Refusal(429, str(exc), retry_after=exc.retry_after) from exc
         cherrypy.serving.request.dispatcher_accepted = len(events)
         return answer(list(ids) if is_batch(headers) else ids[0])
 
     @operation(
         right=None,
         answer={'type': 'object'},
-        errors=(400, 403, 404),
+        errors=(400, 403),
         parameters=(
             Parameter('WebHook-Request-Origin', 'header', {'type': 'string'}, 'how the sender calls itself'),
             Parameter('WebHook-Request-Rate', 'header', {'type': 'string', 'pattern': '^[1-9][0-9]{0,8}$'},
@@ -100,10 +95,8 @@ class Receive:
             'WebHook-Allowed-Rate': 'how many deliveries per minute it may make, or *',
         },
     )
-    def OPTIONS(self, *parts: str, **_params: Any) -> bytes:
+    def OPTIONS(self) -> bytes:
         """Tell a sender of webhooks whether and how often it may send (webhook specification, section 4)."""
-        end_of_path(parts)
-        query_parameters(())
         request = cherrypy.serving.request
         headers = cherrypy.serving.response.headers
         headers['Allow'] = _ALLOW
@@ -123,7 +116,7 @@ class Receive:
         return answer({'origin': granted, 'rate': rate})
 
 
-def event_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+def _event_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers of a request that an event can be in, names in lower case."""
     headers = {'ce-' + name[8:].replace('_', '-').lower(): environ[name] for name in environ if name[:8] == 'HTTP_CE_'}
     headers['content-type'] = environ.get('CONTENT_TYPE') or ''

@@ -1,4 +1,4 @@
-"""One request, as CherryPy runs it, without what a JSON front door doesn't need or must not do.
+"""One request, as CherryPy runs it: which method of which resource answers it, without what is not for a JSON API.
 
 CherryPy's own would decode MIME words in headers (and fail on malformed ones), log the whole request line (with an
 ``access_token`` in it), and show tracebacks.
@@ -16,15 +16,13 @@ from cherrypy._cprequest import Request
 from cherrypy.lib import httputil
 
 from pacifica.dispatcher._http.answers import Refusal, error_page, json_error
+from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher.authentication import ALL_RIGHTS, Right
 
-__all__ = ['MAX_BODY', 'FrontDoorRequest', 'forget_access_token', 'query_parameters']
+__all__ = ['FrontDoorRequest', 'dispatch']
 
 _LOG = logging.getLogger('pacifica.dispatcher.http')
-
-#: The most bytes that a body may have, by default: an event of 100,000 files has some 29 MB, and a refused one makes
-#: Pacifica Notifications disable the subscription.
-MAX_BODY = 100_000_000
+_METHODS = ('DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT')
 
 
 class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
@@ -39,7 +37,7 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
     dispatcher_raw_body: bytes | None = None
     #: How many events were accepted by this request.
     dispatcher_accepted = 0
-    #: What the credentials allow; all where there is no authentication.
+    #: What the credentials allow; everything where there is no authentication.
     dispatcher_rights: Collection[Right] = ALL_RIGHTS
     request_line: str
 
@@ -57,7 +55,7 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
         :raises Refusal: 400 without the ``Host`` header that HTTP/1.1 demands.
         """
         if '%' in self.query_string or 'access_token' in self.query_string:
-            self.request_line = forget_access_token(self.request_line)
+            self.request_line = _without_access_token(self.request_line)
         headers = self.headers
         for name, value in self.header_list:
             dict.__setitem__(headers, name.title(), value.strip())
@@ -81,13 +79,13 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
             raise Refusal(404, 'the query string is not URL-encoded UTF-8') from exc
 
     def handle_error(self) -> None:
-        """Log an exception that nobody expected, and answer 500 without a word of it; CherryPy calls it."""
+        """Log an unexpected exception, and answer 500 without its details; CherryPy calls it."""
         _LOG.exception('front_door.request_failed', extra={'method': self.method, 'path': self.path_info})
         self.error_response = Refusal(500, 'the server failed to answer this; its log says why').set_response
         super().handle_error()
 
 
-def forget_access_token(request_line: str) -> str:
+def _without_access_token(request_line: str) -> str:
     """Return *request_line* as it may be logged: without its query if an ``access_token`` is in it."""
     method, _, rest = request_line.partition(' ')
     target, _, protocol = rest.rpartition(' ')
@@ -97,16 +95,42 @@ def forget_access_token(request_line: str) -> str:
     return request_line
 
 
-def query_parameters(allowed: tuple[str, ...]) -> dict[str, str]:
-    """Return the parameters of the current request's query.
+def dispatch(path_info: str) -> None:
+    """Set the current request's handler and configuration; CherryPy calls it for each request.
 
-    :param allowed: the names that the resource knows; ``access_token`` is known everywhere.
-    :raises Refusal: 404 for any other, 422 for one that is given twice.
+    It is CherryPy's ``MethodDispatcher`` for a small tree: a resource with ``resources`` has others below it, by name.
     """
-    params: dict[str, Any] = cherrypy.serving.request.params
-    for name, value in params.items():
-        if name not in allowed and name != 'access_token':
-            raise Refusal(404, f'there is no parameter {name[:100]!r} here')
-        if not isinstance(value, str):
-            raise Refusal(422, f'{name} is given more than once', [(name, 'must be given once')])
-    return params
+    request = cherrypy.serving.request
+    resource = request.app.root
+    parts = [part for part in path_info.split('/') if part]
+    rest = parts
+    while rest and rest[0] in getattr(resource, 'resources', ()):
+        resource, rest = resource.resources[rest[0]], rest[1:]
+    _configure(request, resource, path_info, parts)
+    arguments = [part.replace('%2F', '/') for part in rest]
+    method = getattr(resource, 'GET' if request.method == 'HEAD' else request.method, None)
+    if hasattr(resource, 'resources') and (arguments or not getattr(resource, 'exposed', False)):
+        request.handler = Refusal(404, f'there is nothing at {path_info[:200]!r} here')
+    elif method is None or request.method not in _METHODS:
+        allowed = {name for name in _METHODS if hasattr(resource, 'GET' if name == 'HEAD' else name)}
+        listed = ', '.join(sorted(allowed))
+        request.handler = Refusal(
+            405, f'{request.method[:40]} is not possible here, but {listed}', headers={'Allow': listed},
+        )
+    else:
+        request.handler = lambda: method(*arguments)
+
+
+def _configure(request: Any, resource: Any, path_info: str, parts: list[str]) -> None:
+    """Collect the configuration of the path as CherryPy does: global, of the application, of each part of the path."""
+    config = cherrypy.config.copy()
+    sections = request.app.config
+    config.update(sections.get('/', {}))
+    config.update(getattr(resource, '_cp_config', {}))
+    if len(sections) > 1:
+        path = ''
+        for part in parts:
+            path += '/' + part
+            config.update(sections.get(path, {}))
+    request.config = config
+    request.is_index = not path_info.rstrip('/')

@@ -16,12 +16,11 @@ import cherrypy
 from cherrypy.lib import auth_basic
 
 from pacifica.dispatcher._http.answers import Refusal
-from pacifica.dispatcher._http.body import read_body
-from pacifica.dispatcher._http.request import MAX_BODY
+from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher.authentication import Authenticate, Basic, Credentials, Right, Scheme, challenges, rights_of
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-__all__ = ['TOOL', 'raw_body', 'schemes_of']
+__all__ = ['TOOL', 'schemes_of']
 
 #: The tool's name under ``tools.``
 TOOL = 'dispatcher_authentication'
@@ -57,19 +56,6 @@ def schemes_of(authenticate: Authenticate | None) -> tuple[Scheme, ...]:
     if not schemes or not all(callable(each) for each in schemes):
         raise ConfigurationError('authenticate must be a scheme or a list of schemes; None is for no authentication')
     return schemes
-
-
-def raw_body() -> bytes:
-    """Return the body of the current request, read once, under ``request.max_body``.
-
-    :raises Refusal: if it is too large, malformed or late.
-    """
-    request = cherrypy.serving.request
-    body = getattr(request, 'dispatcher_raw_body', None)
-    if body is None:
-        body = read_body(request.wsgi_environ, getattr(request, 'max_body', MAX_BODY))
-        request.dispatcher_raw_body = body
-    return bytes(body)
 
 
 def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from pacifica.dispatcher._http.answers import Refusal
-from pacifica.dispatcher._http.filters import parse_time
+from pacifica.dispatcher._http.tasks import parse_time
 from pacifica.dispatcher._queue.filter import Filter
 from pacifica.dispatcher._queue.status import Status
 

@@ -12,12 +12,12 @@ from uuid import UUID
 import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, revalidated
+from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher._http.dashboard import charts, csrf
 from pacifica.dispatcher._http.dashboard.list_query import FIELDS, NUMBERS, ListQuery
 from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
-from pacifica.dispatcher._http.paths import end_of_path, task_id_in, with_database
-from pacifica.dispatcher._http.request import query_parameters
-from pacifica.dispatcher._http.tools import TOOL, raw_body
+from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
+from pacifica.dispatcher._http.tools import TOOL
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, MOST_COUNTED, RETRIABLE, RETRY, retry_all
 from pacifica.dispatcher._operate.report import StatusReport

@@ -3,7 +3,7 @@
 import pytest
 
 from pacifica.dispatcher._http.answers import Refusal
-from pacifica.dispatcher._http.filters import Filters
+from pacifica.dispatcher._http.tasks import ListQuery
 
 
 @pytest.mark.parametrize('text, since', [
@@ -14,10 +14,10 @@ from pacifica.dispatcher._http.filters import Filters
     ('2026-11-24T08:54:35.5+02:00', '2026-11-24 06:54:35.500000'),
 ])
 def test_a_time_is_utc_unless_it_says_otherwise(text, since):
-    assert Filters.parse({'since': text}).since == since
+    assert ListQuery.parse({'since': text}).since == since
 
 
 def test_all_parameters_that_make_no_sense_are_named():
     with pytest.raises(Refusal) as caught:
-        Filters.parse({'limit': '0', 'after': 'x', 'since': 'y'})
+        ListQuery.parse({'limit': '0', 'after': 'x', 'since': 'y'})
     assert [field for field, _ in caught.value.faults] == ['limit', 'after', 'since']

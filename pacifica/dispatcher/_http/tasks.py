@@ -1,0 +1,170 @@
+"""``/``, ``/status/{id}`` and ``/get/{id}``: what became of the events.
+
+Pages of the list follow each other by the id of the last task seen, so that tasks which arrive meanwhile neither repeat
+nor hide any.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+import cherrypy
+
+from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
+from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.query import Records
+
+__all__ = ['ListQuery', 'TaskList', 'TaskRecord', 'TaskStatus', 'parse_time']
+
+#: Tasks on a page: by default, and at most.
+_LIMIT = 1000
+
+_PARAMETERS = (
+    Parameter('limit', 'query', {'type': 'integer', 'minimum': 1, 'maximum': _LIMIT, 'default': _LIMIT},
+              'how many tasks at most'),
+    Parameter('after', 'query', {'type': 'string', 'format': 'uuid'}, 'only tasks that come after this one'),
+    Parameter('status', 'query', {'type': 'string'}, 'only tasks with this status'),
+    Parameter('since', 'query', {'type': 'string', 'format': 'date-time'},
+              'only tasks created then or later; UTC if it names no zone'),
+    Parameter('source', 'query', {'type': 'string'}, 'only tasks of events with this source'),
+    Parameter('type', 'query', {'type': 'string'}, 'only tasks of events of this type'),
+)
+
+_TEXT = {'type': ['string', 'null']}
+_ID = {'type': 'string', 'format': 'uuid'}
+_LISTED = {'taskID': _ID, 'created': {'type': 'string'}, 'updated': {'type': 'string'}, 'deleted': _TEXT}
+#: The keys of the 0.2 series that hold text, then those that came since.
+_TEXTS = (
+    'eventType', 'eventTypeVersion', 'source', 'eventID', 'eventTime', 'schemaURL', 'contentType', 'eventData', 'data',
+    'taskStatus', 'taskApplicationName', 'taskName', 'exceptionType', 'exceptionValue',
+    'cloudEventsVersion', 'route', 'finalized', 'transactionID',
+)
+_RECORD = {
+    'type': 'object',
+    'required': ['taskID', 'taskStatus', 'eventData', 'data'],
+    'properties': {
+        **_LISTED, **dict.fromkeys(_TEXTS, _TEXT), 'exceptionTraceback': {}, 'attempts': {'type': 'integer'},
+        'result': {'type': ['object', 'null']}, 'history': {'type': 'array', 'items': {'type': 'object'}},
+    },
+}
+_OF_A_TASK: dict[str, Any] = {
+    'right': 'read', 'errors': (503,), 'parameters': (TASK_ID,), 'revalidates': True,
+    'answer_headers': {'ETag': 'names this state of the answer'},
+}
+
+# What Python 3.10 doesn't know of ISO 8601: the zone Z, and fractions that haven't three or six digits.
+_ZULU = re.compile('[Zz]$')
+_FRACTION = re.compile(r'\.(\d+)', re.ASCII)
+
+
+class TaskStatus(Resource):
+    """The status of a task."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @operation(answer={'type': 'string'}, **_OF_A_TASK)
+    def GET(self, task_id: UUID) -> bytes:
+        """Answer the status of a task as a JSON string."""
+        return _found(task_id, with_database(lambda: self._records.status(task_id)))
+
+
+class TaskRecord(Resource):
+    """Everything that is known of a task."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @operation(answer=_RECORD, **_OF_A_TASK)
+    def GET(self, task_id: UUID) -> bytes:
+        """Answer all that is known of a task as a JSON object."""
+        return _found(task_id, with_database(lambda: self._records.get(task_id)))
+
+
+def _found(task_id: UUID, value: object) -> bytes:
+    if value is None:
+        raise Refusal(404, f'there is no task {task_id}')
+    return revalidated(answer(value))
+
+
+class TaskList(Resource):
+    """The tasks, newest first."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @operation(
+        right='read',
+        answer={'type': 'array', 'items': {'type': 'object', 'required': list(_LISTED), 'properties': _LISTED}},
+        errors=(503,),
+        parameters=_PARAMETERS,
+        answer_headers={'Link': 'where the next page is, rel="next", if there is one'},
+    )
+    def GET(self, parameters: dict[str, str]) -> bytes:
+        """Answer a page of tasks, newest first."""
+        query = ListQuery.parse(parameters)
+        tasks = list(with_database(lambda: self._records.page(
+            limit=query.limit + 1,  # one more, to know whether there is a next page
+            after=query.after, status=parameters.get('status'), since=query.since, source=parameters.get('source'),
+            event_type=parameters.get('type'))))
+        if len(tasks) > query.limit:
+            del tasks[query.limit:]
+            given = {each.name: parameters[each.name] for each in _PARAMETERS if each.name in parameters}
+            following = urlencode({**given, 'after': tasks[-1]['taskID']})
+            cherrypy.serving.response.headers['Link'] = f'<?{following}>; rel="next"'  # RFC 8288, relative to this page
+        return answer(tasks)
+
+
+class ListQuery(NamedTuple):
+    """The parameters of the list that aren't free text."""
+
+    limit: int
+    after: UUID | None
+    since: str | None
+
+    @classmethod
+    def parse(cls, given: dict[str, str]) -> ListQuery:
+        """Return them as they are in a query.
+
+        :raises Refusal: 422, naming each parameter whose value makes no sense.
+        """
+        faults: list[tuple[str, str]] = []
+        limit, after = _LIMIT, None
+        if (text := given.get('limit')) is not None:
+            if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _LIMIT:
+                limit = int(text)
+            else:
+                faults.append(('limit', f'must be a number from 1 to {_LIMIT}'))
+        if 'after' in given:
+            try:
+                after = UUID(given['after'])
+            except ValueError:
+                faults.append(('after', 'must be the UUID of a task'))
+        since = parse_time(given.get('since'), 'since', faults)
+        if faults:
+            raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
+        return cls(limit, after, since)
+
+
+def parse_time(text: str | None, field: str, faults: list[tuple[str, str]]) -> str | None:
+    """Return a time of ISO 8601, UTC if it names no zone, as records show it; add to *faults* if *field* holds none."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(_FRACTION.sub(_six_digits, _ZULU.sub('+00:00', text)))
+        if time.tzinfo is not None:
+            time = time.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        faults.append((field, 'must be a date or time of ISO 8601, for example 2026-11-24T10:39:01Z'))
+        return None
+    return time.isoformat(' ', 'microseconds')
+
+
+def _six_digits(fraction: re.Match[str]) -> str:
+    return '.' + fraction[1][:6].ljust(6, '0')
