@@ -5,56 +5,48 @@ Prometheus's and OpenTelemetry's libraries are imported here, on demand, and now
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pacifica.dispatcher._engine.callbacks import Callbacks
-from pacifica.dispatcher._engine.event_log import EventLog
-from pacifica.dispatcher._engine.observers import Observers
-from pacifica.dispatcher._engine.spans import Spans
+from pacifica.dispatcher._engine.extensions import Callbacks, EventLog, Extension, Extensions
+from pacifica.dispatcher._engine.outgoing import FinishedEvents
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
-from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import ConfigurationError
-from pacifica.dispatcher.hooks import Callback
+from pacifica.dispatcher.hooks import Callback, Notify
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
 
-__all__ = ['exposition', 'needing', 'observers', 'spans']
+__all__ = ['exposition', 'extensions', 'needing']
 
 
-def observers(
-    queue: QueueName, on_finished: Callback | None, on_failed: Callback | None, metrics: bool,
-) -> Observers:
-    """Return who is told how the attempts at a queue's events end: the log, the application's callbacks, the metrics.
+def extensions(
+    queue: QueueName, on_finished: Callback | None, on_failed: Callback | None, receivers: Sequence[Notify],
+    metrics: bool, tracing: bool,
+) -> Extensions:
+    """Return what sees the events of a queue run: log, callbacks, outgoing events, metrics, traces; in this order.
 
-    :raises ConfigurationError: if metrics are wanted and not installed.
+    :raises ConfigurationError: if metrics or traces are wanted and not installed.
     """
-    told = Observers()
-    told.add(EventLog())
+    found: list[Extension] = [EventLog()]
     if on_finished is not None:
-        told.add(Callbacks(on_finished))
+        found.append(Callbacks(on_finished))
     if on_failed is not None:
-        told.add(Callbacks(on_failed, only_failed=True))
+        found.append(Callbacks(on_failed, only_failed=True))
+    if receivers:
+        found.append(FinishedEvents(queue.application, receivers))
     if metrics:
         with needing('prometheus_client', 'metrics=True', 'metrics'):
             from pacifica.dispatcher._metrics import CountingObserver
-        told.add(CountingObserver(queue))
-    return told
-
-
-def spans(queue: QueueName, tracing: bool) -> Spans | None:
-    """Return what traces the attempts at a queue's events; ``None`` if nobody wants that.
-
-    :raises ConfigurationError: if it is wanted and not installed.
-    """
-    if not tracing:
-        return None
-    with needing('opentelemetry', 'tracing=True', 'otel'):
-        from pacifica.dispatcher._tracing import OpenTelemetrySpans
-    return OpenTelemetrySpans(queue)
+        found.append(CountingObserver(queue))
+    if tracing:
+        with needing('opentelemetry', 'tracing=True', 'otel'):
+            from pacifica.dispatcher._tracing import OpenTelemetrySpans
+        found.append(OpenTelemetrySpans(queue))
+    return Extensions(*found)
 
 
 def exposition(connections: Connections) -> Exposition:

@@ -7,7 +7,8 @@ An upload carries this in its key-values, which Pacifica Metadata publishes with
     Pacifica.Dispatcher.lineage.2             facility.raw/plot
 
 Each step has a key of its own, because Metadata shows one value of a key given twice, and at most 255 characters, which
-are the most it keeps. Used by the executor, which ends loops, and by whatever makes an upload.
+are the most it keeps. Used by the executor, which ends loops, by whatever makes an upload, and by the store, which
+keeps the transactions of an event in columns of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ['LINEAGE_PREFIX', 'MOST_CHARACTERS', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'step']
+import msgspec
+
+__all__ = [
+    'LINEAGE_PREFIX', 'MOST_CHARACTERS', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'parent_transaction',
+    'step', 'transaction_id',
+]
 
 #: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
 SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
@@ -31,6 +37,8 @@ MOST_STEPS = 16
 
 #: What Pacifica Metadata's columns for keys and values hold.
 MOST_CHARACTERS = 255
+
+_ID_CHARACTERS = 64  # of the id of a transaction, as text
 
 _NUMBER = re.compile(re.escape(LINEAGE_PREFIX) + r'([1-9][0-9]{0,3})')
 
@@ -96,3 +104,47 @@ class Lineage:
 def is_lineage(key: object) -> bool:
     """Return whether *key* is one of those that say where an upload comes from."""
     return key == SOURCE_KEY or (isinstance(key, str) and _NUMBER.fullmatch(key) is not None)
+
+
+def transaction_id(data_json: str) -> str | None:
+    """Return the id of the transaction in *data_json*, the data of an event as Pacifica Metadata publishes them.
+
+    That is the value of the object whose ``destinationTable`` is ``Transactions._id`` (see :mod:`..models`), as text.
+    Only that object is parsed: the data may list tens of thousands of files. ``None`` if there is none, or it is no
+    whole number and no short text.
+    """
+    return _value(data_json, 'destinationTable', 'Transactions._id')
+
+
+def parent_transaction(data_json: str) -> str | None:
+    """Return the id of the transaction from which the event's was made, so far as its key-values say so."""
+    return _value(data_json, 'key', SOURCE_KEY)
+
+
+def _value(data_json: str, member: str, text: str) -> str | None:
+    """Return the value of the first object in which *member* is *text*."""
+    mark = f'"{text}"'
+    position = data_json.find(mark)
+    while position >= 0:
+        value = _value_around(data_json, position, member, text)
+        if value is not None:
+            return value
+        position = data_json.find(mark, position + 1)
+    return None
+
+
+def _value_around(data_json: str, position: int, member: str, text: str) -> str | None:
+    """Return the value of the innermost object around *position*."""
+    begin, end = data_json.rfind('{', 0, position), data_json.find('}', position)
+    if begin < 0 or end < 0:
+        return None
+    try:
+        item: Any = msgspec.json.decode(data_json[begin:end + 1])
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None  # braces inside its strings: an event that Pacifica does not send
+    if not isinstance(item, dict) or item.get(member) != text:
+        return None
+    value = item.get('value')
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    return str(value) if 0 < len(str(value)) <= _ID_CHARACTERS else None

@@ -16,10 +16,9 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from pacifica.dispatcher import _events
-from pacifica.dispatcher._engine.spans import Carrier
+from pacifica.dispatcher._engine.extensions import Carrier, Extension
 from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.transitions import Held, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, QueueName
 
 __all__ = ['OpenTelemetrySpans']
 
@@ -27,8 +26,8 @@ _NAME = 'pacifica.dispatcher'
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 
-class OpenTelemetrySpans:
-    """Traces the attempts at the events of a queue; see :class:`~pacifica.dispatcher._engine.spans.Spans`.
+class OpenTelemetrySpans(Extension):
+    """Traces the attempts at the events of a queue.
 
     :param queue: whose events these are.
     """
@@ -37,25 +36,25 @@ class OpenTelemetrySpans:
         self._queue = queue
 
     @contextmanager
-    def attempt(self, held: Held) -> Iterator[Callable[[Outcome], None]]:
+    def attempt(self, claimed: ClaimedEvent) -> Iterator[Callable[[Outcome], None]]:
         """Make a span ``process TASK`` of kind CONSUMER, linked to the span in which the event was made, if it says so.
 
         It is the current one inside the block: what the handler calls becomes its children.
         """
-        event = _events.identify(held.event_data)
+        event = claimed.identity
         attributes = {
             'messaging.system': 'pacifica_dispatcher',
             'messaging.operation.name': 'process',
             'messaging.operation.type': 'process',
             'messaging.destination.name': self._queue.task,
-            'messaging.message.id': str(held.task_id),
+            'messaging.message.id': str(claimed.task_id),
             'cloudevents.event_id': event.event_id,
             'cloudevents.event_source': event.source,
             'cloudevents.event_spec_version': event.spec_version,
             'cloudevents.event_type': event.event_type,
             'cloudevents.event_subject': event.subject,
             'pacifica_dispatcher.application': self._queue.application,
-            'pacifica_dispatcher.attempt': held.attempt,
+            'pacifica_dispatcher.attempt': claimed.attempt,
         }
         with _tracer().start_as_current_span(
             f'process {self._queue.task}', kind=SpanKind.CONSUMER, links=_links(event.traceparent, event.tracestate),

@@ -20,29 +20,25 @@ import peewee
 
 from pacifica.dispatcher import _extras as extras
 from pacifica.dispatcher import _http
-from pacifica.dispatcher._engine.acceptor import Acceptor
-from pacifica.dispatcher._engine.event_queue import EventQueue
-from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.outgoing import Notifications
+from pacifica.dispatcher._engine.event_queue import Acceptor, EventQueue
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.sender import Sender
-from pacifica.dispatcher._engine.sending_executor import SendingExecutor
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
-from pacifica.dispatcher._queue.query import Records
 from pacifica.dispatcher._queue.readiness import Readiness
 from pacifica.dispatcher._queue.record import Record
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
-from pacifica.dispatcher.hooks import Callback, Notifies, Notify, listed
+from pacifica.dispatcher.hooks import Callback, Notifies, listed
 from pacifica.dispatcher.router import Router
 
 if TYPE_CHECKING:
@@ -104,16 +100,16 @@ class ReceiveTaskModelBase(Record):
         :param router: which handler an event goes to.
         :param name: the application's name, ``task_application_name`` on its records.
         :param receive_task_name: the task's name, ``task_name`` on its records. The two say whose events these are.
-        :param retry_for: exception classes after which an event is run again; by default only transfers that failed
-            for a passing reason, and ``RetryLater``.
+        :param retry_for: exception classes after which an event is run again; by default only transfers whose
+            failure was transient, and ``RetryLater``.
         :param max_attempts: how often an event is run at most.
         :param backoff: seconds before the second attempt; each further wait is four times as long, up to an hour.
-        :param deduplicate: whether an event with a source and id that were here before is that event again.
+        :param deduplicate: whether an event with the source and id of an earlier one is that event again.
         :param max_backlog: how many events may wait before more are refused with :class:`QueueFullError`; by default
             any number.
         :param on_finished: called with a :class:`~pacifica.dispatcher.hooks.FinishedTask` for each event that has
             ended, at most once for each end, in the process that ended it, after the commit; by several threads at
-            once. What it raises is logged.
+            the same time. What it raises is logged.
         :param on_failed: the same, for events that have ended in ``422`` or ``500`` alone.
         :param notify: who gets a CloudEvent for each event that has ended, stored with the end and sent at least once;
             one :class:`~pacifica.dispatcher.hooks.Notify` or several, the same in all processes with workers.
@@ -124,18 +120,12 @@ class ReceiveTaskModelBase(Record):
             installed.
         """
         queue, receivers = QueueName(name, receive_task_name), listed(notify)
-        store = cls._store(queue, deduplicate, max_backlog, receivers)
-        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
-        observers = extras.observers(queue, on_finished, on_failed, metrics)
-        return EventQueue(store, router, policy, observers, Sender(receivers), extras.spans(queue, tracing))
-
-    @classmethod
-    def _store(
-        cls, queue: QueueName, deduplicate: bool, max_backlog: int | None, receivers: Sequence[Notify],
-    ) -> Store:
-        return Store(
-            cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog,
-            outgoing=Notifications(queue.application, receivers) if receivers else None,
+        return EventQueue(
+            Store(cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog),
+            router,
+            RetryPolicy(tuple(retry_for), max_attempts, backoff),
+            extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing),
+            Sender(receivers),
         )
 
     @classmethod
@@ -175,7 +165,6 @@ class ReceiveTaskModelBase(Record):
             must share ``PROMETHEUS_MULTIPROC_DIR``.
         :raises ConfigurationError: if Celery is not installed, or what is wanted besides is not.
         """
-        queue = QueueName(name, receive_task_name)
         try:
             from pacifica.dispatcher._engine.celery_app import create_celery_app
         except ModuleNotFoundError as exc:
@@ -184,14 +173,12 @@ class ReceiveTaskModelBase(Record):
             raise ConfigurationError(
                 'create_celery_app needs Celery: install it with pip install "pacifica-dispatcher[celery]"'
             ) from exc
-        receivers = listed(notify)
-        store = cls._store(queue, deduplicate, max_backlog, receivers)
-        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
-        executor = Executor(router, name, policy, store.save_result, extras.spans(queue, tracing))
-        observers = extras.observers(queue, on_finished, on_failed, metrics)
+        queue = cls.create_queue(
+            router, name, receive_task_name, retry_for=retry_for, max_attempts=max_attempts, backoff=backoff,
+            deduplicate=deduplicate, max_backlog=max_backlog, on_finished=on_finished, on_failed=on_failed,
+            notify=notify, metrics=metrics, tracing=tracing)
         return create_celery_app(
-            store, SendingExecutor(executor, Sender(receivers)), observers, lease, keep_unrouted,
-            receive_task_name, name, *args, **kwargs)
+            queue.create_task_runner(lease, keep_unrouted), receive_task_name, name, *args, **kwargs)
 
     @classmethod
     def create_cherrypy_app(

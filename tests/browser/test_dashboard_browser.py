@@ -62,9 +62,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Site]:
             served.accept(eventType=f'org.pacifica.metadata.{kind}')
         served.run()
         served.accept()
-        served.model._writer.run(*(
-            Heartbeat(letter * 32, QueueName('my.app', 'my.tasks.receive'), f'analysis-{letter}:4711', engine, 4, 30.0)
-            for letter, engine in (('a', 'threads'), ('b', 'processes'))))
+        for letter, engine in (('a', 'threads'), ('b', 'processes')):
+            served.queue._store.beat(Heartbeat(
+                letter * 32, QueueName('my.app', 'my.tasks.receive'), f'analysis-{letter}:4711', engine, 4, 30.0))
         served.model._writer.connections.writer.execute(
             "UPDATE receivetaskworker SET seen = seen - 300 WHERE owner LIKE 'analysis-b%'")
         yield served

@@ -14,7 +14,7 @@ import pytest
 from jsonpath2.path import Path
 
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.outcome import Outcome, ended
 from pacifica.dispatcher._queue.transitions import OUTGOING_ATTEMPTS
 from pacifica.dispatcher.hooks import FAILED, FINISHED, FinishedTask, Notify
 from pacifica.dispatcher.router import Router
@@ -286,10 +286,13 @@ def test_a_lost_lease_writes_neither_the_end_nor_the_outgoing_event(model: Any, 
     held = store.claim('slow', 0.01)
     wait_until(lambda: store.rescue(3).again)
 
-    written = store.finish(held, Outcome.succeeded()) if way == 'finish' else store.finish_and_claim(
-        held, Outcome.succeeded(), 'slow', 0.01)[0]
+    outcome = Outcome.succeeded()
+    outgoing = queue._extensions.outgoing(ended(held, outcome))
+    written = store.finish(held, outcome, outgoing) if way == 'finish' else store.finish_and_claim(
+        held, outcome, 'slow', 0.01, outgoing)[0]
 
     assert written is False
+    assert len(outgoing) == 1
     assert record(model, task_id).task_status != OK
     assert told(model) == []
 
@@ -302,6 +305,7 @@ def test_an_outgoing_event_that_cant_be_stored_leaves_its_event_unended(
     queue = queue_of(model, notify=NOWHERE)
     task_id = queue.delay(ingest_event()).id
     held = queue._store.claim('worker', 60)
+    outgoing = queue._extensions.outgoing(ended(held, Outcome.succeeded()))
     run = Accept.run
 
     def broken(session: Any, operations: Any) -> Any:
@@ -310,11 +314,11 @@ def test_an_outgoing_event_that_cant_be_stored_leaves_its_event_unended(
 
     monkeypatch.setattr(Accept, 'run', staticmethod(broken))
     with pytest.raises(RuntimeError):
-        queue._store.finish(held, Outcome.succeeded())
+        queue._store.finish(held, Outcome.succeeded(), outgoing)
     monkeypatch.undo()
 
     assert (record(model, task_id).task_status, told(model)) == ('102 Processing', [])
-    assert queue._store.finish(held, Outcome.succeeded())
+    assert queue._store.finish(held, Outcome.succeeded(), outgoing)
     assert (record(model, task_id).task_status, len(told(model))) == (OK, 1)
 
 

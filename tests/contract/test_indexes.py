@@ -9,10 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from pacifica.dispatcher._queue.filter import Filter
 from pacifica.dispatcher._queue.overview import Overview
-from pacifica.dispatcher._queue.query import Records
-from pacifica.dispatcher._queue.search import Search
+from pacifica.dispatcher._queue.records import Records
+from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
 from support.databases import KINDS, model_in, temporary_database
 from support.events import received, router_to

@@ -14,7 +14,7 @@ from jsonpath2.path import Path as JSONPath
 
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
-from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.staging import StagedEventHandler

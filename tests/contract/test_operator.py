@@ -17,12 +17,12 @@ from pacifica.dispatcher._queue.history import attempt, extend, read
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.overview import Overview
-from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.schema import ensure_schema
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Filter, Page, Search
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import Farewell, Heartbeat, QueueName
+from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import Stage, current_task
@@ -307,10 +307,14 @@ def test_matching_finds_each_event_once_also_while_they_change(bench: Bench) -> 
     bench.operator.cancel(task_ids)
     found: list[UUID] = []
 
-    for batch in bench.operator.matching(Filter(status=Status.FAILED)):
+    search = Search(bench.model._writer.connections)
+    page = search.page(Filter(status=Status.FAILED), limit=200)
+    while page.rows:
+        batch = [UUID(row['taskID']) for row in page.rows]
         found += batch
         bench.operator.retry(batch)
         bench.operator.cancel(batch[:50])  # these match again
+        page = search.page(Filter(status=Status.FAILED), limit=200, before=page.older) if page.older else Page(())
 
     assert sorted(found) == sorted(task_ids)
 
@@ -375,23 +379,23 @@ def test_a_worker_is_shown_until_its_farewell_and_lost_when_it_is_silent(databas
     first = Heartbeat('1' * 32, QUEUE, 'host:1', 'threads', 4, 30.0)
     second = Heartbeat('2' * 32, QUEUE, 'host:2', 'processes', 2, 30.0)
 
-    store.note(first)
-    store.note(second)
+    store.beat(first)
+    store.beat(second)
     now[0] += 20
-    store.note(second)
+    store.beat(second)
     shown = overview.workers()
     assert [(worker.owner, worker.engine, worker.concurrency, worker.age, worker.lost) for worker in shown] == [
         ('host:2', 'processes', 2, 0.0, False), ('host:1', 'threads', 4, 20.0, False)]
 
     now[0] += 11
-    store.note(second)
+    store.beat(second)
     assert {worker.owner: worker.lost for worker in overview.workers()} == {'host:2': False, 'host:1': True}
 
-    store.note(Farewell(second.worker_id))
+    store.deregister(second.worker_id)
     assert [worker.owner for worker in overview.workers()] == ['host:1']
 
     now[0] += 86_401
-    store.note(second)
+    store.beat(second)
     assert [worker.owner for worker in overview.workers()] == ['host:2']
     connections.close()
     database.close()

@@ -9,7 +9,7 @@ import pytest
 from pacifica.dispatcher._queue import overview as module
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.transitions import Farewell, Heartbeat, QueueName
+from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
 from support.events import received, router_to
 
 NAME = QueueName('my.app', 'my.tasks.receive')
@@ -84,13 +84,14 @@ def test_what_is_not_due_yet_waits_but_has_no_age(model: Any) -> None:
 
 def test_workers_are_there_until_they_are_silent_for_longer_than_their_lease(model: Any) -> None:
     overview = Overview(model._writer.connections)
-    model._writer.run(Heartbeat('a' * 32, NAME, 'host:1', 'threads', 4, 30.0))
+    store = queue_of(model)._store
+    store.beat(Heartbeat('a' * 32, NAME, 'host:1', 'threads', 4, 30.0))
     [worker] = overview.workers()
     assert (worker.owner, worker.engine, worker.concurrency, worker.lost) == ('host:1', 'threads', 4, False)
     model._writer.connections.writer.execute('UPDATE receivetaskworker SET seen = seen - 31')
     [worker] = overview.workers()
     assert worker.lost and worker.age >= 31
-    model._writer.run(Farewell('a' * 32))
+    store.deregister('a' * 32)
     assert overview.workers() == []
 
 

@@ -9,9 +9,8 @@ from uuid import UUID
 import pytest
 
 from pacifica.dispatcher._queue import search as module
-from pacifica.dispatcher._queue.filter import Filter
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.search import Search
+from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
 from support.events import received, router_to
 
@@ -184,13 +183,11 @@ def test_what_is_no_place_in_the_list_is_refused(found: Found, before: str) -> N
         found.search.page(Filter(), limit=3, before=before)
 
 
-def test_an_operator_gets_all_that_match_in_batches(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('pacifica.dispatcher._queue.operator._BATCH', 2)
+def test_an_operator_gets_all_that_match_in_batches(found: Found) -> None:
     ids = [found.accept(eventType='broken') for _ in range(5)]
     found.accept()
     found.run()
     operator = Operator(found.model._writer)
-    batches = list(operator.matching(Filter(status=Status.FAILED)))
-    assert [str(each) for batch in batches for each in batch] == ids[::-1]
+    assert found.all_pages(2, status=Status.FAILED) == ids[::-1]
     assert operator.retry([UUID(each) for each in ids]) == [True] * 5
     assert found.ids(status=Status.ACCEPTED) == ids[::-1]

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher._queue.filter import Filter
 from pacifica.dispatcher._queue.record import timestamp
-from pacifica.dispatcher._queue.search import Search
+from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 from support.events import ingest_event, router_to

@@ -77,7 +77,8 @@ def test_plots_have_a_title_a_description_and_the_same_as_a_table(site: Site) ->
 
 def test_workers_are_listed_until_they_are_lost(site: Site) -> None:
     writer = site.model._writer
-    writer.run(Heartbeat('a' * 32, QueueName('my.app', 'my.tasks.receive'), 'host:77', 'processes', 8, 30.0))
+    queue = QueueName('my.app', 'my.tasks.receive')
+    site.queue._store.beat(Heartbeat('a' * 32, queue, 'host:77', 'processes', 8, 30.0))
     html = site.text()
     assert re.search(r'host:77.*<span class="badge s200">there</span>.*processes</td><td class="number">8<', html)
     writer.connections.writer.execute('UPDATE receivetaskworker SET seen = seen - 3600')

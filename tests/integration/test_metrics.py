@@ -13,9 +13,8 @@ import pytest
 import requests
 from playhouse.db_url import connect
 
-from pacifica.dispatcher._metrics.collector import DatabaseCollector
 from pacifica.dispatcher._metrics.definitions import DATABASE
-from pacifica.dispatcher._metrics.exposition import Exposition
+from pacifica.dispatcher._metrics.exposition import DatabaseCollector, Exposition
 from pacifica.dispatcher._queue.overview import Overview, QueueState, WorkerState
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret

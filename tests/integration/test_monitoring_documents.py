@@ -57,7 +57,7 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
     queue = model.create_queue(router, application, 'my.tasks.receive', metrics=True)
     worker = queue.create_worker()
     worker._keeper.present('here:1', 'threads', 4)
-    queue._observers.rescued(0, 1)
+    queue._extensions.rescued(0, 1)
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
         own = {'destinationTable': 'TransactionKeyValue', 'key': 'Pacifica.Dispatcher.lineage.1',
                'value': step(application, next(iter(router)).name)}

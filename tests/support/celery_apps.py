@@ -12,7 +12,7 @@ from uuid import uuid4
 from celery.app.trace import build_tracer
 from celery.contrib.testing.worker import start_worker
 
-from pacifica.dispatcher._engine.announcer import Announcer
+from pacifica.dispatcher._engine.publisher import Announcer
 from support.events import router_to
 from support.isolation import kept_logging
 

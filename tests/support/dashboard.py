@@ -14,7 +14,7 @@ from uuid import UUID
 
 from playhouse.db_url import connect
 
-from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from support.events import received, router_to

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from pacifica.dispatcher._engine.sender import Sender
-from pacifica.dispatcher._queue.transitions import OUTGOING_ATTEMPTS, Held
+from pacifica.dispatcher._queue.transitions import OUTGOING_ATTEMPTS, ClaimedEvent
 from pacifica.dispatcher.authentication import Credentials, Secret, StandardWebhooks
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.hooks import FinishedTask, Notify, listed
@@ -32,11 +32,11 @@ def receiver() -> Iterator[Receiving]:
         yield receiver
 
 
-def held(attempt: int = 1) -> Held:
+def held(attempt: int = 1) -> ClaimedEvent:
     event = {'specversion': '1.0', 'type': 't', 'source': 's', 'id': 'the-id', 'data': 'é'}
-    return Held(
+    return ClaimedEvent(
         uuid=None, task_id=uuid4(), token='', attempt=attempt, event_data=json.dumps(event), result=None, history=None,
-        owner='', claimed=0.0, created='2026-11-24 08:54:35.000000', destination='notify')
+        owner='', claimed_at=0.0, created='2026-11-24 08:54:35.000000', destination='notify')
 
 
 def send(url: str, attempt: int = 1, **settings: Any) -> Any:

@@ -16,7 +16,7 @@ from pacifica.dispatcher._operate.words import one_line
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.operator import Operator
     from pacifica.dispatcher._queue.overview import Overview
-    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.records import Records
     from pacifica.dispatcher._queue.search import Search
     from pacifica.dispatcher.receiver import ReceiveTaskModelBase
 
@@ -53,7 +53,7 @@ def existing_table(database: Any) -> Iterator[Table]:
     from pacifica.dispatcher._queue.connections import Connections
     from pacifica.dispatcher._queue.operator import Operator
     from pacifica.dispatcher._queue.overview import Overview
-    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.records import Records
     from pacifica.dispatcher._queue.search import Search
     from pacifica.dispatcher._queue.writer import Writer
 

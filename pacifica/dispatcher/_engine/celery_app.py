@@ -4,6 +4,9 @@
 the row by the guarded claim that all engines share, so a message may come twice, late or never. Handlers' exceptions
 end on the row and never reach Celery's own error path. Each process that handles events keeps its leases; the worker's
 main process sends lost messages again.
+
+Messages of receivers of the 0.2 series carry whole events. Such a receiver has answered the event's sender with 200 and
+an id, so nothing is refused here: an event that can't be handled ends in an error that ``/get`` shows.
 """
 
 from __future__ import annotations
@@ -15,19 +18,16 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import celery
 from celery import bootsteps, signals
 
 from pacifica.dispatcher import _events
-from pacifica.dispatcher._engine import whole_events
-from pacifica.dispatcher._engine.acceptor import Acceptor
-from pacifica.dispatcher._engine.announcer import Announcer
-from pacifica.dispatcher._engine.observers import Observers
-from pacifica.dispatcher._engine.publisher import Publisher
-from pacifica.dispatcher._engine.sending_executor import Executes
-from pacifica.dispatcher._engine.task_runner import TaskRunner
+from pacifica.dispatcher._engine.event_queue import Acceptor
+from pacifica.dispatcher._engine.publisher import Announcer, Publisher
+from pacifica.dispatcher._engine.runner import TaskRunner
+from pacifica.dispatcher._queue.record import new_task_id
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import InvalidEventError
 
@@ -39,13 +39,9 @@ _FURTHER = 0.1  # seconds in which one message may lead to further events, see R
 _RETRY_ONCE = {'max_retries': 1, 'interval_start': 0.0, 'interval_max': 0.0}  # a pooled connection may be an old one
 
 
-def create_celery_app(
-    store: Store, executor: Executes, observers: Observers, lease: float, keep_unrouted: float | None,
-    receive_task_name: str, *args: Any, **kwargs: Any,
-) -> celery.Celery:
-    """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs the events of *store*."""
+def create_celery_app(runner: TaskRunner, receive_task_name: str, *args: Any, **kwargs: Any) -> celery.Celery:
+    """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs events by *runner*."""
     app = celery.Celery(*args, **kwargs)
-    runner = TaskRunner(store, executor, observers, lease, keep_unrouted)
     app.task(
         _receive,
         name=receive_task_name,
@@ -53,11 +49,11 @@ def create_celery_app(
         base=type('ReceiveTask', (ReceiveTask, app.Task), {}),
         bind=True,
         shared=False,  # else every other Celery application of the process would have it too
-        store=store,
+        store=runner.store,
         runner=runner,
     )
 
-    class Janitor(_Janitor):
+    class Janitor(_JanitorStep):
         task_name = receive_task_name
 
     app.steps['worker'].add(Janitor)
@@ -70,13 +66,13 @@ def _stop(runner: TaskRunner, **_signal: Any) -> None:
     runner.stop()
 
 
-class _Janitor(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """What the main process of a worker does besides: it is there when no process handles anything."""
+class _JanitorStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """What the main process of a worker does besides: it runs even while no process handles anything."""
 
     requires = ('celery.worker.components:Pool',)  # whose processes are forked first
     task_name: str
 
-    def create(self, worker: Any) -> _Janitor:
+    def create(self, worker: Any) -> _JanitorStep:
         """Make what :meth:`start` starts."""
         self._task = worker.app.tasks[self.task_name]
         self._announcer = Announcer(
@@ -84,7 +80,7 @@ class _Janitor(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no 
         return self
 
     def start(self, worker: Any) -> None:
-        """Look after what dead workers and brokers left."""
+        """Take over the events of dead workers, and send the messages that brokers lost."""
         self._task.runner.start()
         self._announcer.start()
 
@@ -137,7 +133,7 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
             return self.publish(_uuid(event), **options)
         delay = _delay(options.pop('countdown', None), options.pop('eta', None))
         [stored] = self.store.accept(
-            [_events.from_dict(event)], task_id=None if task_id is None else whole_events.task_id_of(task_id),
+            [_events.from_dict(event)], task_id=None if task_id is None else _task_id_of(task_id),
             announced=None if delay else _MESSAGE_LIFETIME, delay=delay,
         )
         sent = None if delay else self._publisher.send(stored, **options)
@@ -180,10 +176,10 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
             _LOG.exception('celery.turn_failed', extra={'task_id': self.request.id})
 
     def _store_whole(self, event: Mapping[str, Any]) -> UUID:
-        received = whole_events.received(event)
-        task_id = whole_events.task_id_of(self.request.id)
+        received = _received(event)
+        task_id = _task_id_of(self.request.id)
         if self.store.accept([received], task_id=task_id, announced=_MESSAGE_LIFETIME) != [task_id]:
-            # The event was here before, but its sender was told this id: it is an event of its own, as in 0.2.
+            # A repeated event, but its sender was told this id: it is an event of its own, as in 0.2.
             self.store.accept([received], task_id=task_id, announced=_MESSAGE_LIFETIME, deduplicate=False)
         return task_id
 
@@ -216,6 +212,41 @@ def _only_argument(args: Any, kwargs: Any) -> Any:
     if len(values) != 1:
         raise TypeError(f'the task takes one argument, the event as a dict, not {len(values)}')
     return values[0]
+
+
+def _received(event: Mapping[str, Any]) -> _events.ReceivedEvent:
+    """Return *event* as it is stored, valid or not.
+
+    :raises InvalidEventError: if it can't even be written as JSON.
+    """
+    try:
+        return _events.from_dict(event)
+    except InvalidEventError:
+        return _unchecked(event)
+
+
+def _unchecked(event: Mapping[str, Any]) -> _events.ReceivedEvent:
+    def text(name: str) -> str:
+        value = event.get(name)
+        return value if isinstance(value, str) else ''
+
+    try:
+        return _events.ReceivedEvent(
+            event_type=text('eventType'), cloud_events_version=text('cloudEventsVersion'), source=text('source'),
+            event_id=text('eventID'), event_json=_events.dumps(dict(event)), data_json=_events.dumps(event.get('data')),
+        )
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidEventError(f'the event can\'t be written as JSON: {exc}') from exc
+
+
+def _task_id_of(message_id: object) -> UUID:
+    """Return the task id for a message's id: the same, if it is a UUID, and the same for the same id in any case."""
+    if message_id is None:  # called, not sent
+        return new_task_id()
+    try:
+        return UUID(str(message_id))
+    except ValueError:
+        return uuid5(NAMESPACE_OID, str(message_id))
 
 
 def _uuid(task_id: object) -> UUID:

@@ -5,30 +5,40 @@ Puts a store, a router and the workers together; what ``create_cherrypy_app`` ha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from pacifica.dispatcher import _events
-from pacifica.dispatcher._engine.acceptor import Acceptor
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
-from pacifica.dispatcher._engine.keeper import Keeper
-from pacifica.dispatcher._engine.observers import Observers
-from pacifica.dispatcher._engine.periodic_reconciler import PeriodicReconciler
-from pacifica.dispatcher._engine.reconciler import Reconciled, Reconciler
+from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._engine.reconciler import PeriodicReconciler, Reconciled, Reconciler
 from pacifica.dispatcher._engine.retry import RetryPolicy
+from pacifica.dispatcher._engine.runner import TaskRunner
 from pacifica.dispatcher._engine.sender import Sender
-from pacifica.dispatcher._engine.sending_executor import SendingExecutor
-from pacifica.dispatcher._engine.spans import Spans
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 
-__all__ = ['EventQueue', 'Task']
+__all__ = ['Acceptor', 'EventQueue', 'Task']
+
+
+class Acceptor(ABC):
+    """Where the front door hands validated events in, whatever engine runs them."""
+
+    @abstractmethod
+    def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
+        """Store validated *events*, all or none; return their task ids in order once they are committed.
+
+        :raises QueueFullError: if too many events are waiting; nothing was stored.
+        :raises DatabaseUnavailableError: if the database did not take them.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +57,23 @@ class EventQueue(Acceptor):
     :param store: where events are kept.
     :param router: which handler an event goes to.
     :param policy: which failures are retried, and how often an event is run.
-    :param observers: who is told how attempts ended.
+    :param extensions: see its events run.
     :param sender: sends outgoing events.
-    :param spans: traces attempts; ``None`` for no traces.
     """
 
     def __init__(
-        self, store: Store, router: Router, policy: RetryPolicy, observers: Observers, sender: Sender,
-        spans: Spans | None = None,
+        self, store: Store, router: Router, policy: RetryPolicy, extensions: Extensions, sender: Sender,
     ) -> None:
         self._store = store
         self.router = router
         self._policy = policy
-        self._observers = observers
+        self._extensions = extensions
         self._sender = sender
-        self._spans = spans
 
     def delay(self, event: Mapping[str, Any]) -> Task:
         """Store *event*, a CloudEvent as a dict, and wake a worker; return once it is committed.
 
-        An event whose source and id were here before is that event again: its task is returned, and it runs once.
+        An event with the source and id of an earlier one is that event again: its task is returned, and it runs once.
 
         :raises InvalidEventError: if it is no CloudEvent; nothing was stored.
         :raises DatabaseUnavailableError: if the database did not take it.
@@ -94,7 +101,7 @@ class EventQueue(Acceptor):
     ) -> Worker:
         """Return a worker for this queue, which runs events once it is started.
 
-        :param concurrency: how many events it handles at once.
+        :param concurrency: how many events it handles at the same time.
         :param lease: seconds after which the event of a worker that died runs elsewhere.
         :param poll_interval: seconds between looks at the queue for events that other processes accepted.
         :param grace: seconds that running handlers get when the worker is stopped.
@@ -116,17 +123,27 @@ class EventQueue(Acceptor):
             raise ConfigurationError(f"isolation must be 'thread' or 'process', not {isolation!r}")
         if handler_timeout is not None and isolation == 'thread':
             raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
-        executor = Executor(
-            self.router, self._store.name.application, self._policy, self._store.save_result, self._spans)
-        keeper = Keeper(self._store, self._observers, self._policy.max_attempts, lease, retention, keep_unrouted)
+        executor = self._executor()
         return Worker(
             self._store,
-            SendingExecutor(
-                executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout), self._sender),
-            keeper,
-            self._observers,
+            executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout),
+            self._sender,
+            self._extensions,
+            LeaseKeeper(self._store, self._extensions, self._policy.max_attempts, lease, retention, keep_unrouted),
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
         )
+
+    def create_task_runner(self, lease: float, keep_unrouted: float | None) -> TaskRunner:
+        """Return what runs events of this queue by their task ids, for an engine whose workers get messages.
+
+        :param lease: seconds after which the event of a worker that died runs elsewhere.
+        :param keep_unrouted: as for :meth:`create_worker`.
+        """
+        return TaskRunner(self._store, self._executor(), self._sender, self._extensions, lease, keep_unrouted)
+
+    def _executor(self) -> Executor:
+        return Executor(
+            self.router, self._store.name.application, self._policy, self._store.save_result, self._extensions)
 
     def reconcile(
         self, metadata_url: str, since: datetime, *, dry_run: bool = False,

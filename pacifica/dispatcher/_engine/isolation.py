@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.spans import Carrier, traced
+from pacifica.dispatcher._engine.extensions import Carrier
 from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.transitions import Held
+from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import ConfigurationError, HandlerTimeoutError, WorkerLostError
 
 __all__ = ['ProcessExecutor']
@@ -38,7 +38,7 @@ class _Child:
         self._ready = False
         theirs.close()  # so that its end is noticed here when it dies
 
-    def execute(self, held: Held, carrier: Carrier | None, timeout: float | None) -> Outcome | None:
+    def execute(self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None) -> Outcome | None:
         """Return how the event ended.
 
         :raises TimeoutError: if it has not after *timeout* seconds; the process's start does not count.
@@ -46,7 +46,7 @@ class _Child:
         """
         if not self._ready:
             self._ready = self.pipe.recv()
-        self.pipe.send((held, carrier))
+        self.pipe.send((claimed, carrier))
         if not wait([self.pipe], timeout):
             raise TimeoutError
         outcome: Outcome | None = self.pipe.recv()
@@ -71,16 +71,16 @@ def _serve(pickled: bytes, pipe: Connection) -> None:
     except Exception as exc:  # whatever the router's modules raise as they are imported here: each event says so
         failure = Outcome.failed(exc)
 
-        def execute(held: Held, carrier: Carrier | None) -> Outcome:
+        def execute(claimed: ClaimedEvent, carrier: Carrier) -> Outcome:
             return failure
 
     pipe.send(True)
     while True:
         try:
-            held, carrier = pipe.recv()
+            claimed, carrier = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(execute(held, carrier))
+        pipe.send(execute(claimed, carrier))
 
 
 class ProcessExecutor:
@@ -91,12 +91,12 @@ class ProcessExecutor:
     :raises ConfigurationError: if the router can't be sent to another process.
     """
 
-    #: What people are told of how handlers run.
+    #: What people see of how handlers run.
     engine = 'processes'
 
     def __init__(self, executor: Executor, timeout: float | None) -> None:
         self.policy = executor.policy
-        self._spans = executor.spans
+        self._extensions = executor.extensions
         self._timeout = timeout
         try:
             self._pickled = pickle.dumps(executor)
@@ -124,30 +124,27 @@ class ProcessExecutor:
             child.process.kill()
             child.process.join()
 
-    def execute(self, held: Held) -> Outcome | None:
+    def execute(self, claimed: ClaimedEvent) -> Outcome | None:
         """Run the event in another process; ``None`` if that was stopped and there is no outcome."""
-        spans = self._spans
-        if spans is None:
-            return self._timed(held, None)
-        return traced(spans, held, lambda: self._timed(held, spans.carrier()))
+        return self._extensions.attempt(claimed, lambda: self._timed(claimed))
 
-    def _timed(self, held: Held, carrier: Carrier | None) -> Outcome | None:
+    def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
         began = time.monotonic()
         child = self._take()
-        outcome = None if child is None else self._execute_in(child, held, carrier)
+        outcome = None if child is None else self._execute_in(child, claimed)
         if outcome is None or outcome.seconds is not None:
             return outcome
         return replace(outcome, seconds=time.monotonic() - began)  # of a process that could not say so itself
 
-    def _execute_in(self, child: _Child, held: Held, carrier: Carrier | None) -> Outcome | None:
+    def _execute_in(self, child: _Child, claimed: ClaimedEvent) -> Outcome | None:
         try:
-            outcome = child.execute(held, carrier, self._timeout)
+            outcome = child.execute(claimed, self._extensions.carrier(), self._timeout)
         except TimeoutError:
             self._give_up(child)
-            return self._timed_out(held)
+            return self._timed_out(claimed)
         except (EOFError, OSError):
             exit_code = self._give_up(child)
-            return None if self._stopped else self._lost(held, exit_code)
+            return None if self._stopped else self._lost(claimed, exit_code)
         self._put_back(child)
         return outcome
 
@@ -170,12 +167,12 @@ class ProcessExecutor:
             self._busy.discard(child)
         return child.kill()
 
-    def _timed_out(self, held: Held) -> Outcome:
+    def _timed_out(self, claimed: ClaimedEvent) -> Outcome:
         error = HandlerTimeoutError(
             f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
-        delay = self.policy.delay(error, held.attempt)
+        delay = self.policy.delay(error, claimed.attempt)
         return Outcome.failed(error) if delay is None else Outcome.retry(error, delay)
 
-    def _lost(self, held: Held, exit_code: int | None) -> Outcome:
+    def _lost(self, claimed: ClaimedEvent, exit_code: int | None) -> Outcome:
         error = WorkerLostError(f'the handler\'s process died with exit code {exit_code}')
-        return Outcome.failed(error) if held.attempt >= self.policy.max_attempts else Outcome.retry(error, 0.0)
+        return Outcome.failed(error) if claimed.attempt >= self.policy.max_attempts else Outcome.retry(error, 0.0)

@@ -1,6 +1,6 @@
-"""Keeps the leases of what a worker holds, and takes over what dead workers held: the janitor of every worker.
+"""Keeps the leases of what a worker has claimed, and takes over the events of dead workers.
 
-Owned by a worker. One turn is :meth:`Keeper.run_once`; the thread around it depends on no handler.
+Each worker has one; its thread depends on no handler.
 """
 
 from __future__ import annotations
@@ -10,25 +10,28 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
-from pacifica.dispatcher._engine.observers import Observers
+from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.turns import Periodic
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import Farewell, Heartbeat, Held
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherError
 from pacifica.dispatcher.hooks import FinishedTask
 
-__all__ = ['Keeper']
+__all__ = ['LeaseKeeper']
 
 _LOG = logging.getLogger(__name__)
 _PRUNE_ROWS = 1000
 _PRUNE_BATCHES = 20
 
 
-class Keeper:
+class LeaseKeeper(Periodic):
     """Renews each lease three times before it would end.
 
     :param store: the queue's.
-    :param observers: who is told of rescued events.
+    :param extensions: see the events that are rescued.
     :param max_attempts: after how many attempts the event of a dead worker ends.
     :param lease: seconds a claim holds.
     :param retention: seconds after which events that have ended are deleted; ``None`` keeps them.
@@ -36,36 +39,42 @@ class Keeper:
     """
 
     def __init__(
-        self, store: Store, observers: Observers, max_attempts: int, lease: float, retention: float | None = None,
+        self, store: Store, extensions: Extensions, max_attempts: int, lease: float, retention: float | None = None,
         keep_unrouted: float | None = None,
     ) -> None:
+        super().__init__('keeper', lease / 4)
         self._store = store
-        self._observers = observers
+        self._extensions = extensions
         self._max_attempts = max_attempts
         self._lease = lease
         self._retention = retention
         self._keep_unrouted = keep_unrouted
-        self._held: dict[str, Held] = {}
-        self._presence: Heartbeat | None = None
+        self._held: dict[tuple[str, Any], ClaimedEvent] = {}
+        self._heartbeat: Heartbeat | None = None
         self._rescue_from = 0.0
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def hold(self, held: Held) -> None:
-        """Keep the lease of *held* from now on."""
-        self._held[held.token + str(held.uuid)] = held
+    def hold(self, claimed: ClaimedEvent) -> None:
+        """Keep the lease of *claimed* from now on."""
+        self._held[claimed.token, claimed.uuid] = claimed
 
-    def drop(self, held: Held) -> None:
-        """Keep it no more."""
-        self._held.pop(held.token + str(held.uuid), None)
+    def drop(self, claimed: ClaimedEvent) -> None:
+        """Keep its lease no more."""
+        self._held.pop((claimed.token, claimed.uuid), None)
+
+    def drop_all(self) -> list[ClaimedEvent]:
+        """Keep no lease any more; return whose were kept."""
+        left = list(self._held.values())
+        self._held.clear()
+        return left
 
     def present(self, owner: str, engine: str, concurrency: int) -> None:
-        """Tell from the next turn on that a worker is there, for people to see: where, of which kind, how large.
+        """Send a heartbeat with each turn from now on, for people to see: where the worker runs, its kind and size.
 
         Called again it changes nothing.
         """
-        if self._presence is None:
-            self._presence = Heartbeat(secrets.token_hex(16), self._store.name, owner, engine, concurrency, self._lease)
+        if self._heartbeat is None:
+            worker_id = secrets.token_hex(16)
+            self._heartbeat = Heartbeat(worker_id, self._store.name, owner, engine, concurrency, self._lease)
 
     def run_once(self) -> None:
         """Renew the leases that are held, then rescue events whose lease is over.
@@ -78,8 +87,8 @@ class Keeper:
             for one, kept in zip(held, self._store.renew(held, self._lease)):
                 if not kept:
                     self.drop(one)
-        if self._presence is not None:
-            self._store.note(self._presence)
+        if self._heartbeat is not None:
+            self._store.beat(self._heartbeat)
         if time.monotonic() >= self._rescue_from:
             self._rescue(began)
         if self._retention is not None:
@@ -87,53 +96,37 @@ class Keeper:
         if self._keep_unrouted is not None:
             self._prune(self._keep_unrouted, unrouted=True)
 
-    def _say_farewell(self, presence: Heartbeat) -> None:
-        self._presence = None
-        try:
-            self._store.note(Farewell(presence.worker_id))
-        except DatabaseUnavailableError as exc:
-            _LOG.warning('keeper.farewell_failed', extra={'error': str(exc)})  # it is shown as lost for a day
-
     def _rescue(self, asked: float) -> None:
-        again, ended, tasks = self._store.rescue(self._max_attempts, asked)
+        again, ended, tasks = self._store.rescue(self._max_attempts, asked, self._extensions.outgoing)
         if again or ended:
-            self._observers.rescued(again, ended)
-        if tasks:  # told in a thread of its own: leases must be renewed, however long a callback takes
+            self._extensions.rescued(again, ended)
+        if tasks:  # in a thread of its own: leases must be renewed, however long a callback takes
             threading.Thread(
-                target=self._tell, args=(tasks,), name='pacifica-dispatcher-rescued', daemon=True).start()
+                target=self._show, args=(tasks,), name='pacifica-dispatcher-rescued', daemon=True).start()
 
-    def _tell(self, tasks: Sequence[FinishedTask]) -> None:
+    def _show(self, tasks: Sequence[FinishedTask]) -> None:
         for task in tasks:
-            self._observers.task_ended(task)
+            self._extensions.task_ended(task)
 
     def _prune(self, retention: float, *, unrouted: bool = False) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
             if self._store.prune(retention, _PRUNE_ROWS, unrouted=unrouted) < _PRUNE_ROWS:
                 return
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._loop, name='pacifica-dispatcher-keeper', daemon=True)
-        self._thread.start()
-
-    def stop(self) -> list[Held]:
-        """Stop the thread; return what is still held, and keep it no more."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._presence is not None:
-            self._say_farewell(self._presence)
-        left = list(self._held.values())
-        self._held.clear()
-        return left
-
-    def _loop(self) -> None:
-        while not self._stopping.wait(self._lease / 4):
+    def stop(self) -> None:
+        """Stop the thread, and deregister the worker."""
+        super().stop()
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
             try:
-                self.run_once()
-            except DispatcherError:
-                # Nobody could renew a lease meanwhile: whoever is alive gets the time to do so first.
-                self._rescue_from = time.monotonic() + self._lease
-                _LOG.exception('keeper.database_unavailable')
+                self._store.deregister(heartbeat.worker_id)
+            except DatabaseUnavailableError as exc:
+                _LOG.warning('keeper.farewell_failed', extra={'error': str(exc)})  # it is shown as lost for a day
+
+    def _turn(self) -> None:
+        try:
+            self.run_once()
+        except DispatcherError:
+            # Nobody could renew a lease meanwhile: whoever is alive gets the time to do so first.
+            self._rescue_from = time.monotonic() + self._lease
+            _LOG.exception('keeper.database_unavailable')

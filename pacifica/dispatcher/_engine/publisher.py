@@ -1,7 +1,8 @@
-"""Sends the messages of events that were just stored, without letting anybody wait for a broker.
+"""Sends messages about stored events, without letting anybody wait for a broker.
 
-Used by an engine whose workers wait for messages. A message that could not be sent is forgotten: the event is stored,
-and the announcer, which looks for such events, sends it later.
+Used by an engine whose workers wait for messages. The publisher sends those of events that were just stored; one that
+could not be sent is forgotten. The announcer finds events that are due with no message on its way, whatever the broker
+lost. The row is the truth, and the message only says that there is one.
 
 A message costs sender, broker and worker more than its event costs the database, and one is enough to make a worker go
 on with whatever is due. So while the broker holds messages that no worker has taken yet, further ones wait here; and of
@@ -19,16 +20,23 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID
 
-__all__ = ['Publisher']
+from pacifica.dispatcher._engine.turns import Periodic
+from pacifica.dispatcher._queue.store import Store
+
+__all__ = ['Announcer', 'Publisher']
 
 _LOG = logging.getLogger(__name__)
 _ENOUGH = 20  # messages in the broker that no worker has taken: all workers have as much to do as they take
 _ROOM_PAUSE = 0.01  # seconds at first between two questions to the broker, doubled
 _ROOM_PAUSE_MOST = 0.25
+_FEW_MESSAGES = 100
+_ROWS = 1000
+_ROWS_WHILE_BUSY = 100
+_STOP_SECONDS = 5.0
 
 
 class Publisher:
-    """Publishes in a thread of its own, or at once.
+    """Publishes in a thread of its own, or immediately.
 
     :param publish: sends the message of a task; raises what the broker's client raises.
     :param waiting: returns those of several tasks that still wait for a worker; the others need no message.
@@ -125,3 +133,56 @@ class Publisher:
             _LOG.warning('publisher.database_unavailable', extra={'error': str(exc)})
             return task_ids
         return [task_id for task_id in task_ids if task_id in waiting]
+
+
+class Announcer(Periodic):
+    """Announces waiting events of which the broker has no message.
+
+    :param store: the queue's.
+    :param publish: sends the message of a task; raises what the broker's client raises.
+    :param backlog: returns how many messages the broker holds; raises what the broker's client raises.
+    :param again: seconds after which a message that nobody acted on counts as lost.
+    :param interval: seconds between turns.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        publish: Callable[[UUID], object],
+        backlog: Callable[[], int],
+        *,
+        again: float = 10.0,
+        interval: float = 1.0,
+    ) -> None:
+        super().__init__('announcer', interval, _STOP_SECONDS)  # a turn may wait long for a broker
+        self._store = store
+        self._publish = publish
+        self._backlog = backlog
+        self._again = again
+
+    def run_once(self) -> int:
+        """Publish what waits without a message; return how many messages were sent.
+
+        While the broker holds many messages, events wait because workers are busy. Then no more is sent than messages
+        are missing, one for each event, the longest waiting first: a lost message is found all the same, and the
+        broker never holds many more messages than there are events.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        :raises Exception: what the broker's client raises; what was not sent is announced again later.
+        """
+        messages = self._backlog()
+        limit = _ROWS
+        if messages >= _FEW_MESSAGES:
+            limit = min(self._store.count_due(messages + _ROWS_WHILE_BUSY) - messages, _ROWS_WHILE_BUSY)
+        if limit <= 0:
+            return 0
+        task_ids = self._store.announce(self._again, limit)
+        for task_id in task_ids:
+            self._publish(task_id)
+        return len(task_ids)
+
+    def _turn(self) -> None:
+        try:
+            self.run_once()
+        except Exception as exc:  # the database's or, of any library, the broker's; what is lost waits for a turn
+            _LOG.warning('announcer.turn_failed', extra={'error': str(exc)})

@@ -1,28 +1,41 @@
 """Finds what was never delivered: asks Metadata for transactions, and stores the events of those that a route wants.
 
-Called by the queue, once or by :mod:`.periodic_reconciler`. Knows the archive by its client, and the queue's store;
-whoever calls it says from when on.
+Once, from a given time on; or again and again, at the start of a service and once an interval for all services of a
+queue together. Then the time is kept in the database, and moves on only after all events before it are stored.
 """
 
 from __future__ import annotations
 
+import logging
+import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
 from pacifica.dispatcher import _events
-from pacifica.dispatcher._queue.event_key import event_key
-from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._engine.turns import Periodic
+from pacifica.dispatcher._queue.record import event_key
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._transfers.metadata import Metadata, UnreadableTransactionError
-from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError, RouteNotFoundRouterError
+from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata, UnreadableTransactionError
+from pacifica.dispatcher.exceptions import (
+    ConfigurationError, DispatcherError, InvalidEventError, RouteNotFoundRouterError,
+)
 from pacifica.dispatcher.router import Router
 
-__all__ = ['Reconciled', 'Reconciler']
+__all__ = ['PeriodicReconciler', 'Reconciled', 'Reconciler']
 
-_AT_ONCE = 4  # requests
+_LOG = logging.getLogger(__name__)
+_REQUESTS = 4  # at the same time
+_LEASE_SECONDS = 30.0
+_POLL_SECONDS = 5.0
+_STOP_SECONDS = 5.0
+_NAMED = 20
+#: Of a transaction as young as this, the delivery may be on its way.
+_DELIVERY_SECONDS = 10.0
 
 
 @dataclass
@@ -53,7 +66,7 @@ class Reconciler:
     """
 
     def __init__(self, store: Store, router: Router, metadata: Metadata) -> None:
-        if not store.deduplicates:
+        if not store.deduplicate:
             raise ConfigurationError('reconcile needs a queue that knows which events it had: deduplicate=True')
         self._store, self._router, self._metadata = store, router, metadata
 
@@ -75,7 +88,7 @@ class Reconciler:
         """
         found = Reconciled(unwanted=set(unwanted))
         listed: set[int] = set()
-        with ThreadPool(_AT_ONCE) as pool:  # of daemons: a request that hangs doesn't keep the process from ending
+        with ThreadPool(_REQUESTS) as pool:  # of daemons: a request that hangs doesn't keep the process from ending
             for page in self._metadata.pages(since):
                 between()
                 old = [transaction for transaction, updated in page.items() if updated <= until]
@@ -91,8 +104,8 @@ class Reconciler:
     def _events(
         self, pool: ThreadPool, transactions: Sequence[int], between: Callable[[], None],
     ) -> Iterator[tuple[int, dict[str, Any] | UnreadableTransactionError]]:
-        for begin in range(0, len(transactions), _AT_ONCE):  # each may have 100,000 files: few are in memory at a time
-            some = transactions[begin:begin + _AT_ONCE]
+        for begin in range(0, len(transactions), _REQUESTS):  # each may have 100,000 files: few are in memory at a time
+            some = transactions[begin:begin + _REQUESTS]
             between()
             yield from zip(some, pool.map(self._event_of, some))
 
@@ -130,3 +143,99 @@ class Reconciler:
         except Exception:  # a path of the user's own: the event is stored, and ends with this error where people look
             return True
         return True
+
+
+class _StoppedError(Exception):
+    """The service stops, or another has taken the turn over."""
+
+
+class PeriodicReconciler(Periodic):
+    """Stores what was never delivered, while its service runs.
+
+    :param store: the queue's.
+    :param reconciler: what compares.
+    :param metadata: the service, whose clock counts.
+    :param interval: seconds between two looks, of all services of the queue together.
+    :param since: from when on the very first one looks, UTC without a zone; by default from the start of this service.
+    """
+
+    def __init__(
+        self, store: Store, reconciler: Reconciler, metadata: Metadata, interval: float, since: datetime | None = None,
+    ) -> None:
+        # A request that is under way when it stops is not waited for.
+        super().__init__('reconciler', min(interval, _POLL_SECONDS), _STOP_SECONDS)
+        self._store, self._reconciler, self._metadata = store, reconciler, metadata
+        self._between, self._first = interval, since
+        self._token = secrets.token_hex(16)
+        self._began = time.monotonic()
+        self._unwanted: set[int] = set()
+        self._renewed = 0.0
+        self._unreadable: set[int] = set()
+        self._fault = ''
+
+    def run_once(self, early: float = 0.0) -> Reconciled | None:
+        """Look, if it is this service's turn; return what was found, ``None`` if it is not.
+
+        :param early: seconds before it is due at which the turn may be taken.
+        :raises TransferError: if Metadata doesn't answer; the next look asks for the same transactions.
+        :raises DatabaseUnavailableError: if the database doesn't answer.
+        :raises QueueFullError: if ``max_backlog`` events are waiting; likewise.
+        """
+        turn = self._store.claim_reconciliation(self._token, _LEASE_SECONDS, early)
+        if turn is None:
+            return None
+        self._renewed = time.monotonic()
+        next_since, again = None, min(self._between, _DELIVERY_SECONDS)
+        try:
+            now = self._metadata.now()
+            since = turn.since or self._first or now - timedelta(seconds=time.monotonic() - self._began)
+            found = self._reconciler.run(
+                since, now - timedelta(seconds=_DELIVERY_SECONDS), unwanted=self._unwanted, between=self._go_on)
+            self._unwanted = found.unwanted
+            next_since = max(since, now - VISIBLE_WITHIN)
+            again = again if found.recent else self._between
+        finally:
+            self._store.finish_reconciliation(self._token, again, next_since)
+        self._log(found)
+        return found
+
+    def _go_on(self) -> None:
+        """Keep the turn.
+
+        :raises _StoppedError: if there is to be no more.
+        """
+        if self._stopping.is_set():
+            raise _StoppedError
+        if time.monotonic() >= self._renewed + _LEASE_SECONDS / 3:
+            self._renewed = time.monotonic()
+            if not self._store.renew_reconciliation(self._token, _LEASE_SECONDS):
+                raise _StoppedError
+
+    def _log(self, found: Reconciled) -> None:
+        if found.missing:
+            _LOG.warning('events.reconciled', extra={
+                'count': len(found.missing), 'transactions': ', '.join(map(str, list(found.missing)[:_NAMED]))})
+        for transaction in found.unreadable.keys() - self._unreadable:
+            _LOG.warning('transaction.unreadable', extra={
+                'transaction': transaction, 'error': found.unreadable[transaction]})
+        self._unreadable = set(found.unreadable)
+
+    def _loop(self) -> None:
+        # The first look is immediate, unless another service has looked just now.
+        self._turn(max(0.0, self._between - _DELIVERY_SECONDS))
+        super()._loop()
+
+    def _turn(self, early: float = 0.0) -> None:
+        try:
+            looked = self.run_once(early)
+        except _StoppedError:
+            return
+        except Exception as exc:  # whatever it is, the next look may do better, and nobody else would look
+            if not self._fault:  # once, however long it lasts
+                _LOG.warning('reconciler.failed', extra={'error': str(exc)},
+                             exc_info=not isinstance(exc, DispatcherError))
+            self._fault = str(exc) or repr(exc)
+            return
+        if self._fault and looked is not None:
+            _LOG.info('reconciler.recovered')
+            self._fault = ''

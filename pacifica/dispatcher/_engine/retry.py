@@ -18,7 +18,7 @@ class RetryPolicy:
     """When a failed attempt is followed by another.
 
     :param retry_for: exception classes that are retried, besides what is retried anyway: :class:`RetryLater`, and
-        transfers that failed for a passing reason.
+        transfers whose failure was transient.
     :param max_attempts: how often an event is run at most, lost workers included.
     :param base: seconds before the second attempt, before jitter.
     :param factor: by which the wait grows with each attempt.
@@ -37,8 +37,8 @@ class RetryPolicy:
             return None
         if isinstance(error, RetryLater) and error.seconds is not None:
             return max(0.0, error.seconds)
-        passing = isinstance(error, RetryLater) or (isinstance(error, TransferError) and error.transient)
-        if passing or isinstance(error, self.retry_for):
+        transient = isinstance(error, RetryLater) or (isinstance(error, TransferError) and error.transient)
+        if transient or isinstance(error, self.retry_for):
             return self._backoff(attempt)
         return None
 

@@ -1,6 +1,7 @@
 """Sends outgoing events: each is posted to its receiver, and the answer → how that ended.
 
-Called by the executor that parts them from those that came in. Knows HTTP and receivers; knows nothing of queues.
+Called by the runner, in the process that has claimed the event: the credentials go to no other. Knows HTTP and
+receivers; knows nothing of queues.
 No error it makes holds a credential, or more of a URL than the host.
 """
 
@@ -20,7 +21,7 @@ from urllib3.util import Retry
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.transitions import OUTGOING_ATTEMPTS, Held
+from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
 from pacifica.dispatcher._transfers.service import reason, tidy
 from pacifica.dispatcher.authentication import signature_headers
@@ -32,7 +33,7 @@ __all__ = ['Sender']
 #: Tries over about an hour: after 5 s, 15 s, 45 s, 2 min, 7 min, 20 min and 30 min, less up to half of each.
 _POLICY = RetryPolicy(max_attempts=OUTGOING_ATTEMPTS, base=5.0, factor=3.0, longest=1800.0)
 _LONGEST_WAIT = 3600.0  # seconds, whatever a Retry-After asks for
-_PASSING = frozenset({408, 425, 429})
+_TRANSIENT = frozenset({408, 425, 429})
 _ABSENCE = 5.0  # seconds
 _ANSWER_BYTES = 2_000
 _SECRET_CHARACTERS = 16  # parts of a path that are as long may be credentials, as those of chats' webhooks are
@@ -40,10 +41,10 @@ _SECRET_CHARACTERS = 16  # parts of a path that are as long may be credentials, 
 
 @dataclass(frozen=True)
 class _Fault:
-    """Why an event was not taken: a message without secrets, whether that may pass, after how many seconds."""
+    """Why an event was not taken: a message without secrets, whether that is transient, after how many seconds."""
 
     message: str
-    passing: bool
+    transient: bool
     seconds: float = 0.0
 
 
@@ -56,20 +57,20 @@ class Sender:
     def __init__(self, receivers: Sequence[Notify]) -> None:
         self._receivers = {each.name: _Receiver(each) for each in receivers}
 
-    def send(self, held: Held, destination: str) -> Outcome:
+    def send(self, claimed: ClaimedEvent, destination: str) -> Outcome:
         """Send the event, and return how that ended, whatever it was."""
         receiver = self._receivers.get(destination)
         if receiver is None:
             fault: _Fault | None = _Fault(f'no Notify named {destination!r} is configured in the worker that took it; '
                                           'give all workers of the queue the same', True)
         else:
-            last = held.attempt >= OUTGOING_ATTEMPTS
-            fault = (None if last else receiver.absent()) or receiver.post(held.event_data)
+            last = claimed.attempt >= OUTGOING_ATTEMPTS
+            fault = (None if last else receiver.absent()) or receiver.post(claimed.event_data)
         route = f'notify → {destination}'
         if fault is None:
             return Outcome.succeeded(route)
         error = DeliveryError(fault.message)
-        wait = _POLICY.delay(RetryLater(), held.attempt) if fault.passing else None
+        wait = _POLICY.delay(RetryLater(), claimed.attempt) if fault.transient else None
         if wait is None:
             return Outcome.failed(error, route)
         return Outcome.retry(error, max(wait, min(fault.seconds, _LONGEST_WAIT)), route)
@@ -137,7 +138,7 @@ class _Receiver:
         with suppress(HTTPError, OSError):  # an answer that is cut off: its status counts
             said = response.raw.read(_ANSWER_BYTES, decode_content=False).decode('utf-8', 'replace')
         message = f'{self._notify.origin} answered {status} {response.reason}: {tidy(said)}'
-        return _Fault(self._without_secrets(message), status >= 500 or status in _PASSING, seconds)
+        return _Fault(self._without_secrets(message), status >= 500 or status in _TRANSIENT, seconds)
 
     def _without_secrets(self, message: str) -> str:
         """Return *message* without what the receiver may have repeated of the request."""

@@ -8,36 +8,85 @@ The lease of what is being handled is kept by a thread that does not depend on a
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 
-from pacifica.dispatcher._engine.keeper import Keeper
-from pacifica.dispatcher._engine.observers import Observers
-from pacifica.dispatcher._engine.sending_executor import Executes
-from pacifica.dispatcher._engine.wakeup import Wakeup
-from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._engine.runner import AnyExecutor, Runner, owner_here
+from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import Held
+from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = ['Worker']
+__all__ = ['Wakeup', 'Worker']
 
 _LOG = logging.getLogger(__name__)
 
 
-class Worker:
+class Wakeup:
+    """Wakes as many waiting threads as there are events, and one of them every *poll_interval* seconds."""
+
+    def __init__(self, poll_interval: float) -> None:
+        self._poll_interval = poll_interval
+        self._condition = threading.Condition(threading.Lock())
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew after :meth:`close`."""
+        self.closed = False
+        self._permits = 0
+        self._waiting = 0
+        self._next_poll = 0.0
+
+    def notify(self, count: int) -> None:
+        """Say that *count* events are waiting; costs next to nothing while every thread is busy."""
+        if not self._waiting:
+            # A thread about to wait has looked just before; if it looked too early it is found by the next poll,
+            # and _permits keeps the word for it.
+            self._permits = 1
+            return
+        with self._condition:
+            self._permits = min(self._permits + count, max(self._waiting, 1))
+            self._condition.notify(min(count, self._waiting))
+
+    def close(self) -> None:
+        """Wake every thread, for the last time."""
+        with self._condition:
+            self.closed = True
+            self._condition.notify_all()
+
+    def wait(self) -> bool:
+        """Return when there is said to be work (``False``), or it is this thread's turn to look (``True``)."""
+        with self._condition:
+            self._waiting += 1
+            try:
+                while not self.closed:
+                    if self._permits:
+                        self._permits -= 1
+                        return False
+                    now = time.monotonic()
+                    if now >= self._next_poll:
+                        self._next_poll = now + self._poll_interval
+                        return True
+                    self._condition.wait(self._next_poll - now)
+                return False
+            finally:
+                self._waiting -= 1
+
+
+class Worker(Runner):
     """Runs the events of a queue.
 
     :param store: the queue's.
-    :param executor: what runs an event: in the handler thread, or in a process of its own; or sends it.
-    :param keeper: keeps leases, and looks after what other workers left.
-    :param observers: who is told how attempts ended.
-    :param concurrency: how many events are handled at once.
+    :param executor: what runs an event: in the handler thread, or in a process of its own.
+    :param sender: sends outgoing events.
+    :param extensions: see events run.
+    :param keeper: keeps leases, and takes over the events of dead workers.
+    :param concurrency: how many events are handled at the same time.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
     :param poll_interval: seconds between looks at the queue while nothing wakes the worker.
     :param grace: seconds that :meth:`stop` gives running handlers.
@@ -46,23 +95,20 @@ class Worker:
     def __init__(
         self,
         store: Store,
-        executor: Executes,
-        keeper: Keeper,
-        observers: Observers,
+        executor: AnyExecutor,
+        sender: Sender,
+        extensions: Extensions,
+        keeper: LeaseKeeper,
         *,
         concurrency: int,
         lease: float,
         poll_interval: float,
         grace: float,
     ) -> None:
+        super().__init__(store, executor, sender, extensions, lease)
         self.concurrency = concurrency
-        self.lease = lease
         self.grace = grace
-        self.owner = f'{socket.gethostname()}:{os.getpid()}'
-        self._store = store
-        self._executor = executor
         self._keeper = keeper
-        self._observers = observers
         self._wakeup = Wakeup(poll_interval)
         self._threads: list[threading.Thread] = []
         self._lifecycle = threading.RLock()
@@ -72,15 +118,15 @@ class Worker:
 
         For tests and scripts: the worker need not be started.
         """
-        held = self._store.claim(self.owner, self.lease)
-        if held is None:
+        claimed = self._store.claim(self.owner, self.lease)
+        if claimed is None:
             return False
         self._executor.start()
-        outcome = self._handle(held)
+        outcome = self._execute(claimed)
         if outcome is None:
-            self._store.release([held])
+            self._store.release([claimed])
         else:
-            self._finished(held, outcome, self._store.finish(held, outcome))
+            self._write(claimed, outcome)
         return True
 
     def start(self) -> None:
@@ -93,12 +139,15 @@ class Worker:
             if self._threads:
                 return
             self._store.connections.require_shared()
-            self.owner = f'{socket.gethostname()}:{os.getpid()}'
+            self.owner = owner_here()
             self._keeper.present(self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
             self._wakeup.reset()
             self._store.subscribe(self._wakeup.notify)
-            self._threads = [self._thread(self._loop, f'handler-{number}') for number in range(self.concurrency)]
+            self._threads = [
+                threading.Thread(target=self._loop, name=f'pacifica-dispatcher-handler-{number}', daemon=True)
+                for number in range(self.concurrency)
+            ]
             self._executor.start()
             self._keeper.start()
             for thread in self._threads:
@@ -117,14 +166,14 @@ class Worker:
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
             self._executor.stop()
-            left = self._keeper.stop()
-            if left:
+            self._keeper.stop()
+            if left := self._keeper.drop_all():
                 self._release(left)
             self._store.unsubscribe(self._wakeup.notify)
             self._threads = []
 
     def run(self) -> None:
-        """Start, and stop on SIGINT or SIGTERM; a second signal stops at once. Call it in the main thread."""
+        """Start, and stop on SIGINT or SIGTERM; a second signal stops immediately. Call it in the main thread."""
         stopping = threading.Event()
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -146,9 +195,6 @@ class Worker:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _thread(self, target: Callable[[], None], name: str) -> threading.Thread:
-        return threading.Thread(target=target, name=f'pacifica-dispatcher-{name}', daemon=True)
-
     def _loop(self) -> None:
         polled = True
         while not self._wakeup.closed:
@@ -159,38 +205,21 @@ class Worker:
             polled = self._wakeup.wait()
 
     def _work_until_idle(self, polled: bool) -> None:
-        held = self._store.claim(self.owner, self.lease)
+        claimed = self._store.claim(self.owner, self.lease)
         more = polled  # who found an event unasked for may have found one of many
-        while held is not None:
+        while claimed is not None:
             if more:
                 self._wakeup.notify(1)
-            outcome = self._handle(held)
+            outcome = self._execute(claimed)
             if outcome is None:
-                self._store.release([held])
+                self._store.release([claimed])
                 return
-            held, more = self._finish(held, outcome), True
+            claimed, more = self._unless_stopping(self._finish(claimed, outcome)), True
 
-    def _finish(self, held: Held, outcome: Outcome) -> Held | None:
-        """Write the outcome, for as long as that takes, and claim the next event unless the worker is stopping.
+    def _stopping(self) -> bool:
+        return self._wakeup.closed
 
-        What a handler did is done: a database that is away must not make it run again if that can be helped.
-        """
-        while True:
-            try:
-                if self._wakeup.closed:
-                    self._finished(held, outcome, self._store.finish(held, outcome))
-                    return None
-                finished, following = self._store.finish_and_claim(held, outcome, self.owner, self.lease)
-                if following is not None:
-                    self._keeper.hold(following)  # an observer may take its time
-                self._finished(held, outcome, finished)
-                return self._unless_stopping(following)
-            except DatabaseUnavailableError:
-                _LOG.exception('worker.finish_delayed', extra={'task_id': str(held.task_id)})
-                if self._wakeup.closed:
-                    return None
-
-    def _unless_stopping(self, following: Held | None) -> Held | None:
+    def _unless_stopping(self, following: ClaimedEvent | None) -> ClaimedEvent | None:
         """Return what was claimed, or give it back if the worker is stopping by now."""
         if following is None or not self._wakeup.closed:
             return following
@@ -198,23 +227,9 @@ class Worker:
         self._release([following])
         return None
 
-    def _release(self, held: Sequence[Held]) -> None:
-        _LOG.warning('worker.released', extra={'task_ids': [str(one.task_id) for one in held]})
+    def _release(self, claimed: Sequence[ClaimedEvent]) -> None:
+        _LOG.warning('worker.released', extra={'task_ids': [str(one.task_id) for one in claimed]})
         try:
-            self._store.release(held)
+            self._store.release(claimed)
         except DatabaseUnavailableError:
             _LOG.exception('worker.release_failed')  # they run again when their leases are over
-
-    def _handle(self, held: Held) -> Outcome | None:
-        """Run the event while its lease is kept; ``None`` if it was stopped on the way."""
-        self._keeper.hold(held)
-        try:
-            return self._executor.execute(held)
-        finally:
-            self._keeper.drop(held)
-
-    def _finished(self, held: Held, outcome: Outcome, written: bool) -> None:
-        if written:
-            self._observers.finished(held, outcome)
-        else:
-            self._observers.lease_lost(held)

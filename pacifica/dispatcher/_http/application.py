@@ -26,7 +26,7 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
-    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.records import Records
 
 __all__ = ['FrontDoor', 'StartRefusedError', 'create_application']
 

@@ -18,7 +18,7 @@ from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.records import Records
 
 __all__ = ['ListQuery', 'TaskList', 'TaskRecord', 'TaskStatus', 'parse_time']
 

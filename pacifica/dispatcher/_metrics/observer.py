@@ -1,7 +1,4 @@
-"""Counts what the engines do.
-
-Told by workers, keepers and task runners, for every attempt: so label values are looked up once and kept.
-"""
+"""Counts what the engines do; called for every attempt, so label values are looked up once and kept."""
 
 from __future__ import annotations
 
@@ -10,17 +7,17 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
 
-from pacifica.dispatcher._engine.observers import Observer
+from pacifica.dispatcher._engine.extensions import Extension
 from pacifica.dispatcher._metrics import definitions
 from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.record import seconds
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.transitions import Held, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, QueueName
 
 __all__ = ['CountingObserver', 'code']
 
 
-class CountingObserver(Observer):
+class CountingObserver(Extension):
     """Counts for one queue. Handlers in processes of their own are counted by their worker.
 
     :param queue: whose events these are.
@@ -33,10 +30,10 @@ class CountingObserver(Observer):
         self._rescued_again = definitions.RESCUED.labels(*queue, 'run_again')
         self._rescued_ended = definitions.RESCUED.labels(*queue, 'ended')
 
-    def finished(self, held: Held, outcome: Outcome) -> None:
+    def finished(self, claimed: ClaimedEvent, outcome: Outcome) -> None:
         """Count an attempt, its stages, and its event if that has ended."""
         route = outcome.route or ''
-        took = time.monotonic() - held.began if outcome.seconds is None else outcome.seconds
+        took = time.monotonic() - claimed.began if outcome.seconds is None else outcome.seconds
         _duration(self._queue, route, 'total').observe(took)
         for stage in outcome.stages:
             name = stage.name if stage.name in definitions.STAGES else 'other'
@@ -48,11 +45,11 @@ class CountingObserver(Observer):
             if outcome.skipped:
                 definitions.EVENTS_SKIPPED.labels(*self._queue, route).inc()
             # Both times are the database's; how long the attempt took is the host's, which needs no clock to agree.
-            self._event_seconds.observe(max(0.0, held.claimed - seconds(held.created)) + took)
+            self._event_seconds.observe(max(0.0, claimed.claimed_at - seconds(claimed.created)) + took)
         else:
             _retries(self._queue, route).inc()
 
-    def lease_lost(self, held: Held) -> None:
+    def lease_lost(self, claimed: ClaimedEvent) -> None:
         """Count an attempt that came to nothing."""
         self._leases_lost.inc()
 

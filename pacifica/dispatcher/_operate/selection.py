@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pacifica.dispatcher._events import loads
-from pacifica.dispatcher._queue.query import Records
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Filter, Page, Search
 from pacifica.dispatcher._queue.status import FINAL
 from pacifica.dispatcher.router import Route

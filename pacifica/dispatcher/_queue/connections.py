@@ -1,7 +1,11 @@
-"""The store's own connections: one that writes, and as many to read with as are used at once.
+"""The store's own connections: one that writes, and as many to read with as are in use at the same time.
 
-Used by the store and the schema. The application's connections are left alone: it may open, close and use its
-database object as it likes. Connections are made at first use, anew after an error and anew after ``fork``.
+The application's connections are left alone: it may open, close and use its database object as it likes. Connections
+are made at first use, anew after an error and anew after ``fork``.
+
+Around ``fork`` no other thread may be in the middle of something that the child would inherit: a lock or, on SQLite,
+any connection. SQLite keeps in the process's memory what the process has locked, so a child forked during a transaction
+would find the database locked for ever (https://www.sqlite.org/howtocorrupt.html, section 2.6).
 """
 
 from __future__ import annotations
@@ -11,19 +15,24 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
 
 import peewee
 
 from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
-from pacifica.dispatcher._queue.forks import register
-from pacifica.dispatcher._queue.session import PASSING, Session
-from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher._queue.session import TRANSIENT, Session
+from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
 __all__ = ['Connections']
 
+T = TypeVar('T')
+
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
 _FORK_PATIENCE = 5.0  # seconds that a fork waits for a transaction
+_ALL: WeakSet[Connections] = WeakSet()
+_FORKING: list[Connections] = []  # those that wait for the fork that goes on
+_ONE_FORK = threading.Lock()
 
 
 class Connections:
@@ -50,7 +59,7 @@ class Connections:
         self._readers: list[Session] = []  # those that nobody uses just now
         self._owner: int | None = None
         self._until_forked: list[Callable[[], None]] = []
-        register(self)
+        _ALL.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process as the settings of the database; connections are made there."""
@@ -79,6 +88,21 @@ class Connections:
             if not self._owner:
                 self._readers.append(session)
 
+    def read(self, query: Callable[[Session], T]) -> T:
+        """Return the result of *query*, run once more on a new connection if the old one turns out to be gone.
+
+        :raises DatabaseUnavailableError: if the database does not answer then either.
+        """
+        try:
+            with self.reading() as session:
+                try:
+                    return query(session)
+                except TRANSIENT:
+                    session.abort()
+                    return query(session)
+        except TRANSIENT as exc:
+            raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
+
     @property
     def shared(self) -> bool:
         """Whether more than one thread can see the database."""
@@ -106,7 +130,7 @@ class Connections:
             if was_open:
                 try:
                     done = writer.exclusively(self._prepare)
-                except PASSING:  # its connection may have been cut while nobody used it, and is a new one now
+                except TRANSIENT:  # its connection may have been cut while nobody used it, and is a new one now
                     done = writer.exclusively(self._prepare)
                 self._prepared = self._prepared if done == 'current' else done
             return self._prepared
@@ -195,3 +219,22 @@ def _clone(database: peewee.Database, dialect: Dialect) -> peewee.Database:
     clone._lock = threading.Lock()
     clone.connect_params = {**database.connect_params, **dialect.connect_params}
     return cast(peewee.Database, clone)
+
+
+def _before_fork() -> None:
+    _ONE_FORK.acquire()
+    _FORKING.extend(_ALL)
+    for connections in _FORKING:
+        connections.before_fork()
+
+
+def _after_fork() -> None:
+    try:
+        while _FORKING:
+            _FORKING.pop().after_fork()
+    finally:
+        _ONE_FORK.release()
+
+
+if hasattr(os, 'register_at_fork'):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -1,16 +1,20 @@
-"""How one attempt at an event ended, as a value: made by the executor, written by the store."""
+"""How one attempt at an event ended, and how the event did, as values: made by the engine, written by the store."""
 
 from __future__ import annotations
 
+import json
+import time
 import traceback
 from dataclasses import dataclass, replace
 
 import msgspec
 
-from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.values import ClaimedEvent
+from pacifica.dispatcher.hooks import FinishedTask
 from pacifica.dispatcher.task_context import Stage
 
-__all__ = ['Outcome']
+__all__ = ['Outcome', 'ended']
 
 _TRACEBACK_FRAMES = 60
 _MESSAGE_CHARACTERS = 16_000
@@ -63,6 +67,18 @@ class Outcome:
     def retry(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
         """The attempt raised *error*; the event waits *delay* seconds and then runs again."""
         return replace(cls.failed(error, route), status=Status.ACCEPTED, delay=delay)
+
+
+def ended(claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:
+    """Return the event that has ended; ``None`` if it runs again, or only told of another event."""
+    if outcome.status not in FINAL or claimed.destination is not None:
+        return None
+    result = outcome.result or claimed.result
+    return FinishedTask(
+        task_id=claimed.task_id, status=outcome.status.value, event_json=claimed.event_data, attempts=claimed.attempt,
+        route=outcome.route, exc_type=outcome.exc_type, exc_value=outcome.exc_value,
+        result=None if result is None else json.loads(result), seconds=time.monotonic() - claimed.began,
+    )
 
 
 def _message(error: BaseException) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.reading import read
 from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
@@ -101,7 +100,7 @@ class Overview:
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, self._counts)
+        return self._connections.read(self._counts)
 
     def _counts(self, session: Session) -> dict[Status, int]:
         now = session.now()
@@ -122,35 +121,35 @@ class Overview:
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, lambda session: _count(session, 'skipped = 1'))
+        return self._connections.read(lambda session: _count(session, 'skipped = 1'))
 
     def unrouted(self) -> dict[str, int]:
         """Count the latest 1,000 events that no route matched by their type; return the five that are the most.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, _unrouted)
+        return self._connections.read(_unrouted)
 
     def queues(self) -> list[QueueState]:
         """Return each queue in which something waits.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, _queues)
+        return self._connections.read(_queues)
 
     def workers(self) -> list[WorkerState]:
         """Return the workers that have told they are there within a day, the latest first.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, _workers)
+        return self._connections.read(_workers)
 
     def ended(self, width: float, number: int) -> list[Bucket]:
         """Return the last *number* spans of *width* seconds, the oldest first; the last one is not over yet.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return read(self._connections, lambda session: self._ended(session, width, number))
+        return self._connections.read(lambda session: self._ended(session, width, number))
 
     def _ended(self, session: Session, width: float, number: int) -> list[Bucket]:
         now = session.now()

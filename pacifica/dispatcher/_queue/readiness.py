@@ -11,7 +11,6 @@ import threading
 import peewee
 
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.reading import read
 from pacifica.dispatcher._queue.schema import select_nothing
 from pacifica.dispatcher.exceptions import DispatcherError
 
@@ -31,7 +30,7 @@ class Readiness:
         self._connections = connections
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._check: _Check | None = None
+        self._check: _ReadinessCheck | None = None
 
     def __call__(self) -> dict[str, bool]:
         """Return for ``'database'`` (it answers) and ``'schema'`` (every table and column is there) whether it is so.
@@ -41,7 +40,7 @@ class Readiness:
         with self._lock:
             check = self._check
             if check is None or not check.is_alive():  # a forked child has none of its parent's threads
-                check = self._check = _Check(self._connections)
+                check = self._check = _ReadinessCheck(self._connections)
                 if self._connected_to_memory():
                     check.run()  # in-memory SQLite is seen by this thread alone
                     return check.passed
@@ -59,7 +58,7 @@ class Readiness:
             return False
 
 
-class _Check(threading.Thread):
+class _ReadinessCheck(threading.Thread):
     """One look at the database, in a thread that may be left behind if it never answers."""
 
     def __init__(self, connections: Connections) -> None:
@@ -70,7 +69,7 @@ class _Check(threading.Thread):
     def run(self) -> None:
         """Find out what passes."""
         try:
-            read(self._connections, lambda session: session.execute('SELECT 1').fetchone())
+            self._connections.read(lambda session: session.execute('SELECT 1').fetchone())
         except DispatcherError as exc:
             _LOG.warning('health.database_unavailable', extra={'error': str(exc)})
             return
@@ -80,7 +79,7 @@ class _Check(threading.Thread):
             return
         self.passed['database'] = True
         try:
-            read(self._connections, select_nothing)
+            self._connections.read(select_nothing)
         except (DispatcherError, peewee.PeeweeException) as exc:  # databases differ in how they say what is missing
             _LOG.warning('health.schema_unusable', extra={'error': str(exc)})
             return

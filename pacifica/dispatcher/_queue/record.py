@@ -1,26 +1,35 @@
-"""The table as a peewee model: the columns of the 0.2 series and those the queue needs.
+"""The table as a peewee model, and how values are written into its columns.
 
-The model is what applications read records with. The schema is made by :mod:`._queue.schema` and rows are written by
-:mod:`._queue.store`, so fields carry no indexes or constraints beyond what reading needs.
+The model is what applications read records with. The schema is made by :mod:`.schema` and rows are written by
+:mod:`.transitions`, so fields carry no indexes or constraints beyond what reading needs.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import time
 from datetime import datetime, timezone
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import peewee
 
-__all__ = ['RECONCILIATIONS', 'TABLE', 'WORKERS', 'Record', 'as_text', 'seconds', 'timestamp', 'utc_now']
+__all__ = [
+    'RECONCILIATIONS', 'TABLE', 'WORKERS', 'Record', 'as_text', 'event_key', 'new_task_id', 'seconds', 'storable',
+    'timestamp', 'utc_now',
+]
 
 TABLE = 'receivetaskmodel'
 
 WORKERS = 'receivetaskworker'
-"""The table of workers, which tell once in a while that they are there."""
+"""The table of workers and their heartbeats."""
 
 RECONCILIATIONS = 'receivetaskreconciliation'
 """The table that says, by queue, from when on Metadata is to be asked for transactions, and when."""
+
+_ATTRIBUTE_CHARACTERS = 16_000  # four bytes each still fit MySQL's TEXT; ``event_data`` holds an attribute whole
 
 
 def utc_now() -> datetime:
@@ -33,15 +42,45 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat(' ', 'microseconds')
 
 
-def as_text(time: Any) -> Any:
+def as_text(moment: Any) -> Any:
     """Return a time of the table, as its driver reads it, as :func:`timestamp` writes it; ``None`` for none."""
-    return time.isoformat(' ', 'microseconds') if isinstance(time, datetime) else time
+    return moment.isoformat(' ', 'microseconds') if isinstance(moment, datetime) else moment
 
 
-def seconds(time: Any) -> float:
+def seconds(moment: Any) -> float:
     """Return a time of the table, as its driver reads it, in seconds since 1970."""
-    read = time if isinstance(time, datetime) else datetime.fromisoformat(time)
+    read = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
     return read.replace(tzinfo=timezone.utc).timestamp()
+
+
+def storable(text: str | None, limit: int | None = _ATTRIBUTE_CHARACTERS) -> str | None:
+    """Return *text* with NUL and lone surrogates as JSON writes them, cut to *limit* characters with an ``…``."""
+    if text is None:
+        return None
+    if not text.isascii():
+        text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
+    if '\0' in text:
+        text = text.replace('\0', '\\u0000')
+    if limit is not None and len(text) > limit:
+        text = text[:limit - 1] + '…'
+    return text
+
+
+def event_key(source: str, event_id: str) -> str:
+    """Return what identifies an event among all (CloudEvents 1.0, section 3.1.1 "id"): 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps([source, event_id]).encode('ascii')).hexdigest()
+
+
+def new_task_id() -> UUID:
+    """Return a new UUID of version 7 (RFC 9562, section 5.7), which sorts by time, so that an index grows at its end.
+
+    48 bits of milliseconds since 1970, then 74 random bits.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10), 'big')
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return UUID(int=value)
 
 
 class Record(peewee.Model):

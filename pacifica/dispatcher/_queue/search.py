@@ -7,24 +7,19 @@ have older ones after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.filter import Filter, Page
-from pacifica.dispatcher._queue.reading import read
-from pacifica.dispatcher._queue.record import TABLE, as_text
-from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
+from pacifica.dispatcher._queue.record import TABLE, as_text, storable
+from pacifica.dispatcher._queue.records import NEWEST_FIRST, Conditions, as_json
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.text import storable
 
 __all__ = ['WINDOW', 'Filter', 'Page', 'Search']
-
-T = TypeVar('T')
 
 WINDOW = 2000
 
@@ -37,7 +32,6 @@ _FIELDS = (
     ('finalized', 'finalized'), ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
 )
 _COLUMNS = ', '.join(column for _, column in _FIELDS)
-_ORDER = 'ORDER BY created DESC, task_id DESC'
 _TEXTS = ('event_id', 'source', 'event_type', 'route', 'exc_type', 'exc_value')
 #: Statuses in which there are few events as a rule, or that have an index in the order of the list.
 _INDEXED = frozenset({Status.FAILED, Status.UNPROCESSABLE})
@@ -45,16 +39,46 @@ _SORTABLE = 5000  # so many rows are sorted in no time
 _FEW = frozenset({Status.ACCEPTED, Status.PROCESSING})
 
 
-class _Conditions:
-    """SQL conditions, and their parameters in order."""
+@dataclass(frozen=True)
+class Filter:
+    """Which events are wanted: those that fit everything given.
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.parameters: list[Any] = []
+    :param status: a status string.
+    :param event_type: the event's type, whole.
+    :param source: the event's source, whole.
+    :param transaction_id: the id of the Pacifica transaction that the event is about.
+    :param parent_transaction: the id of the Pacifica transaction that the event's was made from.
+    :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
+    :param until: created before this time.
+    :param routed: leaves out events that no route matched.
+    :param text: the whole of a task id, event id or transaction id; else what occurs, in upper or lower case, in the
+        event's id, source, type or route, or in its error.
+    """
 
-    def add(self, text: str, *parameters: Any) -> None:
-        self.texts.append(text)
-        self.parameters += parameters
+    status: Status | None = None
+    event_type: str | None = None
+    source: str | None = None
+    transaction_id: str | None = None
+    parent_transaction: str | None = None
+    since: str | None = None
+    until: str | None = None
+    text: str | None = None
+    routed: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Events as ``Search`` finds them.
+
+    :param rows: each an object with ``taskID``, ``taskStatus``, ``eventType`` and so on, as ``/get`` names them.
+    :param older: where the next page begins; ``None`` if there are none that are older.
+    :param looked_back_to: the time of creation of the oldest event looked at, if there are older ones and the page is
+        not full.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    older: str | None = None
+    looked_back_to: str | None = None
 
 
 class Search:
@@ -71,19 +95,16 @@ class Search:
         :raises DatabaseUnavailableError: if the database does not answer.
         """
         position = None if before is None else _position(before)
-        return self._read(lambda session: _page(session, wanted, limit, position))
+        return self._connections.read(lambda session: _page(session, wanted, limit, position))
 
     def cursor(self, task_id: UUID) -> str | None:
         """Return where the page after this event begins, as ``before`` of :meth:`page`; ``None`` if it is unknown.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        row = self._read(lambda session: session.execute(
+        row = self._connections.read(lambda session: session.execute(
             f'SELECT created FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)).fetchone())
         return None if row is None else _cursor({'created': as_text(row[0]), 'taskID': str(task_id)})
-
-    def _read(self, query: Callable[[Session], T]) -> T:
-        return read(self._connections, query)
 
 
 def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUID] | None) -> Page:
@@ -94,16 +115,15 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     driving, rest = _conditions(session, wanted)
     if position is not None:
         created, task_id = position
-        # Not a comparison of pairs, for which MySQL uses no index.
-        driving.add('created <= ? AND (created < ? OR task_id < ?)', created, created, session.dialect.uuid(task_id))
+        driving.older(created, session.dialect.uuid(task_id))
     last = _last_of_window(session, driving) if rest.texts else None
     if last is not None:
         rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
+    driving.extend(rest)
     found = session.execute(
-        f'SELECT {_COLUMNS} FROM {TABLE}{_where(driving, rest)} {_ORDER} LIMIT {limit + 1:d}',
-        [*driving.parameters, *rest.parameters],
+        f'SELECT {_COLUMNS} FROM {TABLE}{driving.where} {NEWEST_FIRST} LIMIT {limit + 1:d}', driving.parameters,
     ).fetchall()
-    rows = [_as_json(row) for row in found[:limit]]
+    rows = [as_json(_FIELDS, row) for row in found[:limit]]
     if len(found) > limit:
         return Page(rows, _cursor(rows[-1]))
     if last is None:
@@ -112,18 +132,13 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     return Page(rows, _cursor(reached), reached['created'])
 
 
-def _last_of_window(session: Session, driving: _Conditions) -> Any:
+def _last_of_window(session: Session, driving: Conditions) -> Any:
     """Return ``(created, task_id)`` of the oldest event that the page may look at, ``None`` if it may look at all."""
     rows = session.execute(
-        f'SELECT created, task_id FROM {TABLE}{_where(driving)} {_ORDER} LIMIT 2 OFFSET {WINDOW - 1}',
+        f'SELECT created, task_id FROM {TABLE}{driving.where} {NEWEST_FIRST} LIMIT 2 OFFSET {WINDOW - 1}',
         driving.parameters,
     ).fetchall()
     return rows[0] if len(rows) == 2 else None
-
-
-def _where(*conditions: _Conditions) -> str:
-    texts = [text for each in conditions for text in each.texts]
-    return f' WHERE {" AND ".join(texts)}' if texts else ''
 
 
 def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping[str, Any]]:
@@ -137,39 +152,34 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
     for column, value in (('task_id', task_id), ('transaction_id', text), ('event_id', text)):
         if value is None:
             continue
-        by_identifier, (driving, rest) = _Conditions(), _conditions(session, replace(wanted, text=None))
-        _equal(session, by_identifier, column, value)
-        order = _ORDER if column == 'transaction_id' else ''  # of which alone there may be many, and an ordered index
+        by_identifier, (others, rest) = Conditions(session), _conditions(session, replace(wanted, text=None))
+        by_identifier.equal(column, value)
+        others.extend(rest)
+        order = NEWEST_FIRST if column == 'transaction_id' else ''  # of this alone there may be many, in an index
         # The identifier first: with all conditions side by side, one for which there is an ordered index would drive.
         for row in session.execute(
-            f'SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM {TABLE}{_where(by_identifier)} {order} LIMIT {WINDOW})'
-            f' AS known{_where(driving, rest)} {_ORDER} LIMIT {limit:d}',
-            [*by_identifier.parameters, *driving.parameters, *rest.parameters],
+            f'SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM {TABLE}{by_identifier.where} {order} LIMIT {WINDOW})'
+            f' AS known{others.where} {NEWEST_FIRST} LIMIT {limit:d}',
+            [*by_identifier.parameters, *others.parameters],
         ).fetchall():
-            shown = _as_json(row)
+            shown = as_json(_FIELDS, row)
             found[shown['taskID']] = shown
     return sorted(found.values(), key=lambda row: (row['created'], row['taskID']), reverse=True)[:limit]
 
 
-def _conditions(session: Session, wanted: Filter) -> tuple[_Conditions, _Conditions]:
+def _conditions(session: Session, wanted: Filter) -> tuple[Conditions, Conditions]:
     """Return the conditions that choose the window, for which there is an index, and those for the rows in it."""
-    driving, rest = _Conditions(), _Conditions()
+    driving, rest = Conditions(session), Conditions(session)
     equal = [('transaction_id', wanted.transaction_id), ('parent_transaction', wanted.parent_transaction),
              ('source', wanted.source), ('event_type', wanted.event_type)]
     given = [(column, value) for column, value in equal if value is not None]
+    by_status = False
     if wanted.status is not None:
         by_status = wanted.transaction_id is None and wanted.parent_transaction is None and (
             wanted.status in _INDEXED or (wanted.status in _FEW and _is_rare(session, wanted.status)))
         (driving if by_status else rest).add(f"task_status = '{wanted.status}'")  # written out, for partial indexes
-        if by_status:
-            given, others = [], given
-        else:
-            given, others = given[:1], given[1:]
-    else:
-        given, others = given[:1], given[1:]
-    for conditions, pairs in ((driving, given), (rest, others)):
-        for column, value in pairs:
-            _equal(session, conditions, column, value)
+    for number, (column, value) in enumerate(given):
+        (driving if number == 0 and not by_status else rest).equal(column, value)
     if wanted.since is not None:
         driving.add('created >= ?', wanted.since)
     if wanted.until is not None:
@@ -187,24 +197,6 @@ def _is_rare(session: Session, status: Status) -> bool:
     """Return whether the events in *status* are so few that sorting all of them costs little."""
     return session.execute(
         f"SELECT 1 FROM {TABLE} WHERE task_status = '{status}' LIMIT 1 OFFSET {_SORTABLE}").fetchone() is None
-
-
-def _equal(session: Session, conditions: _Conditions, column: str, value: str) -> None:
-    text = storable(value) or ''
-    if column in ('task_id', 'transaction_id', 'parent_transaction'):
-        conditions.add(f'{column} = ?', text)
-        return
-    conditions.add(f'{prefix(column)} = ? AND {session.dialect.equals.format(column=column)}',
-                   text[:PREFIX_CHARACTERS], text)
-
-
-def _as_json(row: Sequence[Any]) -> dict[str, Any]:
-    shown = {key: value for (key, _), value in zip(_FIELDS, row)}
-    shown['taskID'] = str(UUID(str(shown['taskID'])))
-    shown['skipped'] = bool(shown['skipped'])
-    for key in ('created', 'updated', 'finalized'):
-        shown[key] = as_text(shown[key])
-    return shown
 
 
 def _cursor(row: Mapping[str, Any]) -> str:

@@ -12,10 +12,10 @@ import peewee
 
 from pacifica.dispatcher._queue.dialect import Dialect
 
-__all__ = ['PASSING', 'Session']
+__all__ = ['TRANSIENT', 'Session']
 
-PASSING = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
-"""The database is away, or refused for a reason that passes: locked, deadlocked, restarted, connection lost."""
+TRANSIENT = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+"""Transient faults: the database is away, locked, deadlocked or restarted, or the connection was lost."""
 
 T = TypeVar('T')
 
@@ -94,14 +94,14 @@ class Session:
     def _transact(self, work: Callable[[], T]) -> T:
         try:
             self.execute(self.dialect.begin)
-        except PASSING:
+        except TRANSIENT:
             if self.dialect.clock is not None:
                 self.disconnect()  # a server's: not to be trusted any more
             raise
         try:
             result = work()
             self.execute('COMMIT')
-        except PASSING:
+        except TRANSIENT:
             self.abort()
             raise
         except BaseException:
@@ -117,7 +117,7 @@ class Session:
             self.disconnect()
 
     def abort(self) -> None:
-        """Leave whatever a passing fault left behind; a server's connection is not to be trusted after one."""
+        """Leave whatever a transient fault left behind; a server's connection is not to be trusted after one."""
         if self.dialect.clock is None:
             self.rollback()
         else:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pacifica.dispatcher._queue.event_key import event_key
-from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._lineage import parent_transaction, transaction_id
+from pacifica.dispatcher._queue.record import TABLE, event_key, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.transaction_id import parent_transaction, transaction_id
 
 __all__ = ['fill_in', 'fill_in_transactions', 'widen']
 

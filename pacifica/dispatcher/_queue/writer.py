@@ -1,8 +1,8 @@
 """One transaction for all that wants to write at this moment.
 
-A commit to disk costs the same for one row as for twenty. Callers hand in operations; whoever comes while no
-transaction is under way leads: it takes all that is waiting, runs it in one transaction, commits, and tells the others.
-What arrives meanwhile goes into the next transaction, led by the first of them. Nobody waits for company.
+A commit to disk costs the same for one row as for twenty. Callers hand in operations; the first to arrive while no
+transaction is running leads: it takes all that are waiting, runs them in one transaction, commits, and wakes the other
+callers. What arrives meanwhile goes into the next transaction, led by the first of them. Nobody waits for company.
 
 Knows transactions and their faults; knows nothing of what the operations do.
 """
@@ -13,23 +13,27 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Union
 
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.session import PASSING, Session
+from pacifica.dispatcher._queue.session import TRANSIENT, Session
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = ['Operation', 'Writer']
+__all__ = ['BatchOperation', 'Operation', 'Writer']
 
 
-class Operation(Protocol):
-    """What can be written together with others of its kind; may be run again if its transaction fails."""
+class BatchOperation(Protocol):
+    """What costs less if it is run together with others of its kind."""
 
     @staticmethod
     def run(session: Session, operations: Sequence[Any]) -> Sequence[Any]:
         """Run *operations*, all of this class, inside the transaction; return their results in order."""
+
+
+Operation = Union[BatchOperation, Callable[[Session], Any]]
+"""What runs inside the transaction, and again in another if that fails: a batch operation, or a function."""
 
 
 class _Pending:
@@ -48,7 +52,7 @@ class Writer:
     """Runs operations in shared transactions; one for each set of connections, whose writing session it alone uses.
 
     :param connections: where the writing session comes from.
-    :param patience: seconds for which a transaction that fails for a passing reason is tried again.
+    :param patience: seconds for which a transaction is tried again after a transient fault.
     """
 
     def __init__(self, connections: Connections, patience: float = 5.0) -> None:
@@ -67,7 +71,7 @@ class Writer:
         self._pid = os.getpid()
 
     def run(self, *operations: Operation) -> list[Any]:
-        """Run *operations* in order in one transaction; return their results once it is committed.
+        """Run *operations* in one transaction, functions first; return their results once it is committed.
 
         :raises DatabaseUnavailableError: if the database did not take the transaction in time.
         """
@@ -139,7 +143,7 @@ class Writer:
                 session = self.connections.writer
                 session.transaction(partial(_run, session, batch))
                 return
-            except PASSING as exc:
+            except TRANSIENT as exc:
                 if time.monotonic() + pause > deadline:
                     raise DatabaseUnavailableError(
                         f'the database did not take the change within {self._patience:g} seconds: {exc}'
@@ -149,12 +153,15 @@ class Writer:
 
 
 def _run(session: Session, batch: Sequence[_Pending]) -> None:
-    """Run the operations of *batch*, those of a class together, classes in the order in which they first appear."""
+    """Run the operations of *batch*: the functions in order, then those that batch, each kind together."""
     groups: dict[type[Any], list[tuple[_Pending, int]]] = {}
     for pending in batch:
         pending.results = [None] * len(pending.operations)
         for index, operation in enumerate(pending.operations):
-            groups.setdefault(type(operation), []).append((pending, index))
+            if callable(operation):
+                pending.results[index] = operation(session)
+            else:
+                groups.setdefault(type(operation), []).append((pending, index))
     for kind, members in groups.items():
         results = kind.run(session, [pending.operations[index] for pending, index in members])
         for (pending, index), result in zip(members, results):

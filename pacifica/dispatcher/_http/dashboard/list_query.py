@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from pacifica.dispatcher._http.answers import Refusal
 from pacifica.dispatcher._http.tasks import parse_time
-from pacifica.dispatcher._queue.filter import Filter
+from pacifica.dispatcher._queue.search import Filter
 from pacifica.dispatcher._queue.status import Status
 
 __all__ = ['FIELDS', 'NUMBERS', 'ListQuery']

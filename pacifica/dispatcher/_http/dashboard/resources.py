@@ -26,7 +26,7 @@ from pacifica.dispatcher._queue.status import Status
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.operator import Operator
     from pacifica.dispatcher._queue.overview import Overview
-    from pacifica.dispatcher._queue.query import Records
+    from pacifica.dispatcher._queue.records import Records
     from pacifica.dispatcher._queue.search import Search
 
 __all__ = ['Dashboard']

@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
-from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._lineage import parent_transaction, transaction_id
+from pacifica.dispatcher._queue.record import TABLE, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.text import storable
-from pacifica.dispatcher._queue.transaction_id import parent_transaction, transaction_id
-from pacifica.dispatcher._queue.transitions.values import QueueName, placeholders
+from pacifica.dispatcher._queue.values import QueueName, placeholders
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 __all__ = ['Accept']
@@ -31,10 +30,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Store an event: nothing → ``202``. Results in the task id: of the first to come, if it has been here before.
+    """Store an event: nothing → ``202``. Results in the task id: of the first arrival, if it is a repeated one.
 
     ``key`` identifies the event among all that were ever accepted; ``None`` if each arrival is an event of its own.
-    ``announced`` is the seconds for which a message about it is taken to be on its way (see :class:`Announce`);
+    ``announced`` is the seconds for which a message about it is taken to be on its way (see ``announce``);
     ``delay`` the seconds until it is due. ``destination`` says where it is sent to, if it is an outgoing event.
     """
 

@@ -1,4 +1,4 @@
-"""Workers take events, and are told of them: ``202`` → ``102``."""
+"""A worker claims an event, ``202`` → ``102``; keeps its claim; and ends it, ``102`` → the outcome's status."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from uuid import UUID
 
 import peewee
 
-from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._queue import history
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.record import TABLE, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
-from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.transitions.values import WAITING, Held, QueueName, placeholders
+from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.transitions.accept import Accept
+from pacifica.dispatcher._queue.values import CLAIMED, WAITING, ClaimedEvent, QueueName, placeholders
 
-__all__ = ['Announce', 'Claim', 'ClaimTask', 'CountDue']
+__all__ = ['Claim', 'announce', 'claim_task', 'count_due', 'finish', 'release', 'renew', 'save_result']
+
+_DUE = f'{WAITING} AND due > 0 AND due <= ?'
+_COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, created'
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Take an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None``.
+    """Claim an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None``.
 
-    ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who holds it, for people.
+    ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people.
     """
 
     queue: QueueName
@@ -30,122 +36,133 @@ class Claim:
     lease: float
 
     @staticmethod
-    def run(session: Session, operations: Sequence[Claim]) -> Sequence[Held | None]:
-        """Take as many events as there are operations, the longest due first."""
+    def run(session: Session, operations: Sequence[Claim]) -> Sequence[ClaimedEvent | None]:
+        """Claim as many events as there are operations, the longest due first."""
         groups: dict[Claim, list[int]] = {}
         for index, operation in enumerate(operations):
             groups.setdefault(operation, []).append(index)
-        results: list[Held | None] = [None] * len(operations)
+        results: list[ClaimedEvent | None] = [None] * len(operations)
         for wanted, indexes in groups.items():
-            for index, held in zip(indexes, wanted._take(session, len(indexes))):
-                results[index] = held
+            for index, claimed in zip(indexes, wanted._take(session, len(indexes))):
+                results[index] = claimed
         return results
 
-    def _take(self, session: Session, count: int) -> list[Held]:
+    def _take(self, session: Session, count: int) -> list[ClaimedEvent]:
         now = session.now()
         rows = session.execute(
-            f'SELECT uuid, task_id, attempts, event_data, result, history, destination, created FROM {TABLE}'
-            f' WHERE {WAITING} AND due > 0 AND due <= ?'
-            f' ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
+            f'SELECT {_COLUMNS} FROM {TABLE} WHERE {_DUE} ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
             (*self.queue, now),
         ).fetchall()
-        return _hold(session, now, rows, self.owner, self.lease)
+        return _claim(session, now, rows, self.owner, self.lease)
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimTask:
-    """Take one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
-
-    queue: QueueName
-    task_id: UUID
-    owner: str
-    lease: float
-
-    @staticmethod
-    def run(session: Session, operations: Sequence[ClaimTask]) -> Sequence[Held | None]:
-        """Take each event that is due."""
-        now = session.now()
-        return [operation._take(session, now) for operation in operations]
-
-    def _take(self, session: Session, now: float) -> Held | None:
-        rows = session.execute(
-            f'SELECT uuid, task_id, attempts, event_data, result, history, destination, created FROM {TABLE}'
-            f' WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ? {session.dialect.skip_locked}',
-            (session.dialect.uuid(self.task_id), *self.queue, now),
-        ).fetchall()
-        held = _hold(session, now, rows, self.owner, self.lease)
-        return held[0] if held else None
+def claim_task(session: Session, queue: QueueName, task_id: UUID, owner: str, lease: float) -> ClaimedEvent | None:
+    """Claim one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
+    now = session.now()
+    rows = session.execute(
+        f'SELECT {_COLUMNS} FROM {TABLE} WHERE task_id = ? AND {_DUE} {session.dialect.skip_locked}',
+        (session.dialect.uuid(task_id), *queue, now),
+    ).fetchall()
+    claimed = _claim(session, now, rows, owner, lease)
+    return claimed[0] if claimed else None
 
 
-def _hold(session: Session, now: float, rows: Sequence[Any], owner: str, lease: float) -> list[Held]:
+def _claim(session: Session, now: float, rows: Sequence[Any], owner: str, lease: float) -> list[ClaimedEvent]:
     """Move *rows*, which this transaction has selected to change, from ``202`` to ``102``."""
     if not rows:
         return []
     token = secrets.token_hex(16)
-    claimed = session.execute(
+    changed = session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = attempts + 1, claim_token = ?, claim_owner = ?,'
         f' claimed = ?, lease_expires = ?, updated = ? WHERE uuid IN ({placeholders(len(rows))}) AND task_status = ?',
         (Status.PROCESSING.value, token, owner, now, now + lease, timestamp(now),
          *(row[0] for row in rows), Status.ACCEPTED.value),
     ).rowcount
-    if claimed != len(rows):  # another worker came between, which the locks rule out: leave all, try again
-        raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {claimed} were')
+    if changed != len(rows):  # another worker came between, which the locks rule out: leave all, try again
+        raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
-        Held(uuid=row[0], task_id=UUID(str(row[1])), token=token, attempt=row[2] + 1, event_data=row[3],
-             result=row[4], history=row[5], owner=owner, claimed=now, destination=row[6], created=row[7])
-        for row in rows
+        ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, owner, now, created,
+                     destination)
+        for uuid, task_id, attempts, event_data, result, so_far, destination, created in rows
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Find events that are due and of which no message is on its way: stays ``202``. Results in their task ids.
+def announce(session: Session, queue: QueueName, again: float, limit: int) -> list[UUID]:
+    """Return at most *limit* events that are due and of which no message is on its way: stays ``202``.
 
     Only engines whose workers wait for messages need this. While an event waits, ``lease_expires`` is when the last
-    message about it counts as lost; this moves it ``again`` seconds on.
+    message about it counts as lost; this moves it *again* seconds on.
     """
-
-    queue: QueueName
-    again: float
-    limit: int
-
-    @staticmethod
-    def run(session: Session, operations: Sequence[Announce]) -> Sequence[list[UUID]]:
-        """Find the events of each queue."""
-        return [operation._find(session) for operation in operations]
-
-    def _find(self, session: Session) -> list[UUID]:
-        now = session.now()
-        rows = session.execute(
-            f'SELECT uuid, task_id FROM {TABLE} WHERE {WAITING} AND due > 0 AND due <= ?'
-            f' AND (lease_expires IS NULL OR lease_expires < ?)'
-            f' ORDER BY due LIMIT {self.limit:d} {session.dialect.skip_locked}',
-            (*self.queue, now, now),
-        ).fetchall()
-        if rows:
-            session.execute(
-                f'UPDATE {TABLE} SET lease_expires = ?'
-                f' WHERE uuid IN ({placeholders(len(rows))}) AND task_status = ?',
-                (now + self.again, *(row[0] for row in rows), Status.ACCEPTED.value),
-            )
-        return [UUID(str(row[1])) for row in rows]
+    now = session.now()
+    rows = session.execute(
+        f'SELECT uuid, task_id FROM {TABLE} WHERE {_DUE} AND (lease_expires IS NULL OR lease_expires < ?)'
+        f' ORDER BY due LIMIT {limit:d} {session.dialect.skip_locked}', (*queue, now, now),
+    ).fetchall()
+    if rows:
+        session.execute(
+            f'UPDATE {TABLE} SET lease_expires = ? WHERE uuid IN ({placeholders(len(rows))}) AND task_status = ?',
+            (now + again, *(row[0] for row in rows), Status.ACCEPTED.value),
+        )
+    return [UUID(str(row[1])) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class CountDue:
-    """Count the events that are due: changes nothing. Results in how many, ``most`` at most."""
+def count_due(session: Session, queue: QueueName, most: int) -> int:
+    """Return how many events are due by the clock that claims go by, *most* at most; changes nothing."""
+    return int(session.execute(
+        f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {_DUE} LIMIT {most:d}) AS waiting',
+        (*queue, session.now()),
+    ).fetchone()[0])
 
-    queue: QueueName
-    most: int
 
-    @staticmethod
-    def run(session: Session, operations: Sequence[CountDue]) -> Sequence[int]:
-        """Count the events of each queue, by the clock that claims go by."""
-        now = session.now()
-        return [
-            int(session.execute(
-                f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {WAITING} AND due > 0 AND due <= ?'
-                f' LIMIT {operation.most:d}) AS waiting', (*operation.queue, now),
-            ).fetchone()[0])
-            for operation in operations
-        ]
+def renew(session: Session, claimed: Sequence[ClaimedEvent], lease: float) -> list[bool]:
+    """Keep claims for *lease* more seconds: stays ``102``. Return which of them still held."""
+    expires = session.now() + lease
+    return [
+        bool(session.execute(
+            f'UPDATE {TABLE} SET lease_expires = ? WHERE {CLAIMED}', (expires, one.uuid, one.token)).rowcount)
+        for one in claimed
+    ]
+
+
+def save_result(session: Session, claimed: ClaimedEvent, result: str) -> bool:
+    """Keep what an attempt knows so far, JSON: stays ``102``. Return whether the claim still held."""
+    return bool(session.execute(
+        f'UPDATE {TABLE} SET result = ?, updated = ? WHERE {CLAIMED}',
+        (result, timestamp(session.now()), claimed.uuid, claimed.token)).rowcount)
+
+
+def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: Sequence[Accept]) -> bool:
+    """Write how an attempt ended: ``102`` → the outcome's status. Return whether the claim still held.
+
+    If it did, the events of *outgoing* are stored with the end.
+    """
+    now = session.now()
+    attempt = history.attempt(
+        claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
+        exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages,
+    )
+    time = timestamp(now)
+    written = bool(session.execute(
+        f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?, due = ?,'
+        ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
+        f'{", skipped = 1, result = ?" if outcome.skipped else ""} WHERE {CLAIMED}',
+        (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
+         storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),
+         time if outcome.status in FINAL else None, time, history.extend(claimed.history, attempt),
+         *([outcome.result] if outcome.skipped else ()), claimed.uuid, claimed.token),
+    ).rowcount)
+    if written and outgoing:
+        Accept.run(session, outgoing)
+    return written
+
+
+def release(session: Session, claimed: Sequence[ClaimedEvent]) -> list[bool]:
+    """Give events back unfinished: ``102`` → ``202``, their attempts not counted. Return which claims still held."""
+    now = session.now()
+    return [
+        bool(session.execute(
+            f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, due = ?, updated = ?,'
+            f' claim_token = NULL, claim_owner = NULL, lease_expires = NULL WHERE {CLAIMED}',
+            (Status.ACCEPTED.value, now, timestamp(now), one.uuid, one.token)).rowcount)
+        for one in claimed
+    ]

@@ -1,4 +1,4 @@
-"""What nobody holds any more: events of workers that are gone, and events that ended long ago."""
+"""What no worker has any more: events of workers that are gone, and events that ended long ago."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,10 +14,12 @@ from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions.accept import Accept
-from pacifica.dispatcher._queue.transitions.values import HELD, OUTGOING_ATTEMPTS, PROCESSED, QueueName, placeholders
+from pacifica.dispatcher._queue.values import CLAIMED, OUTGOING_ATTEMPTS, PROCESSING, QueueName, placeholders
 from pacifica.dispatcher.hooks import FinishedTask
 
-__all__ = ['Prune', 'Rescue', 'Rescued']
+__all__ = ['Rescued', 'count_prunable', 'prune', 'rescue']
+
+_RESCUED_ROWS = 100
 
 
 class Rescued(NamedTuple):
@@ -29,62 +30,46 @@ class Rescued(NamedTuple):
     tasks: list[FinishedTask]
 
 
-@dataclass(frozen=True, slots=True)
-class Rescue:
-    """Take events from workers that are gone: ``102`` with its lease over → ``202``, or ``500`` after the last attempt.
+def rescue(
+    session: Session, queue: QueueName, max_attempts: int, asked: float,
+    outgoing: Callable[[FinishedTask], Iterable[Accept]],
+) -> Rescued:
+    """Take events from workers that are gone: ``102``, its lease over → ``202``, or ``500`` after the last attempt.
 
-    A lease counts as over if it was when this was asked, at ``asked`` by the monotonic clock: while the database
-    answered nobody since, nobody could renew one. ``outgoing`` makes the events that are stored with the end of one.
-    Results in what was :class:`Rescued`.
+    A lease counts as over if it was when this was asked, at *asked* by the monotonic clock: while the database
+    answered nobody since, nobody could renew one. *outgoing* makes the events that are stored with the end of one.
     """
-
-    queue: QueueName
-    max_attempts: int
-    asked: float
-    outgoing: Callable[[FinishedTask], Iterable[Accept]] = field(default=lambda task: ())
-    limit: int = 100
-
-    @staticmethod
-    def run(session: Session, operations: Sequence[Rescue]) -> Sequence[Rescued]:
-        """Rescue the events of each queue."""
-        return [operation._rescue(session) for operation in operations]
-
-    def _rescue(self, session: Session) -> Rescued:
-        now = session.now()
-        rows = session.execute(
-            f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history, destination FROM {TABLE}'
-            f' WHERE {PROCESSED} AND lease_expires < ?'
-            f' ORDER BY lease_expires LIMIT {self.limit:d} {session.dialect.skip_locked}',
-            (*self.queue, now - (time.monotonic() - self.asked)),
-        ).fetchall()
-        again, ended = 0, []
-        for uuid, token, attempts, owner, claimed, so_far, destination in rows:
-            most = self.max_attempts if destination is None else OUTGOING_ATTEMPTS
-            last = attempts >= most
-            status = (Status.FAILED if last else Status.ACCEPTED).value
-            message = f'worker {owner} died or hung in attempt {attempts} of {most}'
-            entry = history.attempt(
-                attempts, owner, claimed, now, status, exc_type='WorkerLostError', exc_value=message)
-            changed = session.execute(
-                f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, due = ?,'
-                ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
-                f' WHERE {HELD}',
-                (status, 'WorkerLostError', message, '', now + self._stagger(attempts),
-                 timestamp(now) if last else None, timestamp(now), history.extend(so_far, entry), uuid, token),
-            ).rowcount
-            if changed and last:
-                ended.append(uuid)
-            again += changed and not last
-        tasks = _ended(session, ended, now)
-        outgoing = [accept for task in tasks for accept in self.outgoing(task)]
-        if outgoing:
-            Accept.run(session, outgoing)
-        return Rescued(again, len(ended), tasks)
-
-    @staticmethod
-    def _stagger(attempts: int) -> float:
-        """Return seconds to wait: none at first; later some, so that what died together is not run together again."""
-        return random.uniform(0.0, 10.0) if attempts > 1 else 0.0
+    now = session.now()
+    rows = session.execute(
+        f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history, destination FROM {TABLE}'
+        f' WHERE {PROCESSING} AND lease_expires < ?'
+        f' ORDER BY lease_expires LIMIT {_RESCUED_ROWS} {session.dialect.skip_locked}',
+        (*queue, now - (time.monotonic() - asked)),
+    ).fetchall()
+    again, ended = 0, []
+    for uuid, token, attempts, owner, claimed_at, so_far, destination in rows:
+        most = max_attempts if destination is None else OUTGOING_ATTEMPTS
+        last = attempts >= most
+        status = (Status.FAILED if last else Status.ACCEPTED).value
+        message = f'worker {owner} died or hung in attempt {attempts} of {most}'
+        entry = history.attempt(
+            attempts, owner, claimed_at, now, status, exc_type='WorkerLostError', exc_value=message)
+        # Later attempts wait a random time, so that what died together is not run together again.
+        delay = random.uniform(0.0, 10.0) if attempts > 1 else 0.0
+        changed = session.execute(
+            f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, due = ?,'
+            ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
+            f' WHERE {CLAIMED}',
+            (status, 'WorkerLostError', message, '', now + delay, timestamp(now) if last else None, timestamp(now),
+             history.extend(so_far, entry), uuid, token),
+        ).rowcount
+        if changed and last:
+            ended.append(uuid)
+        again += changed and not last
+    tasks = _ended(session, ended, now)
+    if accepts := [accept for task in tasks for accept in outgoing(task)]:
+        Accept.run(session, accepts)
+    return Rescued(again, len(ended), tasks)
 
 
 def _ended(session: Session, uuids: Sequence[Any], now: float) -> list[FinishedTask]:
@@ -96,58 +81,44 @@ def _ended(session: Session, uuids: Sequence[Any], now: float) -> list[FinishedT
         f' WHERE uuid IN ({placeholders(len(uuids))}) AND destination IS NULL', uuids,
     ).fetchall()
     return [
-        FinishedTask(
-            task_id=UUID(str(task_id)), status=status, event_json=event_data, attempts=attempts, route=route,
-            exc_type=exc_type, exc_value=exc_value, result=None if result is None else json.loads(result),
-            seconds=0.0 if claimed is None else now - claimed)
-        for task_id, status, event_data, attempts, route, exc_type, exc_value, result, claimed in rows
+        FinishedTask(UUID(str(task_id)), status, event_data, attempts, route, exc_type, exc_value,
+                     None if result is None else json.loads(result), 0.0 if claimed_at is None else now - claimed_at)
+        for task_id, status, event_data, attempts, route, exc_type, exc_value, result, claimed_at in rows
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Prune:
-    """Delete events that ended more than ``older_than`` seconds ago: final → gone. Results in how many.
+def prune(
+    session: Session, queue: QueueName | None, older_than: float, limit: int, unrouted: bool = False,
+) -> int:
+    """Delete at most *limit* events that ended more than *older_than* seconds ago, the oldest first: final → gone.
 
-    ``queue`` is ``None`` for those of every queue in the table. ``unrouted`` are those alone that no route matched, and
-    not those of the 0.2 series, which nobody claimed.
+    :param queue: ``None`` for those of every queue in the table.
+    :param unrouted: those alone that no route matched, and not those of the 0.2 series, which nobody claimed.
+    :return: how many were deleted.
     """
+    condition, parameters = _prunable(session, queue, older_than)
+    order = 'finalized'
+    if unrouted:
+        # By the index of these events, in the order in which they came: others may be many, and kept for ever.
+        condition += f" AND task_status = '{Status.UNPROCESSABLE}' AND claimed IS NOT NULL AND created < ?"
+        parameters, order = [*parameters, parameters[0]], 'created'
+    rows = session.execute(
+        f'SELECT uuid FROM {TABLE} WHERE {condition} ORDER BY {order} LIMIT {limit:d} {session.dialect.skip_locked}',
+        parameters,
+    ).fetchall()
+    if not rows:
+        return 0
+    return int(session.execute(
+        f'DELETE FROM {TABLE} WHERE uuid IN ({placeholders(len(rows))})', [row[0] for row in rows]).rowcount)
 
-    queue: QueueName | None
-    older_than: float
-    limit: int
-    unrouted: bool = False
 
-    @staticmethod
-    def run(session: Session, operations: Sequence[Prune]) -> Sequence[int]:
-        """Delete at most ``limit`` events of each, the oldest first."""
-        return [operation._delete(session) for operation in operations]
-
-    @staticmethod
-    def count(session: Session, queue: QueueName | None, older_than: float) -> int:
-        """Return how many events there are to delete, changing nothing."""
-        condition, parameters = _prunable(session, queue, older_than)
-        return int(session.execute(f'SELECT COUNT(*) FROM {TABLE} WHERE {condition}', parameters).fetchone()[0])
-
-    def _delete(self, session: Session) -> int:
-        condition, parameters = _prunable(session, self.queue, self.older_than)
-        order = 'finalized'
-        if self.unrouted:
-            # By the index of these events, in the order in which they came: others may be many, and kept for ever.
-            condition += f" AND task_status = '{Status.UNPROCESSABLE}' AND claimed IS NOT NULL AND created < ?"
-            parameters, order = [*parameters, parameters[0]], 'created'
-        rows = session.execute(
-            f'SELECT uuid FROM {TABLE} WHERE {condition}'
-            f' ORDER BY {order} LIMIT {self.limit:d} {session.dialect.skip_locked}', parameters,
-        ).fetchall()
-        if not rows:
-            return 0
-        return int(session.execute(
-            f'DELETE FROM {TABLE} WHERE uuid IN ({placeholders(len(rows))})', [row[0] for row in rows]
-        ).rowcount)
+def count_prunable(session: Session, queue: QueueName | None, older_than: float) -> int:
+    """Return how many events :func:`prune` would delete without a limit, changing nothing."""
+    condition, parameters = _prunable(session, queue, older_than)
+    return int(session.execute(f'SELECT COUNT(*) FROM {TABLE} WHERE {condition}', parameters).fetchone()[0])
 
 
 def _prunable(session: Session, queue: QueueName | None, older_than: float) -> tuple[str, list[str]]:
-    """Return the condition, and its parameters, of the events that ended more than *older_than* seconds ago."""
     condition, parameters = 'finalized < ?', [timestamp(session.now() - older_than)]
     if queue is None:
         return condition, parameters

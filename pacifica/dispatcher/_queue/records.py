@@ -1,29 +1,26 @@
-"""Reading records: what ``/status``, ``/get`` and the list show.
+"""Reading records: what ``/status``, ``/get`` and the list show; and how any list selects and shows them.
 
-Called by the front door and the command line; never writes.
+Never writes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.reading import read
-from pacifica.dispatcher._queue.record import TABLE, as_text
-from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, prefix
+from pacifica.dispatcher._queue.record import TABLE, as_text, storable
+from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, PREFIXED, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.text import storable
-from pacifica.dispatcher._queue.transitions import QueueName
-from pacifica.dispatcher._queue.transitions.values import WAITING, placeholders
+from pacifica.dispatcher._queue.values import WAITING, QueueName, placeholders
 
-__all__ = ['Records']
+__all__ = ['NEWEST_FIRST', 'Conditions', 'Records', 'as_json']
 
-T = TypeVar('T')
+NEWEST_FIRST = 'ORDER BY created DESC, task_id DESC'
 
 # key of the /get object, column
 _FIELDS = (
@@ -55,9 +52,46 @@ _FIELDS = (
     ('skipped', 'skipped'),
     ('history', 'history'),
 )
+_LISTED = (('taskID', 'task_id'), ('created', 'created'), ('updated', 'updated'), ('deleted', 'deleted'))
 _TIMES = frozenset({'created', 'updated', 'deleted', 'finalized'})
-_LISTED = ('taskID', 'created', 'updated', 'deleted')
-_COLUMN = dict(_FIELDS)
+
+
+class Conditions:
+    """SQL conditions, and their parameters in order."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.texts: list[str] = []
+        self.parameters: list[Any] = []
+
+    def add(self, text: str, *parameters: Any) -> None:
+        """Add a condition."""
+        self.texts.append(text)
+        self.parameters += parameters
+
+    def equal(self, column: str, value: str) -> None:
+        """Let *column* be *value*; long texts are found by their beginnings."""
+        text = storable(value) or ''
+        if column in PREFIXED:
+            self.add(f'{prefix(column)} = ? AND {self._session.dialect.equals.format(column=column)}',
+                     text[:PREFIX_CHARACTERS], text)
+        else:
+            self.add(f'{column} = ?', text)
+
+    def older(self, created: Any, task_id: Any) -> None:
+        """Leave out the event of this time and task id, and all newer ones."""
+        # Not a comparison of pairs, for which MySQL uses no index.
+        self.add('created <= ? AND (created < ? OR task_id < ?)', created, created, task_id)
+
+    def extend(self, others: Conditions) -> None:
+        """Add the conditions of *others*."""
+        self.texts += others.texts
+        self.parameters += others.parameters
+
+    @property
+    def where(self) -> str:
+        """The clause, empty without conditions."""
+        return f' WHERE {" AND ".join(self.texts)}' if self.texts else ''
 
 
 class Records:
@@ -68,7 +102,7 @@ class Records:
 
     def status(self, task_id: UUID) -> str | None:
         """Return the status string of the task, or ``None`` if it is unknown."""
-        row = self._read(lambda session: session.execute(
+        row = self._connections.read(lambda session: session.execute(
             f'SELECT task_status FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
         ).fetchone())
         return None if row is None else str(row[0])
@@ -76,34 +110,34 @@ class Records:
     def get(self, task_id: UUID) -> Mapping[str, Any] | None:
         """Return the whole record as a JSON object, or ``None`` if the task is unknown."""
         columns = ', '.join(column for _, column in _FIELDS)
-        row = self._read(lambda session: session.execute(
+        row = self._connections.read(lambda session: session.execute(
             f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
         ).fetchone())
-        return None if row is None else {key: _json(key, value) for (key, _), value in zip(_FIELDS, row)}
+        return None if row is None else as_json(_FIELDS, row)
 
     def event_json(self, task_id: UUID) -> str | None:
         """Return the event alone, the JSON object it was received as, or ``None`` if the task is unknown."""
-        row = self._read(lambda session: session.execute(
+        row = self._connections.read(lambda session: session.execute(
             f'SELECT event_data FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
         ).fetchone())
         return None if row is None else str(row[0])
 
     def known(self, event_keys: Sequence[str]) -> set[str]:
-        """Return those of the keys (see :mod:`.event_key`) under which an event has come."""
-        rows = self._read(lambda session: session.execute(
+        """Return those of the keys (see :func:`.event_key`) under which an event has come."""
+        rows = self._connections.read(lambda session: session.execute(
             f'SELECT event_key FROM {TABLE} WHERE event_key IN ({placeholders(len(event_keys))})', event_keys,
         ).fetchall())
         return {row[0] for row in rows}
 
     def has_waiting(self, queue: QueueName, count: int) -> bool:
         """Return whether at least *count* events of *queue* are waiting; reads no more index entries than that."""
-        return self._read(lambda session: session.execute(
+        return self._connections.read(lambda session: session.execute(
             f'SELECT 1 FROM {TABLE} WHERE {WAITING} LIMIT 1 OFFSET {count - 1:d}', tuple(queue),
         ).fetchone()) is not None
 
     def waiting(self, queue: QueueName, task_ids: Sequence[UUID]) -> set[UUID]:
         """Return those of the tasks that wait in *queue*."""
-        rows = self._read(lambda session: session.execute(
+        rows = self._connections.read(lambda session: session.execute(
             f'SELECT task_id FROM {TABLE} WHERE task_id IN ({placeholders(len(task_ids))}) AND {WAITING}',
             (*map(session.dialect.uuid, task_ids), *queue),
         ).fetchall())
@@ -125,49 +159,39 @@ class Records:
         :param status: only records in this status; another text than a status string raises :class:`ValueError`.
         :param since: only records created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
         """
-        columns = ', '.join(_COLUMN[key] for key in _LISTED)
-        in_status = [] if status is None else [f"task_status = '{Status(status)}'"]  # written out, for partial indexes
+        in_status = None if status is None else f"task_status = '{Status(status)}'"  # written out, for partial indexes
 
         def query(session: Session) -> Any:
-            conditions, parameters = _conditions(session, {'source': source, 'event_type': event_type}, since)
-            conditions += in_status
+            conditions = Conditions(session)
+            for column, value in (('source', source), ('event_type', event_type)):
+                if value is not None:
+                    conditions.equal(column, value)
+            if since is not None:
+                conditions.add('created >= ?', since)
+            if in_status is not None:
+                conditions.add(in_status)
             if after is not None:
                 last = session.execute(
                     f'SELECT created, task_id FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(after),)
                 ).fetchone()
                 if last is None:
                     return []
-                # Not a comparison of pairs, for which MySQL uses no index.
-                conditions.append('created <= ? AND (created < ? OR task_id < ?)')
-                parameters += [last[0], *last]
-            condition = f' WHERE {" AND ".join(conditions)}' if conditions else ''
+                conditions.older(*last)
+            columns = ', '.join(column for _, column in _LISTED)
             return session.execute(
-                f'SELECT {columns} FROM {TABLE}{condition} ORDER BY created DESC, task_id DESC LIMIT {limit:d}',
-                parameters,
+                f'SELECT {columns} FROM {TABLE}{conditions.where} {NEWEST_FIRST} LIMIT {limit:d}',
+                conditions.parameters,
             ).fetchall()
 
-        return [{key: _json(key, value) for key, value in zip(_LISTED, row)} for row in self._read(query)]
-
-    def _read(self, query: Callable[[Session], T]) -> T:
-        return read(self._connections, query)
+        return [as_json(_LISTED, row) for row in self._connections.read(query)]
 
 
-def _conditions(
-    session: Session, equal: Mapping[str, str | None], since: str | None,
-) -> tuple[list[str], list[Any]]:
-    """Return SQL conditions and their parameters for what is wanted; long texts are found by their beginnings."""
-    conditions: list[str] = []
-    parameters: list[Any] = []
-    for column, value in equal.items():
-        if value is None:
-            continue
-        text = storable(value) or ''
-        conditions.append(f'{prefix(column)} = ? AND {session.dialect.equals.format(column=column)}')
-        parameters += [text[:PREFIX_CHARACTERS], text]
-    if since is not None:
-        conditions.append('created >= ?')
-        parameters.append(since)
-    return conditions, parameters
+def as_json(fields: Sequence[tuple[str, str]], row: Sequence[Any]) -> dict[str, Any]:
+    """Return a row as a JSON object.
+
+    :param fields: its keys, each with the column it shows.
+    """
+    return {key: _json(key, value) for (key, _), value in zip(fields, row)}
 
 
 def _json(key: str, value: Any) -> Any:

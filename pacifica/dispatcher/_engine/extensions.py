@@ -1,0 +1,209 @@
+"""The one seam around a run: an ordered list of extensions that see an attempt start, its stages and its end.
+
+Logs, callbacks, outgoing events, metrics and traces are extensions. They are called in the thread that runs the event.
+One that fails is logged and costs nobody anything else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+from pacifica.dispatcher._queue.outcome import Outcome, ended
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outgoing
+from pacifica.dispatcher.hooks import Callback, FinishedTask
+
+__all__ = ['Callbacks', 'Carrier', 'EventLog', 'Extension', 'Extensions']
+
+_LOG = logging.getLogger(__name__)
+_EVENT_LOG = logging.getLogger('pacifica.dispatcher.events')
+_ERROR_CHARACTERS = 200
+
+Carrier = Mapping[str, str]
+"""What a trace needs to go on in another process."""
+
+Run = Callable[[], 'Outcome | None']
+
+
+class Extension:
+    """Sees the runs of a queue's events. Override what it wants to see; what it does not override costs nothing."""
+
+    def attempt(self, claimed: ClaimedEvent, /) -> AbstractContextManager[Callable[[Outcome], None]]:
+        """Return a context manager for an attempt to run in; what it gives is called with how the attempt ended."""
+        return nullcontext(lambda outcome: None)
+
+    def stage(self, name: str, /) -> AbstractContextManager[object]:
+        """Return a context manager for a part of an attempt to run in, in the process of its handler.
+
+        An extension that has this method goes there by pickle.
+        """
+        return nullcontext()
+
+    def carrier(self) -> Carrier:
+        """Return what :meth:`resumed` needs in the handler's process."""
+        return {}
+
+    def resumed(self, carrier: Carrier, /) -> AbstractContextManager[object]:
+        """Return a context manager for the handler's process, in which it goes on with an attempt of another."""
+        return nullcontext()
+
+    def outgoing(self, task: FinishedTask, /) -> Sequence[Outgoing]:
+        """Return events to store in the transaction that ends *task*, so that they are sent. Must not fail."""
+        return ()
+
+    def finished(self, claimed: ClaimedEvent, outcome: Outcome, /) -> None:
+        """See the end of an attempt, after its commit; it is final unless the outcome's status is ``202``."""
+
+    def task_ended(self, task: FinishedTask, /) -> None:
+        """See the end of an event after its commit: in an attempt, or as its last worker died. Not of outgoing ones."""
+
+    def lease_lost(self, claimed: ClaimedEvent, /) -> None:
+        """See the end of an attempt that came after the end of its lease: its outcome was not written."""
+
+    def rescued(self, again: int, ended: int, /) -> None:
+        """See how many events of dead workers were taken over: some run again, some have ended."""
+
+
+class Extensions:
+    """The extensions of a queue, called in order."""
+
+    def __init__(self, *extensions: Extension) -> None:
+        self._extensions = extensions
+        self._called: dict[str, list[Any]] = {
+            name: [getattr(each, name) for each in extensions if getattr(type(each), name) is not method]
+            for name, method in vars(Extension).items() if not name.startswith('_')
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to the process of a handler with those alone that see stages."""
+        return Extensions, tuple(each for each in self._extensions if type(each).stage is not Extension.stage)
+
+    def attempt(self, claimed: ClaimedEvent, run: Run) -> Outcome | None:
+        """Return what *run* does; an extension that fails around it is logged."""
+        for around in reversed(self._called['attempt']):
+            run = partial(_attempt, around, claimed, run)
+        return run()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Run a part of an attempt; an extension that fails around it fails it."""
+        with ExitStack() as stack:
+            for around in self._called['stage']:
+                stack.enter_context(around(name))
+            yield
+
+    def carrier(self) -> Carrier:
+        """Return what :meth:`resumed` needs in the handler's process."""
+        return {key: value for carrier in self._called['carrier'] for key, value in carrier().items()}
+
+    @contextmanager
+    def resumed(self, carrier: Carrier) -> Iterator[None]:
+        """Go on with an attempt of another process."""
+        with ExitStack() as stack:
+            for around in self._called['resumed']:
+                stack.enter_context(around(carrier))
+            yield
+
+    def ended(self, claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:
+        """Return the event that has ended, ``None`` if it runs again, is an outgoing one, or nobody wants to see it."""
+        return ended(claimed, outcome) if self._called['outgoing'] or self._called['task_ended'] else None
+
+    def outgoing(self, task: FinishedTask) -> list[Outgoing]:
+        """Return the events to store in the transaction that ends *task*."""
+        return [made for each in self._called['outgoing'] for made in each(task)]
+
+    def finished(self, claimed: ClaimedEvent, outcome: Outcome, task: FinishedTask | None) -> None:
+        """Show the end of an attempt, and of its event if that has ended too."""
+        self._show('finished', claimed, outcome)
+        if task is not None:
+            self._show('task_ended', task)
+
+    def task_ended(self, task: FinishedTask) -> None:
+        """Show the end of an event whose last worker died."""
+        self._show('task_ended', task)
+
+    def lease_lost(self, claimed: ClaimedEvent) -> None:
+        """Show and log that the outcome of an attempt was not written."""
+        _LOG.warning('worker.lease_lost', extra={'task_id': str(claimed.task_id), 'attempt': claimed.attempt})
+        self._show('lease_lost', claimed)
+
+    def rescued(self, again: int, ended: int) -> None:
+        """Show and log that events of dead workers were taken over."""
+        _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
+        self._show('rescued', again, ended)
+
+    def _show(self, what: str, *arguments: Any) -> None:
+        for see in self._called[what]:
+            try:
+                see(*arguments)
+            except Exception:  # a user's callback may raise anything, and the event has ended
+                _LOG.exception('observer.failed', extra={'observer': type(see.__self__).__name__, 'about': what})
+
+
+def _attempt(
+    around: Callable[[ClaimedEvent], AbstractContextManager[Callable[[Outcome], None]]], claimed: ClaimedEvent,
+    run: Run,
+) -> Outcome | None:
+    """Return what *run* does, in the context manager of one extension.
+
+    :raises Exception: what *run* raises.
+    """
+    outcomes: list[Outcome | None] = []
+    running = False
+    try:
+        with around(claimed) as end:
+            running = True
+            outcomes.append(run())
+            if outcomes[0] is not None:
+                end(outcomes[0])
+    except Exception:  # an application's span processors may raise anything
+        if running and not outcomes:
+            raise
+        _LOG.exception('tracing.failed', extra={'task_id': str(claimed.task_id), 'attempt': claimed.attempt})
+    return outcomes[0] if outcomes else run()
+
+
+class EventLog(Extension):
+    """Logs ``event.finished`` for each attempt, at the level INFO; costs next to nothing where that isn't kept."""
+
+    def finished(self, claimed: ClaimedEvent, outcome: Outcome) -> None:
+        """Log how an attempt ended: its status is ``202`` if the event will run again."""
+        if not _EVENT_LOG.isEnabledFor(logging.INFO):
+            return
+        extra: dict[str, Any] = {
+            'task_id': str(claimed.task_id), 'event_id': claimed.identity.event_id,
+            'route': outcome.route, 'attempt': claimed.attempt, 'status': str(outcome.status),
+        }
+        if outcome.skipped:
+            extra['skipped'] = True
+        if outcome.seconds is not None:
+            extra['seconds'] = round(outcome.seconds, 6)
+        if outcome.exc_type is not None:
+            extra['error'] = f'{outcome.exc_type}: {(outcome.exc_value or "")[:_ERROR_CHARACTERS]}'
+        if outcome.delay is not None:
+            extra['retry_in'] = round(outcome.delay, 3)
+        _EVENT_LOG.info('event.finished', extra=extra)
+
+
+class Callbacks(Extension):
+    """Calls the user's ``on_finished`` or ``on_failed`` with each event that has ended.
+
+    :param function: the user's.
+    :param only_failed: whether events that ended in ``200 OK`` are left out.
+    """
+
+    def __init__(self, function: Callback, *, only_failed: bool = False) -> None:
+        self._function = function
+        self._only_failed = only_failed
+
+    def task_ended(self, task: FinishedTask) -> None:
+        """Call the function."""
+        if self._only_failed and not task.failed:
+            return
+        try:
+            self._function(task)
+        except SystemExit as exc:  # would end the thread that handles events, and nothing would say so
+            raise RuntimeError(f'a callback may not end the process: SystemExit({exc.code!r})') from exc

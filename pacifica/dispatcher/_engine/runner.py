@@ -1,0 +1,185 @@
+"""Runs claimed events and writes how they ended: what every engine does, and what Celery's workers run.
+
+Knows claims, leases and outcomes; knows nothing of brokers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Union
+from uuid import UUID
+
+from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.isolation import ProcessExecutor
+from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._engine.sender import Sender
+from pacifica.dispatcher._queue.outcome import Outcome
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import ClaimedEvent
+from pacifica.dispatcher.exceptions import DatabaseUnavailableError
+
+__all__ = ['AnyExecutor', 'Runner', 'TaskRunner', 'owner_here']
+
+_LOG = logging.getLogger(__name__)
+
+AnyExecutor = Union[Executor, ProcessExecutor]
+
+Around = Callable[[UUID], AbstractContextManager[object]]
+
+
+def owner_here() -> str:
+    """Return what people are shown as the owner of this process's claims."""
+    return f'{socket.gethostname()}:{os.getpid()}'
+
+
+class Runner:
+    """Runs a claimed event while its lease is kept, and writes how it ended; the base of what claims events.
+
+    :param store: the queue's.
+    :param executor: what runs an event.
+    :param sender: sends outgoing events.
+    :param extensions: see events run.
+    :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
+    """
+
+    _keeper: LeaseKeeper
+
+    def __init__(
+        self, store: Store, executor: AnyExecutor, sender: Sender, extensions: Extensions, lease: float,
+    ) -> None:
+        self.lease = lease
+        self.owner = owner_here()
+        self._store = store
+        self._executor = executor
+        self._sender = sender
+        self._extensions = extensions
+
+    def _stopping(self) -> bool:
+        """Return whether no further event is to be claimed."""
+        return False
+
+    def _execute(self, claimed: ClaimedEvent) -> Outcome | None:
+        """Run the event, or send it if it is an outgoing one; ``None`` if it was stopped on the way."""
+        self._keeper.hold(claimed)
+        try:
+            if claimed.destination is not None:
+                return self._sender.send(claimed, claimed.destination)
+            return self._executor.execute(claimed)
+        finally:
+            self._keeper.drop(claimed)
+
+    def _finish(self, claimed: ClaimedEvent, outcome: Outcome, until: float = float('inf')) -> ClaimedEvent | None:
+        """Write the outcome, for as long as that takes; claim the next event before *until*, unless stopping.
+
+        What a handler did is done: a database that is away must not make it run again if that can be helped.
+        """
+        while True:
+            try:
+                return self._write(claimed, outcome, claim=not self._stopping() and time.monotonic() < until)
+            except DatabaseUnavailableError:
+                _LOG.exception('worker.finish_delayed', extra={'task_id': str(claimed.task_id)})
+                if self._stopping():
+                    return None
+
+    def _write(self, claimed: ClaimedEvent, outcome: Outcome, *, claim: bool = False) -> ClaimedEvent | None:
+        """Write the outcome, and *claim* the next event in the same transaction, whose lease is kept from then on.
+
+        :raises DatabaseUnavailableError: if the database did not take it.
+        """
+        following = None
+        task = self._extensions.ended(claimed, outcome)
+        outgoing = () if task is None else self._extensions.outgoing(task)
+        if claim:
+            written, following = self._store.finish_and_claim(claimed, outcome, self.owner, self.lease, outgoing)
+            if following is not None:
+                self._keeper.hold(following)  # an extension may take its time
+        else:
+            written = self._store.finish(claimed, outcome, outgoing)
+        if written:
+            self._extensions.finished(claimed, outcome, task)
+        else:
+            self._extensions.lease_lost(claimed)
+        return following
+
+
+class TaskRunner(Runner):
+    """Runs stored events by their task ids, in whatever process or thread a message about one reaches.
+
+    :param keep_unrouted: seconds after which events that no route matched are deleted; ``None`` keeps them.
+    :param present: whether processes that run events are shown as workers.
+    """
+
+    def __init__(
+        self, store: Store, executor: AnyExecutor, sender: Sender, extensions: Extensions, lease: float,
+        keep_unrouted: float | None = None, *, present: bool = True,
+    ) -> None:
+        super().__init__(store, executor, sender, extensions, lease)
+        self.store = store
+        self._keep_unrouted = keep_unrouted
+        self._present = present
+        self._lock = threading.Lock()
+        self._pid = 0
+
+    def once(self, task_id: UUID, around: Around) -> None:
+        """Run that one event as :meth:`run` does, and leave no thread behind: for a caller that is no worker."""
+        alone = TaskRunner(self._store, self._executor, self._sender, self._extensions, self.lease, present=False)
+        try:
+            alone.run(task_id, around)
+        finally:
+            alone.stop()
+
+    def run(self, task_id: UUID, around: Around, further: float = 0.0) -> None:
+        """Run the event, if it is due and nobody else does; then others that are due, one after the other.
+
+        If the event has been taken, the others are run all the same: it was taken because much is due.
+
+        :param around: makes the context manager that each event runs in, given its task id.
+        :param further: seconds from now after which no further event is begun.
+        :raises DatabaseUnavailableError: if the event could not be claimed.
+        """
+        until = time.monotonic() + further
+        self.start()
+        claimed = self._store.claim_task(task_id, self.owner, self.lease)
+        if claimed is None and further:
+            claimed = self._store.claim(self.owner, self.lease)
+        while claimed is not None:
+            if self._present:
+                self._keeper.present(self.owner, 'celery', 1)
+            with around(claimed.task_id):
+                outcome = self._execute(claimed)
+            if outcome is None:
+                self._store.release([claimed])
+                return
+            claimed = self._finish(claimed, outcome, until)
+
+    def start(self) -> None:
+        """Start the thread that keeps this process's leases and takes over the events of dead workers.
+
+        Nothing to do if it runs already; a forked child has none of its parent's threads. A database that only one
+        thread can see has no other workers, and no use for it.
+        """
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid != os.getpid():
+                self.owner = owner_here()
+                self._keeper = LeaseKeeper(
+                    self._store, self._extensions, self._executor.policy.max_attempts, self.lease,
+                    keep_unrouted=self._keep_unrouted)
+                if self._store.connections.shared:
+                    self._keeper.start()
+                self._pid = os.getpid()
+
+    def stop(self) -> None:
+        """Stop that thread, if it is of this process."""
+        with self._lock:
+            if self._pid == os.getpid():
+                self._keeper.stop()
+                self._pid = 0
