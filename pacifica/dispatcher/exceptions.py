@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cloudevents.model import Event
 
-    from pacifica.dispatcher.router import Router
-
 __all__ = [
     'ConfigurationError',
     'DatabaseUnavailableError',
@@ -119,12 +117,13 @@ class InvalidEventError(DispatcherError, ValueError):
 class RouterError(DispatcherError):
     """Something is wrong with routing.
 
-    :param router: the router, kept as ``router``; ``None`` after pickling if its handlers can't be pickled.
+    :param router: the :class:`~pacifica.dispatcher.router.Router`, kept as ``router``; ``None`` after pickling if its
+        handlers can't be pickled.
     """
 
-    router: Router
+    router: Any
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Any) -> None:
         super().__init__()
         self.router = router
 
@@ -138,7 +137,7 @@ class RouteNotFoundRouterError(RouterError):
 
     event_data: Mapping[str, Any]
 
-    def __init__(self, router: Router, event_data: Mapping[str, Any]) -> None:
+    def __init__(self, router: Any, event_data: Mapping[str, Any]) -> None:
         super().__init__(router)
         self.event_data = event_data
 

@@ -1,4 +1,4 @@
-"""What a program is told when an event ends: callbacks, and outgoing events to another receiver.
+"""What happens when an event ends: callbacks, and outgoing events to other receivers.
 
 .. code-block:: python
 
@@ -91,9 +91,9 @@ class Notify:
     :param token: sent as a bearer token.
     :param signing_secret: signs each delivery by Standard Webhooks (https://www.standardwebhooks.com); needs the
         package ``standardwebhooks``, the extra ``webhooks``.
-    :param event_types: the types of events whose ends are told; by default all but those that are told themselves,
-        so that two dispatchers that tell each other don't do so for ever.
-    :param only_failed: whether ``200 OK`` is not told.
+    :param event_types: the types of events whose ends are sent; by default all but outgoing events themselves, so that
+        two dispatchers that notify each other don't do so for ever.
+    :param only_failed: whether ends in ``200 OK`` are left out.
     :param timeout: seconds that one delivery may take.
     :param name: tells this receiver from others of the same queue. Events that wait to be sent keep it: don't change it
         while some do.
@@ -150,7 +150,7 @@ class Notify:
         return f'{parts.scheme}://{host}' + (f':{parts.port}' if parts.port else '')
 
     def wants(self, event_type: str, failed: bool) -> bool:
-        """Return whether the end of an event of this type is told."""
+        """Return whether the end of an event of this type is sent."""
         if self.only_failed and not failed:
             return False
         if self.event_types is None:

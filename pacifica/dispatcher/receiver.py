@@ -57,7 +57,7 @@ class ReceiveTaskModelBase(Record):
     def create_table(cls, safe: bool = True, **options: Any) -> None:
         """Make the table, or upgrade one of the 0.2 series in place.
 
-        The arguments of :meth:`peewee.Model.create_table` are accepted and don't matter: what is there is kept.
+        The arguments of :meth:`peewee.Model.create_table` are accepted and ignored: existing rows are kept.
         """
         cls.migrate()
 

@@ -186,7 +186,7 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
     def _further(self) -> float:
         """Return the seconds in which this message may lead to other events that are due, so that they share commits.
 
-        Few, so that limits of time mean one event; none where Celery was told to count the runs of this task.
+        Few, so that limits of time mean one event; none where Celery is to count the runs of this task.
         """
         conf = self.app.conf
         counted = self.rate_limit or conf.worker_max_tasks_per_child or conf.worker_max_memory_per_child

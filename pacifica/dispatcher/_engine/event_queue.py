@@ -178,7 +178,7 @@ class EventQueue(Acceptor):
         :param interval: seconds between two looks.
         :param since: from when on the very first look of the queue asks, by the archive's clock, UTC if it has no zone;
             by default from now on.
-        :raises ConfigurationError: if the interval is not more than 0, or the queue doesn't tell repeated events.
+        :raises ConfigurationError: if the interval is not more than 0, or the queue doesn't recognise repeated events.
         """
         if interval <= 0:
             raise ConfigurationError(f'interval must be more than 0, not {interval!r}')

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -79,8 +79,8 @@ class Executor:
         began = time.monotonic()
         progress = _Progress()
         outcome = self._run(claimed, progress)
-        return replace(
-            outcome, stages=tuple(progress.stages), result=progress.results[-1] if progress.results else outcome.result,
+        return outcome._replace(
+            stages=tuple(progress.stages), result=progress.results[-1] if progress.results else outcome.result,
             seconds=time.monotonic() - began)
 
     def _run(self, claimed: ClaimedEvent, progress: _Progress) -> Outcome:

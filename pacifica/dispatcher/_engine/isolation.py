@@ -12,7 +12,6 @@ import pickle
 import signal
 import threading
 import time
-from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -64,7 +63,7 @@ class _Child:
 def _serve(pickled: bytes, pipe: Connection) -> None:
     """Run what comes through the pipe until the parent closes it."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        # The service is told to stop, and with it its whole process group; when handlers end is for it to say.
+        # A signal reaches the whole process group; the service decides when its handlers end.
         signal.signal(number, lambda *_: None)
     try:
         execute = pickle.loads(pickled).resume
@@ -134,7 +133,7 @@ class ProcessExecutor:
         outcome = None if child is None else self._execute_in(child, claimed)
         if outcome is None or outcome.seconds is not None:
             return outcome
-        return replace(outcome, seconds=time.monotonic() - began)  # of a process that could not say so itself
+        return outcome._replace(seconds=time.monotonic() - began)  # of a process that could not say so itself
 
     def _execute_in(self, child: _Child, claimed: ClaimedEvent) -> Outcome | None:
         try:

@@ -77,7 +77,7 @@ class LeaseKeeper(Periodic):
             self._heartbeat = Heartbeat(worker_id, self._store.name, owner, engine, concurrency, self._lease)
 
     def run_once(self) -> None:
-        """Renew the leases that are held, then rescue events whose lease is over.
+        """Renew the leases that are kept, then rescue events whose lease is over, then prune.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """

@@ -45,7 +45,7 @@ class Reconciled:
     :param looked_at: how many transactions there are.
     :param unwanted: those that were not here and no route wants.
     :param missing: the task ids of the events that were not here, by transaction; ``None`` if they were not stored.
-    :param unreadable: the transactions that Metadata lists but doesn't tell, or whose events can't be stored, and why.
+    :param unreadable: the transactions that Metadata lists but can't show, or whose events can't be stored, and why.
     :param recent: how many are too young to be missing: their delivery may be on its way.
     """
 
@@ -62,7 +62,7 @@ class Reconciler:
     :param store: the queue's.
     :param router: says which events are wanted.
     :param metadata: the service.
-    :raises ConfigurationError: if the queue doesn't tell repeated events.
+    :raises ConfigurationError: if the queue doesn't recognise repeated events.
     """
 
     def __init__(self, store: Store, router: Router, metadata: Metadata) -> None:

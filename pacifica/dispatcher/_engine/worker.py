@@ -43,9 +43,9 @@ class Wakeup:
         self._next_poll = 0.0
 
     def notify(self, count: int) -> None:
-        """Say that *count* events are waiting; costs next to nothing while every thread is busy."""
+        """Announce that *count* events are waiting; costs next to nothing while every thread is busy."""
         if not self._waiting:
-            # A thread about to wait has looked just before; if it looked too early it is found by the next poll,
+            # A thread about to wait has looked just before; an event that it missed is found by the next poll,
             # and _permits keeps the word for it.
             self._permits = 1
             return
@@ -60,7 +60,7 @@ class Wakeup:
             self._condition.notify_all()
 
     def wait(self) -> bool:
-        """Return when there is said to be work (``False``), or it is this thread's turn to look (``True``)."""
+        """Return when there is work (``False``), or it is this thread's turn to look for some (``True``)."""
         with self._condition:
             self._waiting += 1
             try:

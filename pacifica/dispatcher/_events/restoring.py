@@ -45,8 +45,8 @@ def to_event(event_data: Mapping[str, Any]) -> Event:
         if isinstance(data, str) and MediaType(str(attributes.get('contentType') or '')).is_json:
             attributes['data'] = _parsed(data)
     # Event's own check and its parsing of data fail for legal events (a string without a content type, for one), and
-    # what comes here has been validated: so it is made of an event that passes, and then given its attributes.
-    event = Event({'eventType': '-', 'source': '-', 'eventID': '-', 'cloudEventsVersion': '-'})
+    # what comes here has been validated: so neither is called.
+    event = Event.__new__(Event)
     event.d = attributes
     return event
 

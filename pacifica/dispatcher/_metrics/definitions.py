@@ -30,7 +30,7 @@ EVENTS_SKIPPED = Counter(
     PREFIX + 'events_skipped',
     'Events that ended in 200 and no handler ran for, because their route had made them itself.', _ROUTE)
 RETRIES = Counter(
-    PREFIX + 'retries', 'Attempts that failed for a passing reason, after which the event waits for another.', _ROUTE)
+    PREFIX + 'retries', 'Attempts that failed for a transient reason, after which the event waits for another.', _ROUTE)
 ATTEMPT_SECONDS = Histogram(
     PREFIX + 'attempt_duration_seconds',
     'How long an attempt took in total, and how long each of its stages: download, handle, upload, other.',
@@ -62,11 +62,11 @@ DATABASE = {
     'queue_waiting_events': (
         'Events that wait for a worker or for their next attempt; 20000 stands for that many or more.', _QUEUE),
     'queue_oldest_age_seconds': (
-        'For how long the event has been due that has been due the longest; 0 if none is.', _QUEUE),
+        'Age of the oldest due event, in seconds since it was due; 0 if none is.', _QUEUE),
     'workers': (
-        'Workers that told within a day that they are there: present, or lost if silent for longer than their lease.',
+        'Workers with a heartbeat within a day: present, or lost if silent for longer than their lease.',
         (*_QUEUE, 'engine', 'state')),
     'worker_slots': (
-        'How many events the workers that are present can handle at once.', (*_QUEUE, 'engine')),
+        'How many events the workers that are present can handle at the same time.', (*_QUEUE, 'engine')),
 }
 """Gauges that are read from the database: name without prefix → help, labels."""

@@ -58,7 +58,7 @@ class Operator:
             lambda session: transitions.count_prunable(session, queue, older_than))
 
     def count_due(self, queues: Sequence[QueueName], most: int) -> int:
-        """Return how many events are due in that of *queues* in which there are most, or *most* if there are more.
+        """Return how many events are due in the fullest of *queues*, *most* at most.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,9 +21,8 @@ _MESSAGE_CHARACTERS = 16_000
 _TRACEBACK_CHARACTERS = 64_000
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Use the named constructors.
+class Outcome(NamedTuple):
+    """How an attempt ended. Use the named constructors.
 
     ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
     spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
@@ -55,7 +54,7 @@ class Outcome:
 
     @classmethod
     def no_route(cls, error: BaseException) -> Outcome:
-        """No route matches: *error* says so, and needs no traceback."""
+        """No route matches, the *error*; it needs no traceback."""
         return cls(Status.UNPROCESSABLE, exc_type=type(error).__name__, exc_value=_message(error))
 
     @classmethod
@@ -66,11 +65,11 @@ class Outcome:
     @classmethod
     def retry(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
         """The attempt raised *error*; the event waits *delay* seconds and then runs again."""
-        return replace(cls.failed(error, route), status=Status.ACCEPTED, delay=delay)
+        return cls.failed(error, route)._replace(status=Status.ACCEPTED, delay=delay)
 
 
 def ended(claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:
-    """Return the event that has ended; ``None`` if it runs again, or only told of another event."""
+    """Return the event that has ended; ``None`` if it runs again, or is an outgoing one."""
     if outcome.status not in FINAL or claimed.destination is not None:
         return None
     result = outcome.result or claimed.result

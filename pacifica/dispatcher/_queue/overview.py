@@ -34,7 +34,7 @@ _MOST_TYPES = 5
 class QueueState:
     """What waits for the workers of one application's task.
 
-    :param oldest_age: for how many seconds the event has been due that has been due the longest; 0 if none is due yet.
+    :param oldest_age: age of the oldest due event, in seconds since it was due; 0 if none is due yet.
     :param waiting: how many events wait, those for their next attempt included; at most ``COUNT_LIMIT``.
     """
 
@@ -46,14 +46,14 @@ class QueueState:
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker that has told it is there.
+    """A worker, by its heartbeats.
 
     :param owner: where it runs, ``host:process``.
     :param engine: ``'threads'``, ``'processes'`` or ``'celery'``.
-    :param concurrency: how many events it handles at once.
+    :param concurrency: how many events it handles at the same time.
     :param lease: seconds for which its claims hold unless renewed.
     :param started: when it started.
-    :param age: seconds since it last told that it is there; one older than its lease is busy or gone.
+    :param age: seconds since its last heartbeat; if more than its lease, the worker is busy or dead.
     """
 
     owner: str
@@ -138,7 +138,7 @@ class Overview:
         return self._connections.read(_queues)
 
     def workers(self) -> list[WorkerState]:
-        """Return the workers that have told they are there within a day, the latest first.
+        """Return the workers with a heartbeat within a day, the latest first.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
@@ -162,7 +162,7 @@ class Overview:
         fresh = _buckets(session, [begin for begin in begins if begin not in known], width)
         for position, bucket in enumerate(fresh):
             if bucket.begin + width + _SETTLED < now:
-                # Not all at once: then one page in a while would be as slow as the first.
+                # Not all together: then one page in a while would be as slow as the first.
                 self._over[width, bucket.begin] = now + _KNOWN * (1 + position / len(fresh) * 4), bucket
         for key in [key for key in list(self._over) if key[0] == width and key[1] < begins[0]]:
             self._over.pop(key, None)

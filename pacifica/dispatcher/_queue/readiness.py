@@ -1,6 +1,6 @@
 """Whether the database can be used now: what ``/health/ready`` answers.
 
-Asked by the front door, perhaps every second, by anybody; never raises and never takes longer than it was told to.
+Asked by the front door, perhaps every second, by anybody; never raises, and takes no longer than it may.
 """
 
 from __future__ import annotations

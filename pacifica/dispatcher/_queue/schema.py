@@ -1,7 +1,7 @@
-"""The table in the database: made when it isn't there, upgraded in place when it is of the 0.2 series.
+"""The tables in the database: made if they are absent, upgraded in place if they are of the 0.2 series.
 
 Used by the connections, once a process, before the first statement. Runs under a lock of the database, so that any
-number of processes may start at once, and is idempotent: what it finds done it leaves alone.
+number of processes may start at once, and is idempotent.
 """
 
 from __future__ import annotations

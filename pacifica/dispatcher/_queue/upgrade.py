@@ -33,7 +33,7 @@ def fill_in(session: Session) -> None:
     """Give every row of the 0.2 series what the queue needs to know of it.
 
     What was accepted is run; what was being processed when an old worker died ends; the first arrival of each event
-    is the one that later arrivals are told of.
+    is the one whose task later arrivals get.
     """
     now = session.now()
     session.execute(f'UPDATE {TABLE} SET due = ? WHERE task_status = ?', (now, Status.ACCEPTED.value))

@@ -1,4 +1,4 @@
-"""What no worker has any more: events of workers that are gone, and events that ended long ago."""
+"""The janitor: rescues the events of dead workers, and prunes events that ended long ago."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RESCUED_ROWS = 100
 
 
 class Rescued(NamedTuple):
-    """How many events run again, how many don't, and those that don't, outgoing ones excepted."""
+    """How many events run again, how many have ended, and those that have ended without outgoing ones."""
 
     again: int
     ended: int
@@ -34,7 +34,7 @@ def rescue(
     session: Session, queue: QueueName, max_attempts: int, asked: float,
     outgoing: Callable[[FinishedTask], Iterable[Accept]],
 ) -> Rescued:
-    """Take events from workers that are gone: ``102``, its lease over → ``202``, or ``500`` after the last attempt.
+    """Take events from dead workers: ``102`` with its lease over → ``202``, or ``500`` after the last attempt.
 
     A lease counts as over if it was when this was asked, at *asked* by the monotonic clock: while the database
     answered nobody since, nobody could renew one. *outgoing* makes the events that are stored with the end of one.
@@ -73,7 +73,7 @@ def rescue(
 
 
 def _ended(session: Session, uuids: Sequence[Any], now: float) -> list[FinishedTask]:
-    """Return the events that were just ended, but not those that only told of others."""
+    """Return the events that were just ended, without outgoing ones."""
     if not uuids:
         return []
     rows = session.execute(

@@ -1,4 +1,4 @@
-"""What the services of a queue tell each other: which workers are alive, and whose turn it is to reconcile."""
+"""What the services of a queue share: the heartbeats of their workers, and the turn to reconcile."""
 
 from __future__ import annotations
 
