@@ -1,7 +1,4 @@
-"""The event that a staged handler gets: with its files, a place for results, and what their upload will say.
-
-Made by the staging handler, and by tests. Knows events, models and the file system; knows nothing of runners.
-"""
+"""The event that a staged handler gets: with its files, a place for results, and the transaction of their upload."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ PROVENANCE_KEY = SOURCE_KEY
 
 
 class StagedEvent(Event):
-    """An event whose files are at hand; everything that ``cloudevents.model.Event`` has, it has too.
+    """A ``cloudevents.model.Event`` whose files are in a directory, and whose results go into another.
 
-    :param event: the event it is.
+    :param event: the event as it was received.
     :param input_directory: where the files lie, each at its ``path``; only to be read.
     :param output_directory: where results go; everything in it is uploaded when the handler returns.
     :param files: the event's files.

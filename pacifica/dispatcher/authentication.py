@@ -1,4 +1,4 @@
-"""Who may send events and who may read what became of them.
+"""Authentication: the clients that may send events, and those that may read what became of them.
 
 Pass one scheme or several as ``authenticate=`` to ``create_cherrypy_app``:
 
@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, Protocol, Union, runtime_checkable
+from typing import Any, Literal, Protocol, Union
 
 from pacifica.dispatcher.exceptions import ConfigurationError
 
@@ -96,7 +96,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a request brings along to show who it is from.
+    """What a request shows of who sent it.
 
     :param headers: its headers, names in lower case.
     :param access_token: the ``access_token`` of the query, if there is one.
@@ -123,11 +123,6 @@ class Scheme(Protocol):
         """Return the rights that *credentials* give, ``None`` if they are not known here."""
 
 
-@runtime_checkable
-class _Challenging(Protocol):
-    challenge: str
-
-
 class BearerTokens:
     """Bearer tokens (RFC 6750): in the ``Authorization`` header, or as ``access_token`` in the query.
 
@@ -148,7 +143,8 @@ class BearerTokens:
         token = credentials.authorization('Bearer') or credentials.access_token
         if token is None:
             return None
-        known = [secret.equals(token) for secret in self._secrets]  # all of them: where it is found takes no time
+        # Compares with all of them: the time must not tell which one it is.
+        known = [secret.equals(token) for secret in self._secrets]
         return self._rights if any(known) else None
 
 
@@ -217,7 +213,9 @@ class StandardWebhooks:
     @staticmethod
     def _verifies(key: bytes, webhook: Any, body: bytes, headers: Mapping[str, str]) -> bool:
         try:
-            if not _is_utf8(body):  # which the package demands, and the specification doesn't
+            try:
+                body.decode('utf-8')
+            except UnicodeDecodeError:  # the package demands UTF-8, and the specification doesn't
                 signed = f'{headers["id"]}.{headers["timestamp"]}.'.encode() + body
                 expected = 'v1,' + base64.b64encode(hmac.digest(key, signed, 'sha256')).decode()
                 return any([hmac.compare_digest(expected, each) for each in headers['signature'].split()])
@@ -238,7 +236,7 @@ def rights_of(credentials: Credentials, schemes: Sequence[Scheme]) -> Collection
 
 def challenges(schemes: Iterable[object]) -> str:
     """Return what ``WWW-Authenticate`` says (RFC 9110, section 11.6.1)."""
-    return ', '.join(dict.fromkeys(each.challenge for each in schemes if isinstance(each, _Challenging)))
+    return ', '.join(dict.fromkeys(each.challenge for each in schemes if hasattr(each, 'challenge')))
 
 
 def signature_headers(secret: Secret, message_id: str, body: str) -> dict[str, str]:
@@ -268,14 +266,6 @@ def _signer(secret: Secret) -> tuple[bytes, Any]:
         return key, Webhook(key)
     except Exception:  # its message may hold the secret, and so may that of what caused it
         raise ConfigurationError('a signing secret must be base64, after whsec_ if it has that') from None
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode('utf-8')
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _digest(text: str) -> bytes:

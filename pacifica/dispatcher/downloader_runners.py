@@ -1,6 +1,6 @@
 """Runners that put the files of an event into a directory: of a local directory, or of a Pacifica Cartd service.
 
-A runner is made once and serves many events, from several threads at once.
+A runner is made once and serves many events, in several threads.
 """
 
 # pacifica.downloader is imported for type hints only, and what speaks HTTP inside the function that needs it:
@@ -43,7 +43,7 @@ class DownloaderRunner(ABC):
             some of an event's files only.
         :raises ValueError: without files.
         :raises UnsafePathError: if a path would lead out of the directory.
-        :raises DownloadError: if a file can't be had, or is not what the event says; names each.
+        :raises DownloadError: if a file can't be fetched, or is not what the event says; names each.
         """
 
     def input_directory(self, basedir_name: str) -> Path:
@@ -122,11 +122,11 @@ def _verify(file: File, path: Path) -> str | None:
 class RemoteDownloaderRunner(DownloaderRunner):
     """Fetches the files from a Pacifica Cartd service.
 
-    Each file is checked against the event's size and hash. Faults that pass (no connection, 502 to 504, a cart that
-    stays in staging, one damaged archive) are tried again within the timeout; the carts are deleted after use.
+    Each file is checked against the event's size and hash. Transient faults (no connection, 502 to 504, a cart
+    that stays in staging, one damaged archive) are tried again within the timeout; the carts are deleted after use.
 
     :param downloader: says where Cartd is and how to authenticate; its session's settings are used.
-    :param progress: told how far each download has come; see :class:`Progress`.
+    :param progress: called with how far each download has come; see :class:`Progress`.
     :param request_timeout: seconds that Cartd may stay silent in one request.
     :param cart_timeout: seconds after which a cart that is still in staging gets a second one beside it; by default a
         quarter of the download's timeout, at most 30.
@@ -147,7 +147,7 @@ class RemoteDownloaderRunner(DownloaderRunner):
 
     def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
         """Fetch *files* into ``data`` in *basedir_name*; see :meth:`DownloaderRunner.download`."""
-        from pacifica.dispatcher._transfers import cart  # speaks HTTP: see the top of this module
+        from pacifica.dispatcher._transfers import cart  # loads an HTTP client: see the top
 
         files = list(files or ())
         paths = staged.wanted_paths(files)

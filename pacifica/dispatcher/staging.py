@@ -1,8 +1,8 @@
 """The handler between a download and an upload: stage in, handle, stage out, clean up.
 
 A handler wrapped in :class:`StagedEventHandler` gets a :class:`StagedEvent`: the event, and with it the files that it
-names, a place for results, and what the upload of these will say. It needs to know nothing of services, and can be
-tested without any: see :meth:`StagedEvent.for_test`.
+names, a place for results, and the transaction of their upload. It needs to know nothing of services, and can be tested
+without any: see :meth:`StagedEvent.for_test`.
 """
 
 # Imports neither pacifica.downloader nor pacifica.uploader, which load an HTTP client: the router imports this module.
@@ -20,8 +20,8 @@ from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
-from pacifica.dispatcher._transfers.provenance import with_provenance
 from pacifica.dispatcher._transfers.tree import measure, remove
+from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.downloader_runners import DownloaderRunner
 from pacifica.dispatcher.exceptions import RetryLater
 from pacifica.dispatcher.models import File
@@ -66,8 +66,8 @@ class StagedEventHandler(EventHandler):
     def handle(self, event: Event) -> None:
         """Stage in, handle, stage out.
 
-        :raises StagingError: if the files can't be had or the results not be confirmed; of these,
-            :class:`DownloadError` and :class:`UploadError` say whether the cause may pass.
+        :raises StagingError: if the files can't be fetched or the upload is not confirmed; of these,
+            :class:`DownloadError` and :class:`UploadError` say whether the cause is transient.
         :raises UnsafePathError: if the event names a file that can be in no directory.
         :raises Exception: what the inner handler raised, as it is.
         """

@@ -1,6 +1,6 @@
 """Runners that bundle the files under a directory, and send the bundle to a Pacifica Ingest service or keep it.
 
-A runner is made once and serves many events, from several threads at once.
+A runner is made once and serves many events, in several threads.
 """
 
 # pacifica.uploader is imported for type hints only, and what builds on it inside the functions that need it:
@@ -26,7 +26,7 @@ __all__ = ['LocalUploaderRunner', 'Progress', 'RemoteUploaderRunner', 'UploaderR
 
 
 class UploaderRunner(ABC):
-    """Bundles the files under a directory and sees that the bundle gets where it should."""
+    """Bundles the files under a directory and delivers the bundle."""
 
     @abstractmethod
     def upload(
@@ -53,7 +53,7 @@ class LocalUploaderRunner(UploaderRunner):
 
     :param directory: where each upload leaves its bundle, as ``bundle-<UTC time>-<random>.tar`` (the returned bundler's
         ``path`` says which); ``None`` writes nothing.
-    :param progress: told how far writing a bundle has come; see :class:`Progress`.
+    :param progress: called with how far writing a bundle has come; see :class:`Progress`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LocalUploaderRunner(UploaderRunner):
         transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Bundle the files; see :meth:`UploaderRunner.upload`. *timeout* is not needed."""
-        from pacifica.dispatcher._transfers import bundle as bundles  # loads an HTTP client: see the top of this module
+        from pacifica.dispatcher._transfers import bundle as bundles  # loads an HTTP client: see the top
 
         bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
         if self.directory is not None:
@@ -92,17 +92,17 @@ class LocalUploaderRunner(UploaderRunner):
 class RemoteUploaderRunner(UploaderRunner):
     """Sends the bundle to a Pacifica Ingest service and waits until the archive has it.
 
-    An upload counts as done only when Ingest says that the whole job is complete. Faults that pass (no connection, 502
+    An upload counts as done only when Ingest says that the whole job is complete. Transient faults (no connection, 502
     to 504, one bad answer) are tried again within the timeout.
 
     Inside a task of the queue, the id of Ingest's job is stored with the event before the job is waited for: when the
     event runs again, its upload asks for that job, and sends anew only if the job failed or never was.
 
     :param uploader: says where Ingest is and how to authenticate; its session's settings are used.
-    :param progress: told how far each upload has come; see :class:`Progress`.
+    :param progress: called with how far each upload has come; see :class:`Progress`.
     :param request_timeout: seconds that Ingest may stay silent in one request, and accept no byte of an upload.
-    :param read_back: fetches each upload back from the archive and compares it, for an archive whose word is not
-        enough; takes about as long as the upload. What differs is an error, and a rerun sends it again.
+    :param read_back: fetches each upload back from the archive and compares it, for an archive that confirms too
+        early; takes about as long as the upload. What differs is an error, and a rerun sends it again.
     :param policy_url: where the Policy service is, which lists what is to be read back; by default where the
         environment says (``POLICY_ADDR``, ``POLICY_PORT``), else on this machine.
     """
@@ -122,18 +122,12 @@ class RemoteUploaderRunner(UploaderRunner):
         transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Send the bundle and wait for Ingest; see :meth:`UploaderRunner.upload`."""
-        from pacifica.dispatcher._transfers import bundle as bundles  # speak HTTP: see the top of this module
+        from pacifica.dispatcher._transfers import bundle as bundles  # both load an HTTP client: see the top
         from pacifica.dispatcher._transfers import ingest
 
         bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
         meter = Meter('upload', len(bundle.entries), bundle.files_size, self.progress)
+        read_back = ingest.ReadBack(self.read_back, self.policy_url, self.request_timeout) if self.read_back else None
         with ingest.IngestService(self.uploader, timeout, self.request_timeout) as service:
-            job_id, state = ingest.upload_once(service, bundle, meter, self._read_back if self.read_back else None)
+            job_id, state = ingest.upload_once(service, bundle, meter, read_back)
         return bundle, job_id, state
-
-    def _read_back(self, job_id: int, contents: str, timeout: float) -> str | None:
-        from pacifica.dispatcher._transfers import readback  # speaks HTTP: see the top of this module
-
-        assert self.read_back is not None
-        return readback.read_back(
-            self.read_back, self.policy_url, job_id, contents, timeout, self.request_timeout)

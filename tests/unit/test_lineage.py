@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonpath2.path import Path as JSONPath
 
 from pacifica.dispatcher._lineage import MOST_STEPS, SOURCE_KEY, Lineage, step
-from pacifica.dispatcher._transfers.provenance import with_provenance
+from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.models import TransactionKeyValue

@@ -1,6 +1,4 @@
-"""Taking the wanted files out of a cart's archive, and nothing else out of anywhere.
-
-Called by the carts. Knows tar and the files wanted; knows nothing of HTTP: the archive is something to read from.
+"""Takes the wanted files out of a cart's archive, and writes nothing else anywhere.
 
 Source of the format: Pacifica Cartd (https://pacifica-cartd.readthedocs.io/): a POSIX tar made while it is sent; all
 members under one top folder, whose name the client chooses; folders, then the files in them, at the paths asked for.
@@ -24,13 +22,10 @@ from pacifica.dispatcher.models import File
 
 __all__ = ['Order', 'move', 'unpack']
 
-#: Stands for the directory when the data filter judges a path: there is nothing to look up, so it costs little.
-_ANYWHERE = f'{os.sep}pacifica-dispatcher-unpacks-here'
-
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted: by its name in the archive, each file and where it goes; and who hears of the progress."""
+    """The wanted files: where each goes, by its name in the archive; and the meter of their progress."""
 
     files: Mapping[str, tuple[str, File]]
     meter: Meter
@@ -46,13 +41,12 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
     faults: dict[str, str] = {}
     made: set[str] = set()
     parents: set[str] = set()
-    judged: set[str] = set()
     try:
         reader = TarReader(stream)
         for kind, name, size in reader:
             if kind == FOLDER:
                 continue
-            wanted = order.files.get(_safe_name(kind, name, judged))
+            wanted = order.files.get(_safe_name(kind, name))
             if wanted is None:
                 continue
             path, file = wanted
@@ -74,35 +68,15 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
     return faults
 
 
-def _safe_name(kind: bytes, name: str, judged: set[str]) -> str:
-    """Return the name of a member under the top folder; *judged* are the folders found safe.
+def _safe_name(kind: bytes, name: str) -> str:
+    """Return the name of a file under the top folder.
 
-    :raises DownloadError: if it is neither file nor folder, or not safe.
+    :raises DownloadError: if it is no regular file.
+    :raises UnsafePathError: if its name could lead out of a directory.
     """
     if kind != FILE:
         raise DownloadError(f'the archive holds {name!a}, which is a link, device or other special file')
-    path = safe_path(name)
-    folder = path.rpartition('/')[0]
-    if folder not in judged:
-        _judge(folder)
-        judged.add(folder)
-    return path.partition('/')[2]
-
-
-def _judge(folder: str) -> None:
-    """Ask Python's own filter for data about a folder; once for each, because that takes as long as writing a file.
-
-    Pythons before 3.10.12 and 3.11.4 have no filters; what is checked here otherwise is the stricter.
-    """
-    data_filter = getattr(tarfile, 'data_filter', None)
-    if data_filter is None:
-        return
-    member = tarfile.TarInfo(folder)
-    member.type = tarfile.DIRTYPE
-    try:
-        data_filter(member, _ANYWHERE)
-    except tarfile.TarError as exc:
-        raise DownloadError(f'the archive holds {folder!a}, which is not safe: {exc}') from exc
+    return safe_path(name).partition('/')[2]
 
 
 def _write(reader: TarReader, size: int, target: str, file: File, meter: Meter) -> str | None:
@@ -114,19 +88,15 @@ def _write(reader: TarReader, size: int, target: str, file: File, meter: Meter) 
     try:
         while reader.left:
             chunk = reader.take(CHUNK)
-            _write_all(descriptor, chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view):]
             if digest is not None:
                 digest.update(chunk)
             meter.add_bytes(len(chunk))
     finally:
         os.close(descriptor)
     return check(file, size, digest)
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    written = os.write(descriptor, chunk)
-    while written < len(chunk):
-        written += os.write(descriptor, chunk[written:])
 
 
 def move(fresh: Path, target: Path, paths: list[str]) -> None:

@@ -1,6 +1,5 @@
 """The bundle that Pacifica Ingest takes: a tar of the files, then ``metadata.txt`` with what they are.
 
-Called by the upload runners. Knows tar, the metadata format and the uploader's classes; knows nothing of services.
 Importing it loads an HTTP client all the same (``pacifica.uploader`` does): import it inside functions only.
 
 Source of the format: Pacifica Ingest (https://pacifica-ingest.readthedocs.io/): a POSIX tar with the files under
@@ -25,8 +24,8 @@ from pacifica.uploader.metadata import FileObj, MetaData, MetaObj
 
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
 from pacifica.dispatcher._transfers.files import CHUNK
-from pacifica.dispatcher._transfers.provenance import with_provenance
-from pacifica.dispatcher._transfers.tree import Entry, read_entry, scan
+from pacifica.dispatcher._transfers.tree import BundledFile, read_file, scan
+from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 
@@ -87,7 +86,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
     """
 
     md_obj: MetaData
-    entries: list[Entry]
+    entries: list[BundledFile]
 
     # Not calling Bundler.__init__: it would refuse key-values that are 0 or "", which are right.
     def __init__(self, root: Path, md_obj: MetaData) -> None:
@@ -159,7 +158,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         for entry in self.entries:
             header, digest = _header(entry), _hash()
             yield header
-            for data in read_entry(self._root, entry, CHUNK):
+            for data in read_file(self._root, entry, CHUNK):
                 digest.update(data)
                 yield data
                 sent_bytes(len(data))
@@ -177,12 +176,12 @@ def _metadata_header(size: int) -> bytes:
     return _any_header('metadata.txt', size, 0)
 
 
-def _header(entry: Entry) -> bytes:
+def _header(entry: BundledFile) -> bytes:
     name, mtime = f'data/{entry.path}', entry.mtime_ns // 1_000_000_000
     return _short_header(name, entry.size, mtime) or _any_header(name, entry.size, mtime)
 
 
-def _header_length(entry: Entry) -> int:
+def _header_length(entry: BundledFile) -> int:
     name, mtime = f'data/{entry.path}', entry.mtime_ns // 1_000_000_000
     return tarfile.BLOCKSIZE if _is_short(name, entry.size, mtime) else len(_any_header(name, entry.size, mtime))
 
@@ -221,7 +220,7 @@ def _padded(size: int) -> int:
     return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
-def _describe(entry: Entry, hashsum: str) -> dict[str, Any]:
+def _describe(entry: BundledFile, hashsum: str) -> dict[str, Any]:
     subdir, _, name = entry.path.rpartition('/')
     if subdir.partition('/')[0] == 'data':
         subdir = f'data/{subdir}'  # Ingest takes one leading "data" away: without this it would not find the file

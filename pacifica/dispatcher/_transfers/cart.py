@@ -1,7 +1,5 @@
 """Carts of Pacifica Cartd: order one, wait until it is ready, fetch it, see that it is right, delete it.
 
-Called by the remote download runner. Knows Cartd's HTTP interface; what is in a cart's archive is left to ``archive``.
-
 Source of the format: Pacifica Cartd (https://pacifica-cartd.readthedocs.io/). ``POST /<uid>`` orders a cart under an
 id of the client's choice; ``HEAD /<uid>`` says in ``X-Pacifica-Status`` how it is: ``staging``, ``ready``, or
 ``error``, an answer 500 that stays; ``GET /<uid>?filename=data`` is the tar; ``DELETE /<uid>`` frees the space.
@@ -37,7 +35,6 @@ __all__ = ['CartService', 'fetch']
 _LOG = logging.getLogger(__name__)
 _MOST_CARTS = 3
 _UNLIKELY = uuid4().hex  # in no event: what a cart calls files whose own paths are too long for it
-_FIRST_POLL, _LAST_POLL = 0.05, 1.0
 #: Characters of a path that Cartd keeps; a cart with a longer one stays in staging for ever.
 _LONGEST_PATH = 255
 
@@ -91,7 +88,7 @@ class CartService(Service):
                 raise DownloadError(
                     f'GET {shown_url(cart)} was answered {response.status_code} although the cart was ready',
                     transient=True, status=response.status_code)
-            yield _Body(self, url, response.raw)
+            yield _ArchiveStream(self, url, response.raw)
 
     def clean_up(self) -> None:
         """Delete every cart that was ordered, as far as Cartd lets us: it would keep them for ever."""
@@ -103,8 +100,8 @@ class CartService(Service):
                 _LOG.warning('cart.not_deleted', extra={'cart': shown_url(cart), 'error': str(exc)})
 
 
-class _Body:
-    """The body of an answer, to read from; what interrupts it is a download's error."""
+class _ArchiveStream:
+    """The body of an answer, to read from; its interruption is a :class:`DownloadError`."""
 
     def __init__(self, service: CartService, url: str, raw: Any) -> None:
         self._service, self._url, self._raw = service, url, raw
@@ -120,7 +117,7 @@ def fetch(
     """Put the *wanted* files, by their paths, into *target*: all of them and each as the event says, or none.
 
     :param cart_timeout: seconds after which a cart that is still in staging gets another one beside it.
-    :raises DownloadError: if that can't be done, ``transient`` if it may be done later.
+    :raises DownloadError: if that can't be done, ``transient`` if it may succeed later.
     """
     named = {_name_in_cart(path, number): (path, file) for number, (path, file) in enumerate(wanted.items())}
     order = Order(named, meter)
@@ -165,10 +162,10 @@ def _ready(service: CartService, files: list[dict[str, Any]], patience: float) -
 
     :raises DownloadError: if one failed for good, or none is ready in time (``transient``).
     """
-    carts, count, since, poll = [service.order(files)], 1, time.monotonic(), _FIRST_POLL
+    carts, count, since = [service.order(files)], 1, time.monotonic()
     heard: str = 'nothing'
     last: DownloadError | None = None
-    while True:
+    for _ in service.polls():
         for cart in list(carts):
             status, last = _ask(service, cart)
             if status == 'ready':
@@ -183,8 +180,6 @@ def _ready(service: CartService, files: list[dict[str, Any]], patience: float) -
         if not carts or (time.monotonic() - since > patience and count < _MOST_CARTS):
             _LOG.warning('cart.ordered_again', extra={'carts': count, 'files': len(files)})
             carts, count, since = [*carts, service.order(files)], count + 1, time.monotonic()
-        service.deadline.sleep(poll)
-        poll = min(poll * 1.5, _LAST_POLL)
     raise DownloadError(
         f'no cart was ready in {service.deadline.seconds:g} s: {count} ordered, {heard} heard of them'
         f'{f", and in the end: {last}" if last else ""}', transient=True, status=last.status if last else None)

@@ -1,7 +1,5 @@
 """Wall-clock limits that hold against any server: one that hangs, drips a byte at a time, or answers late.
 
-Called by the services. Knows time, sockets and the HTTP client's plug for them; knows nothing of Pacifica.
-
 The HTTP client's own time limits are per wait: a server that sends one byte a second never runs into them. So the
 sockets of a transfer are wrapped: before each wait they are given what is left of the transfer's time.
 """
@@ -80,7 +78,7 @@ class _Socket:
 
     def makefile(self, mode: str = 'rb', *args: Any, **kwargs: Any) -> io.BufferedReader:
         self._readers += 1
-        return io.BufferedReader(_Reader(self))
+        return io.BufferedReader(_SocketReader(self))
 
     def close(self) -> None:
         # As of any socket: what still reads from it keeps it open.
@@ -94,7 +92,7 @@ class _Socket:
             self.close()
 
 
-class _Reader(io.RawIOBase):
+class _SocketReader(io.RawIOBase):
     def __init__(self, sock: _Socket) -> None:
         self._sock = sock
 

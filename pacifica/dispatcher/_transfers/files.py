@@ -1,7 +1,4 @@
-"""Staged input files: what is wanted, opening one, and checking that it is what the event says.
-
-Called by the download runners and staging. Knows models and the file system; knows nothing of services or archives.
-"""
+"""Staged input files: their paths, opening one, and checking that it is what the event says."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ['CHUNK', 'Opener', 'check', 'hasher', 'make_opener', 'open_text', 'wanted_paths']
 
-#: Bytes read at once: large enough that hashing and copying are limited by the disk, small enough to be no memory.
+#: Bytes of one read: large enough that the disk limits hashing and copying, small enough to need little memory.
 CHUNK = 1 << 20
 
 #: Opens one staged file for reading: text by default, see :func:`open_text`.

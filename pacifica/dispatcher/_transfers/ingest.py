@@ -1,7 +1,5 @@
 """Jobs of Pacifica Ingest: send a bundle, wait for its job, and do that once however often the event runs.
 
-Called by the remote upload runner. Knows Ingest's HTTP interface and the current task's stored result.
-
 Source of the format: Pacifica Ingest (https://pacifica-ingest.readthedocs.io/). ``POST /upload`` of a bundle is
 answered with the state of a job, before anything is checked; ``GET /get_state?job_id=N`` shows how the job is::
 
@@ -9,28 +7,38 @@ answered with the state of a job, before anything is checked; ``GET /get_state?j
 
 ``state`` is ``OK`` while the job goes on; ``FAILED``, with ``exception``, is an end; ``OK`` is one only if the job is
 complete, at its last task, at 100 %.
+
+What Ingest calls done can be read back from the archive, byte for byte: Pacifica Policy
+(https://pacifica-policy.readthedocs.io/) answers ``GET /status/transactions/files/<id>`` with an object of file records
+by their id, and a cart fetches these. A transaction's id is that of the job that ingested it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pacifica.dispatcher._transfers.bundle import Bundle
+from pacifica.dispatcher._transfers import cart
+from pacifica.dispatcher._transfers.bundle import Bundle, fingerprint
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
-from pacifica.dispatcher._transfers.uploads import Uploads
-from pacifica.dispatcher.exceptions import TransferError, UploadError
+from pacifica.dispatcher._transfers.tree import remove
+from pacifica.dispatcher._transfers.uploads import next_upload
+from pacifica.dispatcher.exceptions import DownloadError, TransferError, UploadError
+from pacifica.dispatcher.models import File
 
 if TYPE_CHECKING:
+    from pacifica.downloader.downloader import Downloader
     from pacifica.uploader.uploader import Uploader
 
-__all__ = ['IngestService', 'upload_once']
+__all__ = ['IngestService', 'ReadBack', 'upload_once']
 
-ReadBack = Callable[[int, str, float], 'str | None']
 _LOG = logging.getLogger(__name__)
-_FIRST_POLL, _LAST_POLL = 0.05, 1.0
 _LAST_TASK = 'ingest metadata'
 #: Tasks at which a bundle that is right fails only by accident: what the metadata say is judged at the others.
 _ACCIDENTS = frozenset({'UPLOADING', 'open tar', 'load metadata', 'ingest files'})
@@ -57,8 +65,9 @@ class IngestService(Service):
             # Once it has all, Ingest may take its time: asking again would make a second job.
             self.limits.patience = self.deadline.remaining
             try:
-                with self.request('POST', self._upload_url, data=_Body(bundle, meter), headers=headers) as response:
-                    state = self.json_of('POST', self._upload_url, response)
+                body = _BundleBody(bundle, meter)
+                with self.request('POST', self._upload_url, data=body, headers=headers) as response:
+                    state = self.json_of(response, dict)
             except UploadError as exc:
                 # Ingest answers 500 before it has begun a job (its id service is down): as good as a 503.
                 exc.transient = exc.transient or exc.status == 500
@@ -75,8 +84,7 @@ class IngestService(Service):
 
     def state(self, job_id: int) -> dict[str, Any]:
         """Return how the job is."""
-        with self.request('GET', self._status_url, params={'job_id': job_id}) as response:
-            return self.json_of('GET', self._status_url, response)
+        return self.get(self._status_url, dict, job_id=job_id)
 
     def wait(self, job_id: int) -> dict[str, Any]:
         """Return the state of the job when the archive has the upload.
@@ -85,8 +93,8 @@ class IngestService(Service):
             (``transient``: it may be later).
         """
         state: dict[str, Any] = {}
-        poll, nonsense, last = _FIRST_POLL, 0, ''
-        while not self.out_of_time():
+        nonsense, last = 0, ''
+        for _ in self.polls():
             try:
                 state = self.state(job_id)
                 fault = _judge(job_id, state)
@@ -99,8 +107,6 @@ class IngestService(Service):
             nonsense = nonsense + 1 if fault else 0
             if fault is not None and (fault.state.get('state') == 'FAILED' or nonsense >= _BELIEVED):
                 raise fault
-            self.deadline.sleep(poll)
-            poll = min(poll * 1.5, _LAST_POLL)
         raise UploadError(
             f'job {job_id} of Ingest was not complete in {self.deadline.seconds:g} s: {_shown(state)}{last}; it may '
             'still become so', transient=True, job_id=job_id, state=state)
@@ -132,7 +138,7 @@ def _shown(state: dict[str, Any]) -> str:
     return ', '.join(said) or 'no state was seen'
 
 
-class _Body:
+class _BundleBody:
     """A bundle as the body of a request: of known length, made while it is sent, again for each try."""
 
     def __init__(self, bundle: Bundle, meter: Meter) -> None:
@@ -146,26 +152,74 @@ class _Body:
         return self._bundle.chunks(self._meter.add_bytes, self._meter.add_file)
 
 
+class _PolicyService(Service):
+    error = UploadError
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """Compares what the archive has of an upload with what was sent.
+
+    :param downloader: fetches the files.
+    :param policy_url: where Policy is; ``None``: where ``POLICY_ADDR`` and ``POLICY_PORT`` say, as for its clients.
+    :param request_timeout: seconds that a service may be silent in one request.
+    """
+
+    downloader: Downloader
+    policy_url: str | None
+    request_timeout: float
+
+    def fault(self, job_id: int, contents: str, timeout: float) -> str | None:
+        """Return why the archive does not have what a complete job was sent; ``None`` if it has.
+
+        :param contents: the fingerprint of the bundle that was sent.
+        :param timeout: wall-clock seconds for all of it.
+        :raises UploadError: if the archive could not be asked.
+        """
+        host, port = os.environ.get('POLICY_ADDR', '127.0.0.1'), os.environ.get('POLICY_PORT', '8181')
+        url = f'{self.policy_url or f"http://{host}:{port}"}/status/transactions/files/{job_id}'
+        api = self.downloader.cart_api
+        with _PolicyService(api.session, api.auth, timeout, self.request_timeout) as service:
+            records = service.retry(lambda: service.get(url, dict))
+            files = [File(**record) for record in records.values() if isinstance(record, dict)]
+            if fingerprint(files) != contents:
+                return f'its transaction has {len(files)} files, which are not those that were sent'
+            return self._fetch(files, service.deadline.remaining) if files else None
+
+    def _fetch(self, files: list[File], timeout: float) -> str | None:
+        root = Path(tempfile.mkdtemp(prefix='pacifica-'))
+        wanted = {file.path: file for file in files}
+        try:
+            with cart.CartService(self.downloader, timeout, self.request_timeout) as carts:
+                cart.fetch(carts, wanted, Meter('download', len(files), None), root / 'data')
+        except DownloadError as exc:
+            if not exc.transient:
+                return f'its files can\'t be read back: {exc}'
+            raise UploadError(f'an upload could not be read back: {exc}', transient=True, status=exc.status) from exc
+        finally:
+            remove(root)
+        return None
+
+
 def upload_once(
     service: IngestService, bundle: Bundle, meter: Meter, read_back: ReadBack | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one.
 
-    :param read_back: given the job's id, the bundle's fingerprint and the seconds that are left, says what is wrong
-        with what the archive has of the upload.
+    :param read_back: looks whether the archive has what was sent; ``None`` believes Ingest.
     :raises UploadError: if Ingest doesn't confirm it.
     """
     def confirmed(job_id: int) -> tuple[int, dict[str, Any]]:
         state = service.wait(job_id)
         if read_back is not None:
-            fault = read_back(job_id, upload.contents, service.deadline.remaining)
+            fault = read_back.fault(job_id, upload.contents, service.deadline.remaining)
             if fault is not None:
                 upload.forget()
                 raise UploadError(
                     f'job {job_id} of Ingest is complete, but {fault}', transient=True, job_id=job_id, state=state)
         return job_id, upload.confirm(state)
 
-    upload = Uploads.of_current_task(service.name).next()
+    upload = next_upload(service.name)
     if upload.job_id is not None:
         if upload.state is not None:
             return upload.job_id, upload.state

@@ -1,7 +1,5 @@
 """Pacifica Metadata's transactions, and the events of their ingests, made anew.
 
-Called by the reconciler. Knows the service's answers; knows nothing of queues.
-
 Source of the format: Pacifica Metadata (https://pacifica-metadata.readthedocs.io/): ``/transsip`` lists transactions by
 the time of their last change, in pages; ``/transactioninfo/by_id/N`` has one with its files, and one value of each key;
 ``/trans_key_value``, ``/keys`` and ``/values`` are the tables that have them all.
@@ -30,7 +28,7 @@ _FILE = ('_id', 'name', 'subdir', 'size', 'hashtype', 'hashsum', 'mimetype', 'ct
 
 
 class UnreadableTransactionError(TransferError):
-    """Metadata lists a transaction, but answers questions about it otherwise than it should."""
+    """Metadata lists a transaction, but answers requests for it otherwise than it should."""
 
 
 class _MetadataService(Service):
@@ -41,7 +39,7 @@ class Metadata:
     """The service.
 
     :param url: where it is, for example ``http://HOST:8121``.
-    :param timeout: wall-clock seconds for one answer, in which a request is repeated if it failed for a passing reason.
+    :param timeout: wall-clock seconds for one answer, in which a request is repeated if its fault is transient.
     """
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:
@@ -58,13 +56,16 @@ class Metadata:
 
         :raises TransferError: if the service doesn't answer in time, or tells no time.
         """
-        def read(service: _MetadataService, method: str, url: str, response: Any) -> datetime:
-            try:
-                return parsedate_to_datetime(response.headers['Date']).astimezone(timezone.utc).replace(tzinfo=None)
-            except (KeyError, ValueError) as exc:
-                raise TransferError(f'{method} {shown_url(url)} was answered without a Date') from exc
+        url = f'{self.url}/transsip'
 
-        return self._ask('/transsip', read, {'page_number': 1, 'items_per_page': 1})
+        def date(service: _MetadataService) -> str:
+            with service.request('GET', url, params={'page_number': 1, 'items_per_page': 1}) as response:
+                return str(response.headers.get('Date', ''))
+
+        try:
+            return parsedate_to_datetime(self._ask(date)).astimezone(timezone.utc).replace(tzinfo=None)
+        except ValueError as exc:
+            raise TransferError(f'GET {shown_url(url)} was answered without a Date') from exc
 
     def pages(self, since: datetime) -> Iterator[dict[int, datetime]]:
         """Yield the transactions that changed after *since*, and when, a page at a time; all times UTC, without a zone.
@@ -73,8 +74,8 @@ class Metadata:
         """
         number = 1
         while True:
-            rows = self._array('/transsip', updated=since.isoformat(timespec='seconds'), updated_operator='gt',
-                               page_number=number, items_per_page=_PAGE)
+            rows = self._get('/transsip', list, updated=since.isoformat(timespec='seconds'), updated_operator='gt',
+                             page_number=number, items_per_page=_PAGE)
             try:
                 yield {int(row['_id']): datetime.fromisoformat(row['updated']) for row in rows}
             except (KeyError, TypeError, ValueError) as exc:
@@ -94,7 +95,7 @@ class Metadata:
         """
         path = f'/transactioninfo/by_id/{transaction}'
         try:
-            return self._event(transaction, self._object(path))
+            return self._event(transaction, self._get(path, dict))
         except (KeyError, TypeError, AttributeError, ValueError) as exc:
             raise UnreadableTransactionError(
                 f'GET {shown_url(self.url + path)} was answered otherwise than Metadata does: {exc!r}') from exc
@@ -119,7 +120,7 @@ class Metadata:
         }
 
     def _key_values(self, transaction: int, shown: dict[str, str]) -> Iterator[dict[str, Any]]:
-        rows = self._array('/trans_key_value', transaction=transaction)
+        rows = self._get('/trans_key_value', list, transaction=transaction)
         pairs = list(shown.items())
         if len(rows) != len(pairs):  # a key was given twice, of which only one value is shown
             pairs = [(self._text('/keys', 'key', row['key']), self._text('/values', 'value', row['value']))
@@ -128,19 +129,12 @@ class Metadata:
             yield {'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value}
 
     def _text(self, path: str, name: str, identifier: int) -> str:
-        row, = self._array(path, _id=identifier)
+        row, = self._get(path, list, _id=identifier)
         return str(row[name])
 
-    def _object(self, path: str) -> dict[str, Any]:
-        return self._ask(path, _MetadataService.json_of, {})
+    def _get(self, path: str, kind: type[_T], **query: Any) -> _T:
+        return self._ask(lambda service: service.get(self.url + path, kind, **query))
 
-    def _array(self, path: str, **query: Any) -> list[Any]:
-        return self._ask(path, _MetadataService.array_of, query)
-
-    def _ask(self, path: str, read: Callable[[_MetadataService, str, str, Any], _T], query: dict[str, Any]) -> _T:
-        url = f'{self.url}{path}'
+    def _ask(self, question: Callable[[_MetadataService], _T]) -> _T:
         with requests.Session() as client, _MetadataService(client, None, self._timeout, self._timeout) as service:
-            def once() -> _T:
-                with service.request('GET', url, params=query) as response:
-                    return read(service, 'GET', url, response)
-            return service.retry(once)
+            return service.retry(lambda: question(service))

@@ -1,7 +1,4 @@
-"""How far a transfer has come: for a callback, and for the log.
-
-Called by the downloads and uploads as bytes and files go by. Knows numbers and the log; knows nothing of services.
-"""
+"""The progress of a transfer: for a callback, and for the log."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ ProgressCallback = Callable[[Progress], None]
 
 
 class Meter:
-    """Counts bytes and files of one transfer, and tells the callback and the log now and then.
+    """Counts bytes and files of one transfer, and calls the callback and writes to the log now and then.
 
     :param callback: called in the thread that transfers, at most ten times a second and once at the end; what it
         raises stops the transfer.

@@ -1,6 +1,4 @@
-"""One Pacifica service, spoken to within a deadline: requests, and which of their faults may pass.
-
-Called by the carts and by the ingest. Knows HTTP and the clients' settings; knows nothing of what is transferred.
+"""Requests to one Pacifica service within a deadline, and which of their faults are transient.
 
 Each transfer has a session of its own, with the settings of the client's session: that one is shared by all threads.
 """
@@ -28,11 +26,13 @@ __all__ = ['Service', 'reason', 'shown_url', 'tidy']
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar('_T')
-_PASSING = frozenset({502, 503, 504})
+_TRANSIENT = frozenset({502, 503, 504})
 #: Of a transfer's time, this share, but not more than so many seconds, is kept for cleaning up behind it.
 _CLEANING_SHARE, _CLEANING_MOST = 0.1, 2.0
-#: Seconds with which another try is not worth beginning.
+#: With fewer seconds left, another try is not worth beginning.
 _LEAST_LEFT = 0.02
+_FIRST_POLL, _LAST_POLL = 0.05, 1.0
+_INTERRUPTIONS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
 class Service:
@@ -80,12 +80,20 @@ class Service:
         """Return whether the transfer's time is over."""
         return self.deadline.remaining <= 0
 
+    def polls(self) -> Iterator[None]:
+        """Yield with growing pauses, until the transfer's time is over."""
+        pause = _FIRST_POLL
+        while not self.out_of_time():
+            yield
+            self.deadline.sleep(pause)
+            pause = min(pause * 1.5, _LAST_POLL)
+
     @contextmanager
     def request(self, method: str, url: str, *, accept: tuple[int, ...] = (200,), **kwargs: Any) -> Iterator[Any]:
         """Send a request and yield its :class:`requests.Response`, whose body is still to be read.
 
         :param accept: the statuses that are no fault.
-        :raises TransferError: as :attr:`error`, ``transient`` if the fault may pass.
+        :raises TransferError: as :attr:`error`, ``transient`` if the fault is.
         """
         if self.out_of_time():
             raise self.error(
@@ -97,60 +105,51 @@ class Service:
                 **{**self._auth, **kwargs},
             )
         with response:
-            if response.status_code not in accept:
-                raise self._fault(method, url, response)
+            status = response.status_code
+            if status not in accept:
+                raise self.error(
+                    f'{method} {shown_url(url)} was answered {status} {response.reason}: {self._said(response)}',
+                    transient=status in _TRANSIENT, status=status)
             yield response
-
-    def _fault(self, method: str, url: str, response: Any) -> TransferError:
-        status = response.status_code
-        return self.error(
-            f'{method} {shown_url(url)} was answered {status} {response.reason}: {self._said(response)}',
-            transient=status in _PASSING, status=status,
-        )
 
     @contextmanager
     def wrapped(self, method: str, url: str) -> Iterator[None]:
         """Raise what the HTTP client and the network raise inside as :attr:`error`."""
         try:
             yield
-        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as exc:
-            raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as exc:
-            raise self._interrupted(method, url, exc) from exc
-        except requests.RequestException as exc:
-            raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
-        except (HTTPError, OSError) as exc:
-            raise self._interrupted(method, url, exc) from exc
+        except (OSError, HTTPError) as exc:  # requests.RequestException is an OSError
+            by_client = isinstance(exc, requests.RequestException) and not isinstance(exc, _INTERRUPTIONS)
+            if by_client or isinstance(exc, requests.exceptions.SSLError):
+                raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
+            left = f' (the {self._timeout:g} s for this transfer are over)' if self.out_of_time() else ''
+            raise self.error(
+                f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True) from exc
 
-    def _interrupted(self, method: str, url: str, exc: Exception) -> TransferError:
-        left = f' (the {self._timeout:g} s for this transfer are over)' if self.out_of_time() else ''
-        return self.error(f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True)
+    def get(self, url: str, kind: type[_T], **query: Any) -> _T:
+        """Return the JSON of this *kind*, ``dict`` or ``list``, that a GET of *url* is answered with.
 
-    def json_of(self, method: str, url: str, response: Any) -> dict[str, Any]:
-        """Return the JSON object that *response* carries.
+        :raises TransferError: as :meth:`request` and :meth:`json_of`.
+        """
+        with self.request('GET', url, params=query) as response:
+            return self.json_of(response, kind)
+
+    def json_of(self, response: Any, kind: type[_T]) -> _T:
+        """Return the JSON of this *kind*, ``dict`` or ``list``, that *response* carries.
 
         :raises TransferError: as :attr:`error`, ``transient``, if it carries something else.
         """
-        return self._json(method, url, response, dict, 'object')
-
-    def array_of(self, method: str, url: str, response: Any) -> list[Any]:
-        """Return the JSON array that *response* carries, likewise."""
-        return self._json(method, url, response, list, 'array')
-
-    def _json(self, method: str, url: str, response: Any, kind: type[_T], name: str) -> _T:
         try:
-            found = json.loads(self._body(method, url, response))
-        except ValueError as exc:
-            raise self.error(f'{method} {shown_url(url)} was answered with something that is no JSON',
-                             transient=True, status=response.status_code) from exc
-        if not isinstance(found, kind):
-            raise self.error(f'{method} {shown_url(url)} was answered with JSON that is no {name}',
-                             transient=True, status=response.status_code)
-        return found
+            found, what = json.loads(self._body(response)), f'JSON that is no {"object" if kind is dict else "array"}'
+        except ValueError:
+            found, what = None, 'something that is no JSON'
+        if isinstance(found, kind):
+            return found
+        raise self.error(f'{response.request.method} {shown_url(response.url)} was answered with {what}',
+                         transient=True, status=response.status_code)
 
-    def _body(self, method: str, url: str, response: Any) -> bytes:
+    def _body(self, response: Any) -> bytes:
         body = b''
-        with self.wrapped(method, url):
+        with self.wrapped(response.request.method, response.url):
             for chunk in response.iter_content(1 << 16):
                 body += chunk
                 if len(body) > self.most_json:
@@ -162,7 +161,7 @@ class Service:
         if (header := response.headers.get('X-Pacifica-Message')) is not None:
             return tidy(header)
         try:
-            text = self._body('', response.url, response).decode('utf-8', 'replace')
+            text = self._body(response).decode('utf-8', 'replace')
         except TransferError:
             return '(the message was interrupted)'
         try:
@@ -172,7 +171,7 @@ class Service:
         return tidy(str(found['message'])) if isinstance(found, dict) and 'message' in found else tidy(text)
 
     def retry(self, call: Callable[[], _T]) -> _T:
-        """Return what *call* returns; call again, with growing pauses, while its fault may pass and time is left."""
+        """Return what *call* returns; repeat it, with growing pauses, while its fault is transient and time is left."""
         backoff = wait_random_exponential(multiplier=0.2, max=5, min=0.05)
         retrying = Retrying(
             retry=retry_if_exception(lambda exc: isinstance(exc, TransferError) and exc.transient),

@@ -1,9 +1,7 @@
-"""Reading a tar as it comes, strictly and fast: regular files and folders, anything else is told apart, never followed.
-
-Called by the archive. Knows the tar formats; knows nothing of what is wanted, and writes nothing.
+"""Reads a tar stream, strictly and fast: regular files and folders; any other kind is reported, never followed.
 
 :mod:`tarfile` takes several times as long for a small file as writing the file does, keeps each member in memory, and
-reads an extended header of any size at once. Formats: POSIX.1-2001 (pax) and ustar, GNU long names
+reads an extended header of any size in one piece. Formats: POSIX.1-2001 (pax) and ustar, GNU long names
 (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html).
 """
 

@@ -1,7 +1,4 @@
-"""The files under a directory: listing and reading them for a bundle, and removing all of them.
-
-Called by the bundle and by staging. Knows the file system; knows nothing of tar, metadata or services.
-"""
+"""The files under a directory: listing and reading them for a bundle, and removing all of them."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from pathlib import Path
 
 from pacifica.dispatcher.exceptions import StagingError
 
-__all__ = ['Entry', 'measure', 'read_entry', 'remove', 'scan']
+__all__ = ['BundledFile', 'measure', 'read_file', 'remove', 'scan']
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BundledFile:
     """One file to send: its path in the directory, and what it looked like when it was listed."""
 
     path: str
@@ -34,7 +31,7 @@ class Entry:
         ) == (self.size, self.mtime_ns, self.device, self.inode)
 
 
-def scan(root: Path) -> list[Entry]:
+def scan(root: Path) -> list[BundledFile]:
     """Return every file under *root*, in an order that is always the same; empty directories leave no trace.
 
     A link is what it leads to, as long as that lies in *root* too.
@@ -48,7 +45,7 @@ def scan(root: Path) -> list[Entry]:
         raise StagingError(f'{exc.filename!a} can\'t be sent: {exc.strerror}') from exc
 
 
-def _walk(root: str) -> Iterator[Entry]:
+def _walk(root: str) -> Iterator[BundledFile]:
     # A stack instead of recursion: directories may be nested deeper than Python's calls.
     stack = [(root, _listing(root, ''))]
     while stack:
@@ -70,7 +67,7 @@ def _walk(root: str) -> Iterator[Entry]:
         elif not os.access(real, os.R_OK):
             raise StagingError(f'{path!a} can\'t be read: change its permissions or remove it')
         else:
-            yield Entry(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+            yield BundledFile(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
 
 
 def _listing(directory: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -90,7 +87,7 @@ def _follow(link: str, path: str, root: str) -> str:
 
 
 def measure(root: Path) -> tuple[int, int]:
-    """Return how many things that are no directories lie under *root*, and how many bytes the files among them have."""
+    """Return how many entries under *root* are no directories, and how many bytes the files among them have."""
     count = size = 0
     stack = [str(root)]
     while stack:
@@ -125,13 +122,13 @@ def remove(root: Path) -> None:
         os.rmdir(directory)
 
 
-def read_entry(root: str, entry: Entry, chunk: int) -> Iterator[bytes]:
+def read_file(root: str, entry: BundledFile, chunk: int) -> Iterator[bytes]:
     """Yield the bytes of *entry*, exactly as many as were listed, *chunk* at a time.
 
     :raises StagingError: if it vanished, changed, grew or shrank since it was listed, or can't be read.
     """
     try:
-        # Non-blocking: should a FIFO have taken the file's place, opening it must not wait for somebody to write.
+        # Non-blocking: should a FIFO have taken the file's place, opening it must not wait for a writer.
         descriptor = os.open(
             f'{root}/{entry.path}', os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
         try:
@@ -155,6 +152,6 @@ def read_entry(root: str, entry: Entry, chunk: int) -> Iterator[bytes]:
 _ADVICE = 'write every file to its end before the upload, and leave it alone until then'
 
 
-def _same(entry: Entry, descriptor: int, when: str) -> None:
+def _same(entry: BundledFile, descriptor: int, when: str) -> None:
     if not entry.same(os.fstat(descriptor)):
         raise StagingError(f'{entry.path!a} changed {when} it was sent: {_ADVICE}')
