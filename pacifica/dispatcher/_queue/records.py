@@ -62,7 +62,7 @@ class Conditions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.texts: list[str] = []
-        self.parameters: list[Any] = []
+        self.parameters: tuple[Any, ...] = ()
 
     def add(self, text: str, *parameters: Any) -> None:
         """Add a condition."""
