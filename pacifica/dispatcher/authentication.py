@@ -117,7 +117,7 @@ class Credentials:
 
 
 class Scheme(Protocol):
-    """Knows some credentials; may have an attribute ``challenge``, for the ``WWW-Authenticate`` of a ``401``."""
+    """Recognizes some credentials; may have an attribute ``challenge``, for the ``WWW-Authenticate`` of a ``401``."""
 
     def __call__(self, credentials: Credentials, /) -> Collection[Right] | None:
         """Return the rights that *credentials* give, ``None`` if they are not known here."""
@@ -164,14 +164,14 @@ class Basic:
         if not users or '"' in realm:
             raise ConfigurationError('Basic needs at least one user, and a realm without quotes')
         self._users = dict(users)
-        self._nobody = Secret(os.urandom(16).hex())
+        self._no_password = Secret(os.urandom(16).hex())
         self.rights = _checked(rights)
         self.realm = realm
         self.challenge = f'Basic realm="{realm}", charset="UTF-8"'
 
     def check_password(self, realm: str, username: str, password: str) -> bool:
         """Return whether this is the user's password; a ``checkpassword`` for CherryPy's ``auth_basic`` tool."""
-        return self._users.get(username, self._nobody).equals(password)
+        return self._users.get(username, self._no_password).equals(password)
 
 
 #: What ``authenticate=`` takes.

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pacifica.dispatcher._transfers.archive import Order, unpack
+from pacifica.dispatcher._transfers.archive import unpack
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher.models import File, Transaction
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
@@ -117,7 +117,7 @@ def small(work: Path, count: int, runs: int) -> None:
 
     def stage_in() -> None:
         with archive.open('rb') as file:
-            assert not unpack(io.BufferedReader(file.raw), Order(files, Meter('download', count, None)), fresh())
+            assert not unpack(io.BufferedReader(file.raw), files, Meter('download', count, None), fresh())
 
     out = best(runs, tar=lambda: run('tar', '-C', root, '-cf', target, '.'), ours=lambda: stream(root, target))
     print(f'stage out of {count:,} files: {out["ours"]:.2f} s; tar -cf: {out["tar"]:.2f} s; '

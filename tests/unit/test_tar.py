@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher._transfers.archive import Order, unpack
+from pacifica.dispatcher._transfers.archive import unpack
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.tar import FILE, FOLDER, TarReader
 from pacifica.dispatcher.exceptions import DispatcherError, DownloadError
@@ -87,7 +87,7 @@ def test_a_tar_cut_short_anywhere_is_never_taken_for_whole(data):
     files = {name: (name, File(name=name, size=size)) for name, size in (('a', 700), ('b', 100))}
     with tempfile.TemporaryDirectory() as root:
         try:
-            assert unpack(io.BytesIO(whole[:end]), Order(files, Meter('download', 2, None)), Path(root))
+            assert unpack(io.BytesIO(whole[:end]), files, Meter('download', 2, None), Path(root))
         except DownloadError as exc:
             assert exc.transient
 
@@ -102,7 +102,7 @@ def test_a_damaged_tar_writes_nothing_outside_and_raises_nothing_else(data):
         root = Path(outer, 'root')
         root.mkdir()
         try:
-            unpack(io.BytesIO(whole), Order(files, Meter('download', 1, None)), root)
+            unpack(io.BytesIO(whole), files, Meter('download', 1, None), root)
         except DispatcherError:
             pass
         assert os.listdir(outer) == ['root'] and set(os.listdir(root)) <= {'a'}

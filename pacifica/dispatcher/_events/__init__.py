@@ -1,8 +1,7 @@
-"""What was received over HTTP → validated events; and an event ⇄ its stored JSON.
+"""A request → validated events; and an event ⇄ its stored JSON.
 
-Called by the front door and by ``queue.delay`` (validate and store), and by the router and the engine (restore and hand
-to a handler). Knows the CloudEvents specifications and JSON; knows nothing of databases, HTTP frameworks or Pacifica's
-tables.
+The front door and ``queue.delay`` validate and store; the router and the engine restore and hand to a handler. Neither
+databases nor HTTP frameworks nor Pacifica's tables are known here.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def create_application(
 
 
 def _start_with_engine(application: FrontDoor, on_start: Callable[[], None] | None) -> None:
-    """Subscribe to the engine, without keeping an application alive that nobody mounted."""
+    """Subscribe to the engine, without keeping an application alive that was never mounted."""
     bus = cherrypy.engine
     reference = weakref.ref(application)
 

@@ -31,23 +31,17 @@ _ERRORS = {
     503: 'the database is not available: try again after Retry-After seconds',
 }
 
-_ERROR_SCHEMA: dict[str, Any] = {
-    'type': 'object',
-    'required': ['status', 'message'],
+_FAULT = {
+    'type': 'object', 'required': ['field', 'message'], 'additionalProperties': False,
+    'properties': {'field': {'type': 'string'}, 'message': {'type': 'string'}},
+}
+_ERROR = {
+    'type': 'object', 'required': ['status', 'message'], 'additionalProperties': False,
     'properties': {
         'status': {'type': 'string', 'examples': ['422 Unprocessable Entity']},
         'message': {'type': 'string', 'description': 'what is wrong, and what to do about it'},
-        'faults': {
-            'type': 'array',
-            'items': {
-                'type': 'object',
-                'required': ['field', 'message'],
-                'properties': {'field': {'type': 'string'}, 'message': {'type': 'string'}},
-                'additionalProperties': False,
-            },
-        },
+        'faults': {'type': 'array', 'items': _FAULT},
     },
-    'additionalProperties': False,
 }
 
 _SECURITY: dict[str, dict[str, Any]] = {
@@ -56,6 +50,8 @@ _SECURITY: dict[str, dict[str, Any]] = {
     'Basic': {'type': 'http', 'scheme': 'basic'},
     'StandardWebhooks': {'type': 'apiKey', 'in': 'header', 'name': 'webhook-signature'},
 }
+#: The schemes above that a challenge stands for, if not the one of the same name.
+_SCHEMES = {'Bearer': ('Bearer', 'access_token')}
 
 
 class OpenApi(Resource):
@@ -83,7 +79,7 @@ def document(resources: Mapping[str, Resource], base: str, challenges: Iterable[
     :param base: where they are mounted, ``''`` for the root.
     :param challenges: the names of the authentication schemes that are configured, none for no authentication.
     """
-    names = [name for challenge in challenges for name in _names(challenge)]
+    names = [name for challenge in challenges for name in _SECURITY if name in _SCHEMES.get(challenge, (challenge,))]
     try:
         release = version('pacifica-dispatcher')
     except PackageNotFoundError:  # run from a source tree that was never installed
@@ -97,15 +93,11 @@ def document(resources: Mapping[str, Resource], base: str, challenges: Iterable[
         'servers': [{'url': base or '/'}],
         'paths': {path: _path(resource, bool(names)) for path, resource in resources.items()},
         'components': {
-            'schemas': {**SCHEMAS, 'Error': _ERROR_SCHEMA},
+            'schemas': {**SCHEMAS, 'Error': _ERROR},
             **({'securitySchemes': {name: _SECURITY[name] for name in names}} if names else {}),
         },
         **({'security': [{name: []} for name in names]} if names else {}),
     }
-
-
-def _names(challenge: str) -> tuple[str, ...]:
-    return {'Bearer': ('Bearer', 'access_token')}.get(challenge, (challenge,) if challenge in _SECURITY else ())
 
 
 def _path(resource: Resource, authenticated: bool) -> dict[str, Any]:

@@ -25,8 +25,8 @@ class WorkerPlugin(SimplePlugin):  # type: ignore[misc]  # CherryPy has no types
     :param bus: the engine, ``cherrypy.engine``.
     :param worker: anything with ``start()`` and ``stop()``, such as ``queue.create_worker()``.
 
-    Call ``subscribe()`` on it. On ``stop`` the server stops first (its priority is 25), so that nothing is accepted
-    any more that nobody would handle; then the worker.
+    Call ``subscribe()`` on it. On ``stop`` the server stops first (its priority is 25), so that no more events are
+    accepted; then the worker.
     """
 
     def __init__(self, bus: Any, worker: Startable) -> None:

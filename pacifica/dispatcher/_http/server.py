@@ -23,7 +23,7 @@ import cherrypy
 from cheroot.server import HeaderReader, HTTPConnection
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
-from pacifica.dispatcher._http.streams import Deadlines, Reader, Writer
+from pacifica.dispatcher._http.streams import Deadlines, RequestStream, ResponseStream
 
 __all__ = ['FrontDoorServer', 'limit_exchange', 'use_for']
 
@@ -35,9 +35,9 @@ _ONCE = frozenset((
 _ONCE_PREFIXES = (b'Ce-', b'Webhook-')
 _CHUNK_SIZE = re.compile(rb'([0-9a-fA-F]{1,15})[ \t]*(;[^\r\n]*)?\r\n')
 _MAX_LINE = 8 * 1024
-#: The most bytes of a body nobody wants that are read so that the connection can be kept.
+#: The most bytes of a refused body that are read so that the connection can be kept.
 _MAX_UNREAD = 64 * 1024
-#: How long, and for how much more, a client that is being refused is listened to.
+#: How long, and up to how many bytes, a client that is being refused is still read from.
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 64 * 1024 * 1024
 
@@ -67,7 +67,7 @@ class _Headers(dict[bytes, bytes]):
 class _Chunks:
     """A body in chunks, as ``wsgi.input``."""
 
-    def __init__(self, stream: Reader, limit: int) -> None:
+    def __init__(self, stream: RequestStream, limit: int) -> None:
         self.rfile = stream
         self.remaining = 1  # unknown, but not nothing, until the last chunk was read
         self._limit = limit or float('inf')
@@ -182,7 +182,7 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
 class _Holding:
     """Stands in for a connection's writer while cheroot writes the headers."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: ResponseStream) -> None:
         self.write = writer.hold
 
 
@@ -196,8 +196,8 @@ class Connection(HTTPConnection):
         self.lingers = False
         super().__init__(server, sock, self._file)
 
-    def _file(self, sock: Any, mode: str, _size: int) -> Reader | Writer:
-        return Reader(sock, self.deadlines) if 'r' in mode else Writer(sock, self.deadlines)
+    def _file(self, sock: Any, mode: str, _size: int) -> RequestStream | ResponseStream:
+        return RequestStream(sock, self.deadlines) if 'r' in mode else ResponseStream(sock, self.deadlines)
 
     def communicate(self) -> bool:
         """Read a request and respond to it; ``True`` if the connection may be used for another."""
@@ -259,9 +259,9 @@ def use_for(bus: Any) -> None:
 def limit_exchange(environ: dict[str, Any], seconds: float) -> None:
     """Let the current request arrive, and its response be taken, within *seconds* each.
 
-    Does nothing under another WSGI server: there it is that server's affair.
+    Does nothing under another WSGI server, which has settings of its own.
     """
     stream = getattr(environ.get('wsgi.input'), 'rfile', None)
-    if isinstance(stream, Reader):
+    if isinstance(stream, RequestStream):
         stream.deadlines.read_by = time.monotonic() + seconds
         stream.deadlines.write_within = seconds

@@ -1,7 +1,7 @@
 """The two directions of a connection, each with a time by which it must be done.
 
-Called by :mod:`~pacifica.dispatcher._http.server`. A socket's own timeout is for each piece of data: a client that
-sends one byte every nine seconds holds its thread for ever. These hold it until a deadline.
+A socket's own timeout is for each piece of data: a client that sends one byte every nine seconds would hold its thread
+for ever. These hold it until a deadline.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 
-__all__ = ['Deadlines', 'Reader', 'Writer']
+__all__ = ['Deadlines', 'RequestStream', 'ResponseStream']
 
 _PIECE = 64 * 1024
 
@@ -43,7 +43,7 @@ class Deadlines:
         return min(left, self.idle)
 
 
-class Reader:
+class RequestStream:
     """A request's bytes, as cheroot reads them: a buffered file with ``readline`` and ``read``."""
 
     def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
@@ -98,7 +98,7 @@ class Reader:
         return bool(piece)
 
 
-class Writer:
+class ResponseStream:
     """A response's bytes, as cheroot writes them; what is held goes out with what follows, in one piece."""
 
     def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:

@@ -1,6 +1,4 @@
-"""Who may send how much: the agreement between a sender of webhooks and this receiver.
-
-Called by the resource that takes events. Knows the specification and no HTTP framework.
+"""Which senders of webhooks may send, and how much: what they and this receiver agree on.
 
 Specification: HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4 ("Abuse Protection") and section 2.2 (429),
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md

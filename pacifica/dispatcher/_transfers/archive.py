@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -20,20 +19,13 @@ from pacifica.dispatcher._transfers.tar import FILE, FOLDER, TarReader
 from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 
-__all__ = ['Order', 'move', 'unpack']
+__all__ = ['move', 'unpack']
 
 
-@dataclass(frozen=True)
-class Order:
-    """The wanted files: where each goes, by its name in the archive; and the meter of their progress."""
-
-    files: Mapping[str, tuple[str, File]]
-    meter: Meter
-
-
-def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
+def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Meter, root: Path) -> dict[str, str]:
     """Write the wanted files of the archive *stream* into the empty directory *root*.
 
+    :param files: by its name in the archive, where each file goes, and what it is.
     :returns: what is wrong, by path: each file that is missing, or has not the size or hash that the event says.
     :raises DownloadError: ``transient`` if the archive is cut short; not so if it holds what would lie, or lead,
         outside of *root*, or can be no file: nothing of that is written.
@@ -46,7 +38,7 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
         for kind, name, size in reader:
             if kind == FOLDER:
                 continue
-            wanted = order.files.get(_safe_name(kind, name))
+            wanted = files.get(_safe_name(kind, name))
             if wanted is None:
                 continue
             path, file = wanted
@@ -54,17 +46,17 @@ def unpack(stream: IO[bytes], order: Order, root: Path) -> dict[str, str]:
                 raise DownloadError(f'the archive has {path!a} more than once')
             made.add(path)
             make_parents(root, path, parents)
-            if fault := _write(reader, size, f'{root}/{path}', file, order.meter):
+            if fault := _write(reader, size, f'{root}/{path}', file, meter):
                 faults[path] = fault
             else:
-                order.meter.add_file()
+                meter.add_file()
     except (tarfile.TarError, EOFError) as exc:
         raise DownloadError(f'the archive is cut short or damaged: {exc}', transient=True) from exc
     except UnsafePathError as exc:
         raise DownloadError(f'the archive would leave its directory: {exc}') from exc
     except (ValueError, ArithmeticError) as exc:
         raise DownloadError(f'the archive is damaged: {exc}', transient=True) from exc
-    faults.update((path, f'{path!a} is missing') for path, _ in order.files.values() if path not in made)
+    faults.update((path, f'{path!a} is missing') for path, _ in files.values() if path not in made)
     return faults
 
 

@@ -33,6 +33,7 @@ __all__ = ['Bundle', 'describe_upload', 'fingerprint']
 
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
+_METADATA = 'metadata.txt'
 _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool', 'description', 'suspense_date')
 
 
@@ -122,7 +123,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         texts = [json.dumps(item) for item in self._head]
         text = len(_joined(texts)) + sum(len(json.dumps(_describe(entry, no_hash))) for entry in self.entries)
         text += len(_SEPARATOR) * (len(self.entries) if texts else max(len(self.entries) - 1, 0))
-        end = parts + len(_metadata_header(text)) + _padded(text) + 2 * tarfile.BLOCKSIZE
+        end = parts + len(_any_header(_METADATA, text, 0)) + _padded(text) + 2 * tarfile.BLOCKSIZE
         return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
     def stream(self, fileobj: IO[bytes], callback: Callable[[float], Any] | None = None, sleeptime: float = 5) -> None:
@@ -167,13 +168,9 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
             described.append(_describe(entry, digest.hexdigest()))
             sent_file()
         text = _joined(map(json.dumps, described))
-        last = _metadata_header(len(text)) + text + bytes(_padded(len(text)) - len(text))
+        last = _any_header(_METADATA, len(text), 0) + text + bytes(_padded(len(text)) - len(text))
         self.md_obj = MetaData([*self._md_head, *(FileObj(**item) for item in described[len(self._head):])])
         yield last + bytes(self.length - written - len(last))
-
-
-def _metadata_header(size: int) -> bytes:
-    return _any_header('metadata.txt', size, 0)
 
 
 def _header(entry: BundledFile) -> bytes:

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pacifica.dispatcher._transfers.archive import Order, move, unpack
+from pacifica.dispatcher._transfers.archive import move, unpack
 from pacifica.dispatcher._transfers.files import hasher
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
-from pacifica.dispatcher._transfers.tree import remove
 from pacifica.dispatcher.exceptions import DownloadError
 from pacifica.dispatcher.models import File
 
@@ -120,7 +119,6 @@ def fetch(
     :raises DownloadError: if that can't be done, ``transient`` if it may succeed later.
     """
     named = {_name_in_cart(path, number): (path, file) for number, (path, file) in enumerate(wanted.items())}
-    order = Order(named, meter)
     files = [_ordered_as(name, file) for name, (_, file) in named.items()]
     patience = min(30.0, service.deadline.seconds / 4) if cart_timeout is None else cart_timeout
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -129,8 +127,13 @@ def fetch(
     def once() -> None:
         meter.restart()
         cart = _ready(service, files, patience)
-        with _fresh_directory(target.parent) as fresh, service.archive(cart) as stream:
-            faults = unpack(stream, order, fresh)
+        with (
+            tempfile.TemporaryDirectory(prefix='.cart-', dir=target.parent) as directory,
+            service.archive(cart) as stream,
+        ):
+            fresh = Path(directory, 'data')
+            fresh.mkdir()
+            faults = unpack(stream, named, meter, fresh)
             if not faults:
                 move(fresh, target, list(wanted))
                 return
@@ -193,14 +196,3 @@ def _ask(service: CartService, cart: str) -> tuple[str | None, DownloadError | N
         if not exc.transient:
             raise
         return None, exc
-
-
-@contextmanager
-def _fresh_directory(parent: Path) -> Iterator[Path]:
-    """Make a directory beside the place where its files will go, and remove what is left of it."""
-    outer = Path(tempfile.mkdtemp(prefix='.cart-', dir=parent))
-    try:
-        (outer / 'data').mkdir()
-        yield outer / 'data'
-    finally:
-        remove(outer)

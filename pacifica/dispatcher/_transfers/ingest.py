@@ -27,7 +27,6 @@ from pacifica.dispatcher._transfers import cart
 from pacifica.dispatcher._transfers.bundle import Bundle, fingerprint
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
-from pacifica.dispatcher._transfers.tree import remove
 from pacifica.dispatcher._transfers.uploads import next_upload
 from pacifica.dispatcher.exceptions import DownloadError, TransferError, UploadError
 from pacifica.dispatcher.models import File
@@ -187,17 +186,17 @@ class ReadBack:
             return self._fetch(files, service.deadline.remaining) if files else None
 
     def _fetch(self, files: list[File], timeout: float) -> str | None:
-        root = Path(tempfile.mkdtemp(prefix='pacifica-'))
-        wanted = {file.path: file for file in files}
+        wanted, meter = {file.path: file for file in files}, Meter('download', len(files), None)
         try:
-            with cart.CartService(self.downloader, timeout, self.request_timeout) as carts:
-                cart.fetch(carts, wanted, Meter('download', len(files), None), root / 'data')
+            with (
+                tempfile.TemporaryDirectory(prefix='pacifica-') as directory,
+                cart.CartService(self.downloader, timeout, self.request_timeout) as carts,
+            ):
+                cart.fetch(carts, wanted, meter, Path(directory, 'data'))
         except DownloadError as exc:
             if not exc.transient:
                 return f'its files can\'t be read back: {exc}'
             raise UploadError(f'an upload could not be read back: {exc}', transient=True, status=exc.status) from exc
-        finally:
-            remove(root)
         return None
 
 

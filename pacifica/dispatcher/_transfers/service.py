@@ -180,24 +180,25 @@ class Service:
             wait=lambda state: min(backoff(state), self.deadline.remaining / 2),
             sleep=self.deadline.sleep, before_sleep=_log_retry, reraise=True,
         )
-        told: list[TransferError] = []
+        answered: TransferError | None = None
 
         def attempt() -> _T:
+            nonlocal answered
             try:
                 return call()
             except TransferError as exc:
                 if exc.status is not None and not self.out_of_time():
-                    told[:] = [exc]
+                    answered = exc
                 raise
 
         try:
             return retrying(attempt)
         except TransferError as exc:
-            if exc.transient and told and self.out_of_time():
-                # The deadline cut the last try off: what the service said before is the better message.
+            if exc.transient and answered is not None and self.out_of_time():
+                # The deadline interrupted the last try: the service's last answer is the better message.
                 raise self.error(
-                    f'{told[0]} (tried until the {self._timeout:g} s were over)', transient=True,
-                    status=told[0].status) from exc
+                    f'{answered} (tried until the {self._timeout:g} s were over)', transient=True,
+                    status=answered.status) from exc
             raise
 
 
