@@ -10,10 +10,10 @@ import cherrypy
 import pytest
 
 from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
-from support.dashboard import SCRIPT_NAME, Site, basic, dashboard_site, ids_in, token_in
+from support.dashboard import SCRIPT_NAME, Site, basic, dashboard_site, ids_in
 from support.front_door import wsgi_server
 
-READER, OPERATOR, OTHER = basic('reader', 'r'), basic('operator', 'o'), basic('other', 'p')
+READER, OPERATOR = basic('reader', 'r'), basic('operator', 'o')
 FAILED = '500 Internal Server Error'
 
 
@@ -27,7 +27,7 @@ def handle(event: Any) -> None:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with dashboard_site(tmp_path_factory.mktemp('guarded'), handle, authenticate=[
         Basic({'reader': Secret('r')}, {'read'}),
-        Basic({'operator': Secret('o'), 'other': Secret('p')}, rights={'read', 'operate'}),
+        Basic({'operator': Secret('o')}, rights={'read', 'operate'}),
         BearerTokens(Secret('sender'), rights={'send'}),
     ]) as served:
         yield served
@@ -120,12 +120,10 @@ def test_an_unknown_event_is_not_found(guarded: Site) -> None:
 @pytest.mark.parametrize('headers', [READER, {}, {'Authorization': 'Bearer sender'}, basic('operator', 'wrong')])
 def test_nobody_else_presses_a_button(guarded: Site, headers: dict[str, str]) -> None:
     task_id = failed(guarded)
-    asked = guarded.get(f'events/{task_id}', **OPERATOR)
-    fields = {'token': token_in(asked.body.decode()), 'action': 'retry', 'type': 'x'}
-    cookie = {'Cookie': asked.headers['Set-Cookie'].partition(';')[0]}
+    fields = {'action': 'retry', 'type': 'x'}
     for path in (f'events/{task_id}', 'events'):
         known = headers == READER or 'Bearer' in str(headers)
-        assert guarded.post(path, fields, {**headers, **cookie}).status == (403 if known else 401)
+        assert guarded.post(path, fields, headers).status == (403 if known else 401)
     assert guarded.status(task_id) == FAILED
 
 
@@ -148,35 +146,6 @@ def test_another_site_presses_no_button(guarded: Site, headers: dict[str, str], 
     answer = guarded.press(f'events/{task_id}', {'action': 'retry'}, headers={**OPERATOR, **sent})
     assert answer.status == status
     assert guarded.status(task_id) == ('202 Accepted' if status == 303 else FAILED)
-
-
-def test_a_form_is_good_with_its_cookie_for_its_user_only(guarded: Site) -> None:
-    task_id = failed(guarded)
-    path = f'events/{task_id}'
-    asked = guarded.get(path, **OPERATOR)
-    token, cookie = token_in(asked.body.decode()), asked.headers['Set-Cookie'].partition(';')[0]
-    for fields, headers in (
-        ({'token': token}, OPERATOR),
-        ({'token': ''}, {**OPERATOR, 'Cookie': cookie}),
-        ({}, {**OPERATOR, 'Cookie': cookie}),
-        ({'token': token[:-1] + ('0' if token[-1] != '0' else '1')}, {**OPERATOR, 'Cookie': cookie}),
-        ({'token': token + 'é'}, {**OPERATOR, 'Cookie': cookie}),
-        ({'token': token}, {**OPERATOR, 'Cookie': 'dispatcher-csrf=' + 'x' * 43}),
-        ({'token': token}, {**OPERATOR, 'Cookie': 'dispatcher-csrf='}),
-        ({'token': token}, {**OTHER, 'Cookie': cookie}),
-    ):
-        assert guarded.post(path, {'action': 'retry', **fields}, headers).status == 403
-        assert guarded.status(task_id) == FAILED
-    assert guarded.post(path, {'action': 'retry', 'token': token}, {**OPERATOR, 'Cookie': cookie}).status == 303
-
-
-def test_the_cookie_stays_with_the_browser_and_the_site(guarded: Site) -> None:
-    plain = guarded.get('events', **OPERATOR).headers['Set-Cookie']
-    assert re.fullmatch(r'dispatcher-csrf=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict', plain)
-    behind_tls = guarded.get('events', X_Forwarded_Proto='https', **OPERATOR).headers['Set-Cookie']
-    assert re.fullmatch(r'__Host-dispatcher-csrf=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict; Secure', behind_tls)
-    again = guarded.get('events', Cookie=plain.partition(';')[0], **OPERATOR)
-    assert 'Set-Cookie' not in again.headers
 
 
 @pytest.mark.parametrize('body, content_type, status', [

@@ -65,22 +65,14 @@ class Site:
         self, path: str, fields: Mapping[str, str], on: str | None = None, headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Post *fields* to *path* as the form on the page *on* would; *headers* are sent with both."""
-        asked = self.get(path if on is None else on, **dict(headers or {}))
-        cookie = asked.headers.get('Set-Cookie', '').partition(';')[0]
-        token = token_in(asked.body.decode())
-        return self.post(path, {'token': token, **fields}, {'Cookie': cookie, **(headers or {})})
+        self.get(path if on is None else on, **dict(headers or {}))
+        return self.post(path, fields, headers)
 
     def post(self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answer:
         """Post a form."""
         return self.client.request(
             'POST', f'{SCRIPT_NAME}/dashboard/{path}', urlencode(fields).encode(),
             {'Content-Type': 'application/x-www-form-urlencoded', **(headers or {})})
-
-
-def token_in(html: str) -> str:
-    """Return the token of the forms in a page, ``''`` if there is none."""
-    found = re.search(r'name="token" value="([^"]+)"', html)
-    return found[1] if found else ''
 
 
 def ids_in(html: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Authentication as a CherryPy tool: ``tools.dispatcher_authentication``.
+"""Authentication as a CherryPy tool, ``tools.dispatcher_authentication``; and requests that other sites caused.
 
-Put into the application's configuration by ``authenticate=``; usable in any other CherryPy application too:
+The tool is put into the application's configuration by ``authenticate=``; usable in any other CherryPy application too:
 
 .. code-block:: python
 
@@ -20,7 +20,7 @@ from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher.authentication import Authenticate, Basic, Credentials, Right, Scheme, challenges, rights_of
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-__all__ = ['TOOL', 'schemes_of']
+__all__ = ['TOOL', 'require_same_site', 'schemes_of']
 
 #: The tool's name under ``tools.``
 TOOL = 'dispatcher_authentication'
@@ -62,7 +62,7 @@ def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> N
     """Let the current request through if one of *schemes* gives it *right*; ``None`` needs none.
 
     What the credentials allow is kept as ``request.dispatcher_rights``. The handshake of webhooks (OPTIONS) needs none:
-    it is where a sender that nobody knows introduces itself.
+    a sender that is still unknown introduces itself there.
 
     :raises Refusal: 401 without credentials that are known, 403 if they don't give the right.
     """
@@ -84,6 +84,28 @@ def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> N
     request.dispatcher_rights = rights
     if right not in rights:
         raise Refusal(403, f'these credentials don\'t give the right to {right}')
+
+
+def require_same_site() -> None:
+    """Check that no page of another site caused the current request.
+
+    A browser sends credentials that it knows along with any request, whichever page causes it. But it also says which
+    site that is: every current browser sends ``Origin`` with a POST, and ``Sec-Fetch-Site`` where it trusts the
+    connection (TLS, or this machine). A page can set neither, and a client that sends neither is no browser.
+
+    :raises Refusal: 403 if one did.
+    """
+    headers = cherrypy.serving.request.headers
+    site, origin = headers.get('Sec-Fetch-Site'), headers.get('Origin')
+    if site is not None:
+        same = site == 'same-origin'
+    else:
+        # A proxy may have changed Host; a page of another site can set none of these.
+        hosts = [headers.get('Host', ''), *headers.get('X-Forwarded-Host', '').split(',')]
+        known = {host.strip().lower() for host in hosts if host.strip()}
+        same = origin is None or origin.partition('://')[2].lower() in known
+    if not same:
+        raise Refusal(403, 'this was asked for by another site\'s page; nothing was changed')
 
 
 setattr(cherrypy.tools, TOOL, cherrypy.Tool('before_request_body', authenticate, TOOL, priority=20))

@@ -10,7 +10,6 @@ import cherrypy
 import jinja2
 
 from pacifica.dispatcher._http.answers import status_line
-from pacifica.dispatcher._http.dashboard import csrf
 from pacifica.dispatcher._operate.report import counted
 from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
@@ -44,10 +43,9 @@ def page(template: str, **values: Any) -> bytes:
     With the query parameter ``fragment`` it is the part that changes while one looks at it.
     """
     request = cherrypy.serving.request
-    token = csrf.token(user()) if may_operate() else None
     text = _TEMPLATES.get_template(template).render(
-        root=_root(request.path_info), fragment=bool(request.params.get('fragment')), token=token,
-        may_operate=may_operate(), **values,
+        root=_root(request.path_info), fragment=bool(request.params.get('fragment')), may_operate=may_operate(),
+        **values,
     )
     secure('text/html; charset=utf-8', 'no-store')
     return text.encode('utf-8', 'replace')

@@ -13,11 +13,11 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, revalidated
 from pacifica.dispatcher._http.body import raw_body
-from pacifica.dispatcher._http.dashboard import charts, csrf
+from pacifica.dispatcher._http.dashboard import charts
 from pacifica.dispatcher._http.dashboard.list_query import FIELDS, NUMBERS, ListQuery
 from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
-from pacifica.dispatcher._http.tools import TOOL
+from pacifica.dispatcher._http.tools import TOOL, require_same_site
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, MOST_COUNTED, RETRIABLE, RETRY, retry_all
 from pacifica.dispatcher._operate.report import StatusReport
@@ -95,8 +95,8 @@ class Events:
         query_parameters(())
         if not may_operate():
             raise Refusal(403, 'these credentials don\'t give the right to operate')
+        require_same_site()
         form = _form()
-        csrf.check(form.get(csrf.FIELD, ''), user())
         if parts:
             task_id = task_id_in(parts)
             with_database(lambda: self._press(form.get('action', ''), task_id))
