@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pacifica.dispatcher._cli.logs import JsonFormatter, KeyValueFormatter
+from pacifica.dispatcher._cli.serving import JsonFormatter, KeyValueFormatter
 from pacifica.dispatcher.task_context import TaskContext, TaskLogFilter, task_context
 
 

@@ -34,26 +34,25 @@ class How:
     as_json: bool
 
 
-def _how(dry_run: bool, yes: bool, by: str | None, as_json: bool) -> How:
-    return How(dry_run, yes, by or _login_name(), as_json)
-
-
-#: The command gets these options as one argument ``how``, a :class:`How`.
-act_options = combined(
-    'how', _how,
-    click.option('--dry-run', is_flag=True, help='Only say what would be done.'),
-    click.option('-y', '--yes', is_flag=True, help='Don\'t ask before more than one event is changed.'),
-    click.option('--by', metavar='NAME', default=None,
-                 help='Who does this, for the timelines of the events.  [default: the login name]'),
-    json_option,
-)
-
-
-def _login_name() -> str:
+def _by(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    """Return who acts: by default the user who is logged in."""
+    if value:
+        return value
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # as it is in a container whose user has no name; which, says the Python
         return f'user {os.getuid()}' if hasattr(os, 'getuid') else 'somebody'
+
+
+#: The command gets these options as one argument ``how``.
+act_options = combined(
+    'how', How,
+    click.option('--dry-run', is_flag=True, help='Only say what would be done.'),
+    click.option('-y', '--yes', is_flag=True, help='Don\'t ask before more than one event is changed.'),
+    click.option('--by', metavar='NAME', default=None, callback=_by,
+                 help='Who does this, for the timelines of the events.  [default: the login name]'),
+    json_option,
+)
 
 
 @click.command('retry', short_help='Run events again that have ended.')

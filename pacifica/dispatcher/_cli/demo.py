@@ -30,9 +30,8 @@ from pacifica.dispatcher._cli.output import EXIT_FAILED
 from pacifica.dispatcher._cli.serving import HttpServer, running
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._transfers.bundle_check import CheckedBundle, read_bundle
-from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner, Opener
+from pacifica.dispatcher.downloader_runners import LocalDownloaderRunner
 from pacifica.dispatcher.event_handlers import EventHandler
-from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.staging import StagedEvent, StagedEventHandler
@@ -46,54 +45,26 @@ TIMEOUT = 60.0
 Say = Callable[[str, str], None]
 
 
-class _ShownDownload(LocalDownloaderRunner):
-    """Says that the event was routed and which files were staged in, once it was said that it was received.
+class _ShownHandler(EventHandler):
+    """Says what another handler is given and what it made, once it was said that the event was received.
 
     A worker takes an event as soon as it is committed, which may be before the client has read the answer.
     """
 
-    def __init__(self, directory: Path, say: Say, received: threading.Event) -> None:
-        super().__init__(str(directory), verify=True)
+    def __init__(self, handler: EventHandler, say: Say, received: threading.Event) -> None:
+        self._handler = handler
         self._say = say
         self._received = received
 
-    def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
-        self._received.wait(TIMEOUT)
-        self._say('routed', f'{INGEST} → {Uppercase.__name__}; now {Status.PROCESSING}')
-        openers = super().download(basedir_name, files, timeout)
-        for file in files or ():
-            self._say('staged in', f'{file.path}, {file.size} bytes, {file.hashtype} {file.hashsum} verified')
-        return openers
-
-
-class _ShownHandler(EventHandler):
-    """Says what another handler is given and what it made."""
-
-    def __init__(self, handler: EventHandler, say: Say) -> None:
-        self._handler = handler
-        self._say = say
-
     def handle(self, event: Event) -> None:
         assert isinstance(event, StagedEvent)
+        self._received.wait(TIMEOUT)
+        self._say('routed', f'{INGEST} → {type(self._handler).__name__}; now {Status.PROCESSING}')
+        for file in event.files:
+            self._say('staged in', f'{file.path}, {file.size} bytes, {file.hashtype} {file.hashsum} verified')
         self._handler.handle(event)
         made = [path for path in event.output_directory.rglob('*') if path.is_file()]
         self._say('handled', f'{type(self._handler).__name__} made {len(made)} files')
-
-
-class _ShownUpload(LocalUploaderRunner):
-    """Says which bundle was written."""
-
-    def __init__(self, directory: Path, say: Say) -> None:
-        super().__init__(directory)
-        self._say = say
-
-    def upload(
-        self, basedir_name: str, transaction: Transaction | None = None,
-        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
-    ) -> tuple[Any, int | None, dict[str, Any]]:
-        bundler, job_id, state = super().upload(basedir_name, transaction, transaction_key_values, timeout)
-        self._say('staged out', f'to {self.directory}')
-        return bundler, job_id, state
 
 
 class _Client:
@@ -139,9 +110,9 @@ class Demo:
         """Return the router: one route, for ingests, to the handler between a download and an upload."""
         router = Router()
         router.add_route(JSONPath.parse_str(INGEST), StagedEventHandler(
-            _ShownDownload(self.folder / 'archive', self.say, self._received),
-            _ShownHandler(Uppercase(), self.say),
-            _ShownUpload(self.bundles, self.say),
+            LocalDownloaderRunner(str(self.folder / 'archive'), verify=True),
+            _ShownHandler(Uppercase(), self.say, self._received),
+            LocalUploaderRunner(self.bundles),
         ))
         return router
 
@@ -157,6 +128,8 @@ class Demo:
             if asked == status:
                 time.sleep(0.02)
             status = asked
+        if any(self.bundles.glob('*.tar')):
+            self.say('staged out', f'to {self.bundles}')
         record: dict[str, Any] = client.call(f'/get/{task_id}')
         self.say('ended', f'GET /status/{task_id} answers {record["taskStatus"]}')
         return record

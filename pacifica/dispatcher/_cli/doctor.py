@@ -63,8 +63,7 @@ def skipped(found: str, advice: str = '') -> Finding:
     return Finding('skipped', found, advice)
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where a service is.
 
     :param configured: whether somebody said so; else it is the client's default.

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ __all__ = ['CHECKS', 'filesystem_of', 'skew']
 
 _SKEW_SECONDS = 2.0
 _VERSION = {'sqlite': 'SELECT sqlite_version()', 'postgresql': 'SHOW server_version', 'mysql': 'SELECT version()'}
-# The oldest that know SKIP LOCKED and, SQLite, ON CONFLICT.
-_OLDEST = {'SQLite': (3, 24), 'PostgreSQL': (9, 5), 'MariaDB': (10, 6), 'MySQL': (8, 0)}
+# The oldest that know SKIP LOCKED; SQLite, ON CONFLICT; PostgreSQL, plan_cache_mode.
+_OLDEST = {'SQLite': (3, 24), 'PostgreSQL': (12,), 'MariaDB': (10, 6), 'MySQL': (8, 0)}
 _READ = {'sqlite': 'PRAGMA schema_version'}  # SQLite reads nothing of the file for its version
 
 _SCHEMA = {
@@ -59,8 +59,6 @@ _NETWORK = frozenset({
     'glusterfs', 'gpfs', 'lustre', 'ncpfs', 'nfs', 'nfs4', 'ocfs2', 'orangefs', 'pvfs2', 'smb3', 'smbfs',
 })
 _LEAST_FREE = 1 << 30  # bytes
-
-_CELERY = 'pip install "pacifica-dispatcher[celery]"'
 
 
 def check_router(settings: Settings) -> Finding:
@@ -208,7 +206,7 @@ def check_sqlite_file(settings: Settings) -> Finding:
 
 
 def _begin(settings: Settings, path: Path) -> Finding:
-    """Begin to write, and write nothing."""
+    """Look whether a transaction can begin, and write nothing."""
     try:
         with connected(settings) as session:
             mode = session.execute('PRAGMA journal_mode').fetchone()[0]
@@ -274,7 +272,7 @@ def check_broker(settings: Settings) -> Finding:
     try:
         from kombu.connection import Connection
     except ImportError:
-        return failed('Celery is not installed here', f'install it: {_CELERY}')
+        return failed('Celery is not installed here', 'install it: pip install "pacifica-dispatcher[celery]"')
     seconds = settings.timeout
     try:
         connection = Connection(settings.broker, connect_timeout=seconds, transport_options={
@@ -302,37 +300,26 @@ def _product(connection: Any, channel: Any) -> str:
     return str(connection.transport.driver_type)
 
 
-def check_cartd(settings: Settings) -> Finding:
-    """Look whether Cartd, from which files are downloaded, is there."""
-    return _service(settings, settings.cartd, 'Cartd', '--cartd, or CARTD_ADDR and CARTD_PORT')
-
-
-def check_ingest(settings: Settings) -> Finding:
-    """Look whether Ingest, to which results are uploaded, is there."""
-    return _service(settings, settings.ingest, 'Ingest', '--ingest, or INGEST_ADDR and INGEST_PORT')
-
-
-def check_policy(settings: Settings) -> Finding:
-    """Look whether Policy, which says who may see what, is there."""
-    return _service(settings, settings.policy, 'Policy', '--policy, or POLICY_ADDR and POLICY_PORT')
-
-
-def _service(settings: Settings, address: Address, name: str, how: str) -> Finding:
-    url = address.url
-    try:
-        with HttpClient(timeout=settings.timeout) as client:
-            answer = client.request('GET', f'{url}/')
-    except ClientError as exc:
-        if not address.configured:
-            return skipped(f'not configured, and nothing is at the default {url}', f'say where it is with {how}')
-        return failed(exc.message, f'start it, or correct {how}')
-    if answer.status_code == 200 and f'Pacifica {name}' in answer.text:
-        return ok(f'answers at {url}')
-    if not address.configured:
-        return skipped(f'not configured, and something else is at the default {url}', f'say where it is with {how}')
-    if answer.status_code in (401, 403):
-        return warning(f'{url} wants to know who asks ({answer.status_code})', 'see whether a transfer works')
-    return failed(f'{url} was answered {answer.status_code}, not as {name} does', f'correct {how}')
+def _service(name: str, address_of: Callable[[Settings], Address]) -> Callable[[Settings], Finding]:
+    """Return the check whether a Pacifica service answers where *address_of* the settings is."""
+    def check(settings: Settings) -> Finding:
+        how = f'--{name.lower()}, or {name.upper()}_ADDR and {name.upper()}_PORT'
+        url, configured = address_of(settings)
+        try:
+            answer = HttpClient(timeout=settings.timeout).request('GET', f'{url}/')
+        except ClientError as exc:
+            if not configured:
+                return skipped(f'not configured, and nothing is at the default {url}', f'say where it is with {how}')
+            return failed(exc.message, f'start it, or correct {how}')
+        if answer.status_code == 200 and f'Pacifica {name}' in answer.text:
+            return ok(f'answers at {url}')
+        if not configured:
+            return skipped(
+                f'not configured, and something else is at the default {url}', f'say where it is with {how}')
+        if answer.status_code in (401, 403):
+            return warning(f'{url} wants to know who asks ({answer.status_code})', 'see whether a transfer works')
+        return failed(f'{url} was answered {answer.status_code}, not as {name} does', f'correct {how}')
+    return check
 
 
 def check_notifications(settings: Settings) -> Finding:
@@ -424,9 +411,9 @@ CHECKS = (
     DoctorCheck('filesystem', check_filesystem),
     DoctorCheck('temporary-directory', check_temporary_directory),
     DoctorCheck('broker', check_broker),
-    DoctorCheck('cartd', check_cartd),
-    DoctorCheck('ingest', check_ingest),
-    DoctorCheck('policy', check_policy),
+    DoctorCheck('cartd', _service('Cartd', lambda settings: settings.cartd)),
+    DoctorCheck('ingest', _service('Ingest', lambda settings: settings.ingest)),
+    DoctorCheck('policy', _service('Policy', lambda settings: settings.policy)),
     DoctorCheck('notifications', check_notifications),
     DoctorCheck('subscription', check_subscription),
     DoctorCheck('receiver-alive', check_receiver_alive),

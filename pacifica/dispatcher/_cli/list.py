@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._operate.words import error_text, moment
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.search import Filter, Search
+    from pacifica.dispatcher._queue.search import Filter
 
 __all__ = ['list_command', 'print_events']
 
@@ -46,40 +46,26 @@ def list_command(
     type, transaction, attempts, source, event id, error. --json prints a JSON object in each line, with the keys of
     GET /get/ID. Neither is cut to any width. Characters that can't be printed are written as in JSON (\\u001b).
     """
+    from pacifica.dispatcher._operate.selection import batches, events, is_empty
+
     with existing_table(database) as table:
-        _list(table.search, wanted, 0 if everything else limit, after, as_json)
-
-
-def _list(search: Search, wanted: Filter, limit: int, after: UUID | None, as_json: bool) -> None:
-    from pacifica.dispatcher._operate.selection import events, is_empty
-
-    before = None if after is None else search.cursor(after)
-    if after is not None and before is None:
-        raise UsageFault(f'there is no event {after} to begin after; perhaps it was pruned')
-    everything = is_empty(wanted)
-    found = events(search, replace(wanted, routed=True) if everything else wanted, before=before)
-    last = None
-    for row in _printed(islice(found, limit) if limit else found, as_json):
-        last = row
-    if last is None:
-        notice('no event matches')
-    if everything and on_terminal():
-        notice('events that no route matched are left out: --status unrouted')
-    if last is not None and limit and on_terminal() and next(found, None) is not None:
-        notice(f'there are more: --after {last["taskID"]}, or --all')
-
-
-def _printed(rows: Iterable[Mapping[str, Any]], as_json: bool) -> Iterator[Mapping[str, Any]]:
-    """Yield *rows* once they are printed."""
-    from pacifica.dispatcher._operate.selection import batches
-
-    for page in batches(rows):
-        if as_json:
-            for row in page:
+        before = None if after is None else table.search.cursor(after)
+        if after is not None and before is None:
+            raise UsageFault(f'there is no event {after} to begin after; perhaps it was pruned')
+        unfiltered, last = is_empty(wanted), None
+        found = events(table.search, replace(wanted, routed=True) if unfiltered else wanted, before=before)
+        for page in batches(found if everything or not limit else islice(found, limit)):
+            for row in page if as_json else ():
                 print_json(row)
-        else:
-            print_events(page)
-        yield from page
+            if not as_json:
+                print_events(page)
+            last = page[-1]
+        if last is None:
+            notice('no event matches')
+        if unfiltered and on_terminal():
+            notice('events that no route matched are left out: --status unrouted')
+        if last is not None and on_terminal() and next(found, None) is not None:
+            notice(f'there are more: --after {last["taskID"]}, or --all')
 
 
 def print_events(rows: Sequence[Mapping[str, Any]], more: Sequence[tuple[Column, Sequence[object]]] = ()) -> None:

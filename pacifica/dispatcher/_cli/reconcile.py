@@ -10,6 +10,7 @@ import click
 from pacifica.dispatcher._cli.options import http_url, json_option, moment, router_options
 from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference
+from pacifica.dispatcher._cli.serving import open_queue
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._engine.reconciler import Reconciled
@@ -39,7 +40,6 @@ def reconcile_command(
     event again, and running this again stores nothing new. A "serve" or "work" runs them. Policy is not asked: events
     of projects that the subscription's user may not see are stored too, if a route wants them.
     """
-    from pacifica.dispatcher._cli.serving import open_queue
     from pacifica.dispatcher.exceptions import TransferError
 
     model, queue = open_queue(reference, database, name, task_name)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli import logs
 from pacifica.dispatcher._cli.options import (
     combined, duration, http_url, moment, options, queue_options, tracing_option,
 )
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import RouterReference, authentication
+from pacifica.dispatcher._cli.serving import LOG_LEVELS, HttpServer, configure_log, open_queue, running, serving_metrics
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.authentication import Authenticate
@@ -50,7 +50,7 @@ _notify_options = combined(
                  help='The environment variable with the bearer token for that.'),
 )
 _log_options = options(
-    click.option('--log-level', type=click.Choice(logs.LEVELS, case_sensitive=False), default='info',
+    click.option('--log-level', type=click.Choice(LOG_LEVELS, case_sensitive=False), default='info',
                  show_default=True, help='The least that is logged, to stderr.'),
     click.option('--log-format', type=click.Choice(('text', 'json')), default='text', show_default=True,
                  help='One line an entry either way: for people, or for programs.'),
@@ -95,12 +95,10 @@ def serve_command(
     new events are taken, and running handlers get 30 seconds; a second signal stops at once. Events that were
     accepted and not finished are run at the next start.
     """
-    from pacifica.dispatcher._cli.serving import HttpServer, open_queue, running
-
     if since is not None and metadata_url is None:
         raise UsageFault('--since says from when on events are looked for in Metadata: give --metadata too')
     _require_authentication(host, authenticate, insecure)
-    logs.configure(log_level, log_format)
+    configure_log(log_level, log_format)
     model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
     server = HttpServer(application, host, port)
@@ -140,9 +138,7 @@ def work_command(
     SIGINT and SIGTERM stop: running handlers get 30 seconds; a second signal stops at once, and gives their events
     back.
     """
-    from pacifica.dispatcher._cli.serving import open_queue, running, serving_metrics
-
-    logs.configure(log_level, log_format)
+    configure_log(log_level, log_format)
     metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
     model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
     worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)

@@ -1,56 +1,46 @@
-"""Runs a receiver in this process: the front door on a WSGI server, a worker beside it, until a signal comes.
+"""Runs services in this process until a signal comes: the front door on a WSGI server, a worker beside it, their log.
 
 The front door is served by the same server as under CherryPy's engine, without the engine: so a port that is taken is
 an error before anything starts, and a process may have several (the demo, the tests).
+
+The library logs constant keys, and what varies beside them (``extra=``); both are shown, with the task that was handled
+at the time: ``2026-11-24T10:00:00.123Z WARNING pacifica.dispatcher.staging staging.kept directory=/tmp/pacifica-1 …``.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
-
-import cherrypy
-from cherrypy._cpserver import Server as CherryPyServer
+from typing import TYPE_CHECKING, Any
 
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.table import open_table
-from pacifica.dispatcher._extras import needing
-from pacifica.dispatcher._http.server import FrontDoorServer
+from pacifica.dispatcher.task_context import TaskLogFilter
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.references import RouterReference
+    from pacifica.dispatcher._engine.periodic_reconciler import PeriodicReconciler
+    from pacifica.dispatcher._engine.worker import Worker
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
-__all__ = ['HttpServer', 'Stop', 'open_queue', 'running', 'serving_metrics']
+__all__ = [
+    'LOG_LEVELS', 'HttpServer', 'JsonFormatter', 'KeyValueFormatter', 'Stop', 'configure_log', 'handling_signals',
+    'open_queue', 'running', 'serving_metrics',
+]
 
-SHUTDOWN_SECONDS = 5
+LOG_LEVELS = ('debug', 'info', 'warning', 'error')
 
-
-class StartsAndStops(Protocol):
-    """What runs beside a worker: the front door, the search for events that were never delivered."""
-
-    def start(self) -> None:
-        """Start, and return."""
-
-    def stop(self) -> None:
-        """Stop, and return when it has."""
-
-
-class Worker(Protocol):
-    """What runs the events."""
-
-    def start(self) -> None:
-        """Start, and return."""
-
-    def stop(self, grace: float | None = None) -> None:
-        """Stop, giving what runs *grace* seconds."""
+_SHUTDOWN_SECONDS = 5
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
 
 
 class HttpServer:
@@ -63,10 +53,15 @@ class HttpServer:
     """
 
     def __init__(self, application: Any, host: str, port: int) -> None:
+        import cherrypy
+        from cherrypy._cpserver import Server as CherryPyServer
+
+        from pacifica.dispatcher._http.server import FrontDoorServer
+
         cherrypy.log.screen = False  # what it says goes to our log, if there is one, in our log's form
         settings = CherryPyServer()
         settings.socket_port = port
-        settings.shutdown_timeout = SHUTDOWN_SECONDS
+        settings.shutdown_timeout = _SHUTDOWN_SECONDS
         try:
             settings.socket_host = host
             self._server = FrontDoorServer(settings)
@@ -135,25 +130,34 @@ class Stop:
 
 
 @contextmanager
-def running(worker: Worker, *others: StartsAndStops) -> Iterator[Stop]:
+def handling_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Have *handler* called at SIGINT and SIGTERM inside the ``with`` block."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+@contextmanager
+def running(worker: Worker, *others: HttpServer | PeriodicReconciler) -> Iterator[Stop]:
     """Run *worker* and *others* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets.
 
     Afterwards the last one stops first, so that nothing new comes in, and then the worker.
     """
     stop = Stop()
-    before = {}
-    try:
-        worker.start()
-        for each in others:
-            each.start()
-        before = {number: signal.signal(number, stop.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        yield stop
-    finally:
-        for each in reversed(others):
-            each.stop()
-        stop.end(worker)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with ExitStack() as signals:
+        try:
+            worker.start()
+            for each in others:
+                each.start()
+            signals.enter_context(handling_signals(stop.on_signal))
+            yield stop
+        finally:
+            for each in reversed(others):
+                each.stop()
+            stop.end(worker)
 
 
 def open_queue(
@@ -180,6 +184,8 @@ def serving_metrics(port: int | None, host: str) -> Iterator[None]:
     if port is None:
         yield
         return
+    from pacifica.dispatcher._extras import needing
+
     with needing('prometheus_client', '--metrics-port', 'metrics'):
         from pacifica.dispatcher._metrics import serve_process
     stop = serve_process(port, host)
@@ -187,3 +193,56 @@ def serving_metrics(port: int | None, host: str) -> Iterator[None]:
         yield
     finally:
         stop()
+
+
+class _Formatter(logging.Formatter):
+    """Times are UTC, with milliseconds."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = '%Y-%m-%dT%H:%M:%S'
+    default_msec_format = '%s.%03dZ'
+
+
+class KeyValueFormatter(_Formatter):
+    """Appends ``key=value`` for everything that an entry carries beside its message."""
+
+    def __init__(self) -> None:
+        super().__init__('%(asctime)s %(levelname)s %(name)s %(message)s')
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line without a traceback."""
+        return ' '.join([super().formatMessage(record), *(f'{name}={value}' for name, value in _extras(record))])
+
+
+class JsonFormatter(_Formatter):
+    """Makes each entry a JSON object on a line of its own.
+
+    ``timestamp``, ``level``, ``logger`` and ``message``, then everything that the entry carries beside, and
+    ``exception`` if there is one. What JSON has no form for is text.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        entry: dict[str, Any] = {
+            'timestamp': self.formatTime(record), 'level': record.levelname, 'logger': record.name,
+            'message': record.getMessage(),
+        }
+        for name, value in _extras(record):
+            entry.setdefault(name, value)
+        if record.exc_info:
+            entry['exception'] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry['stack'] = self.formatStack(record.stack_info)
+        return json.dumps(entry, default=str, ensure_ascii=False)
+
+
+def _extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    return sorted((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+
+
+def configure_log(level: str = 'info', form: str = 'text') -> None:
+    """Write log entries of at least *level* to stderr, as *form* (``'text'`` or ``'json'``) says."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == 'json' else KeyValueFormatter())
+    handler.addFilter(TaskLogFilter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pacifica.dispatcher._cli.options import combined, http_url, secret_of
 from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._cli.serving import configure_log, handling_signals
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._clients.receiver import Receiver
@@ -98,7 +96,6 @@ def subscribe_command(
     receiver of the 0.2 series, which doesn't know which events it had, runs those of the hour before twice.
     SIGINT and SIGTERM stop it.
     """
-    from pacifica.dispatcher._cli import logs
     from pacifica.dispatcher._clients.http import HttpClient
     from pacifica.dispatcher._clients.receiver import Receiver
     from pacifica.dispatcher._clients.subscription import Notifications, Wanted
@@ -116,8 +113,9 @@ def subscribe_command(
         _unsubscribe(notifications, wanted)
     elif keep:
         redelivery = None if metadata_url is None else Redelivery(Metadata(metadata_url), wanted, timeout)
-        logs.configure()
-        with _stopped_by_signals() as stop:
+        configure_log()
+        stop = threading.Event()
+        with handling_signals(lambda _number, _frame: stop.set()):
             click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
             SubscriptionKeeper(notifications, receiver, wanted, redelivery=redelivery).run(stop, interval)
         click.echo('stopped')
@@ -174,15 +172,3 @@ def _said(done: Done) -> str:
         'updated': f'changed the {changed} of the subscription {name}',
         'unchanged': f'the subscription {name} is there, and enabled',
     }[done.what]
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Yield what the first SIGINT or SIGTERM sets."""
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import requests
+from requests.auth import AuthBase
 
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import one_line
-
-if TYPE_CHECKING:
-    import requests
-    from requests.auth import AuthBase
+from pacifica.dispatcher._transfers.service import reason
 
 __all__ = ['HttpClient']
 
@@ -30,8 +30,6 @@ class HttpClient:
         self._session: requests.Session | None = None
 
     def __enter__(self) -> HttpClient:
-        import requests
-
         self._session = requests.Session()
         return self
 
@@ -45,10 +43,6 @@ class HttpClient:
 
         :raises ClientError: if there is none, saying from which URL and what to check.
         """
-        import requests
-
-        from pacifica.dispatcher._transfers.service import reason
-
         try:
             return (self._session or requests).request(
                 method, url, timeout=self._timeout, allow_redirects=False, **{'auth': self._auth, **kwargs})

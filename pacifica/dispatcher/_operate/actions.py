@@ -16,8 +16,7 @@ from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions import QueueName
 
 __all__ = [
-    'ACTIONS', 'BATCH', 'CANCEL', 'MOST_COUNTED', 'REPLAY', 'RETRIABLE', 'RETRY', 'Action', 'Pace', 'RetriedAll',
-    'retry_all',
+    'BATCH', 'CANCEL', 'MOST_COUNTED', 'REPLAY', 'RETRIABLE', 'RETRY', 'Action', 'Pace', 'RetriedAll', 'retry_all',
 ]
 
 BATCH = 200
@@ -68,8 +67,6 @@ class Action(NamedTuple):
 RETRY = Action('retry', 'retried', FINAL)
 REPLAY = Action('replay', 'replayed', FINAL)
 CANCEL = Action('cancel', 'cancelled', frozenset({Status.ACCEPTED}))
-
-ACTIONS = {action.name: action for action in (RETRY, REPLAY, CANCEL)}
 
 
 @dataclass(frozen=True)

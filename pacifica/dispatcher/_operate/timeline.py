@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from pacifica.dispatcher._operate.words import instant
 from pacifica.dispatcher._queue.status import FINAL, Status
 
 __all__ = ['TimelineEntry', 'Upload', 'document', 'entries', 'skip_reason', 'uploads']
@@ -92,8 +92,9 @@ def _last(record: Mapping[str, Any], told: bool) -> TimelineEntry:
 
 
 def _between(begin: str | None, end: str | None) -> float | None:
-    began, ended = instant(begin), instant(end)
-    return max(0.0, (ended - began).total_seconds()) if began and ended else None
+    if not begin or not end:
+        return None
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
 
 
 def document(text: Any) -> str:
@@ -114,12 +115,10 @@ def uploads(record: Mapping[str, Any]) -> list[Upload]:
     """Return the uploads that the event has made."""
     result = record.get('result')
     kept = result.get('uploads') if isinstance(result, Mapping) else None
-    return [_upload(each) for each in (kept if isinstance(kept, list) else []) if isinstance(each, Mapping)]
-
-
-def _upload(kept: Mapping[str, Any]) -> Upload:
-    state = kept.get('state')
-    told = state if isinstance(state, Mapping) else None
-    return Upload(
-        kept.get('service'), kept.get('job_id'), None if told is None else told.get('state', 'confirmed'),
-        None if told is None else told.get('task'))
+    found = []
+    for each in kept if isinstance(kept, list) else ():
+        if isinstance(each, Mapping):
+            state = each['state'] if isinstance(each.get('state'), Mapping) else {'state': None}
+            found.append(Upload(
+                each.get('service'), each.get('job_id'), state.get('state', 'confirmed'), state.get('task')))
+    return found

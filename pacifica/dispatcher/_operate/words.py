@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.router import Route
 
 __all__ = [
-    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'instant', 'moment', 'one_line', 'printable', 'route_label',
-    'size', 'visible', 'without_password',
+    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'moment', 'one_line', 'printable', 'route_label', 'size',
+    'visible', 'without_password',
 ]
 
 STATUS_NAMES = {
@@ -111,8 +111,3 @@ def moment(time: str | float | None) -> str:
     if isinstance(time, (int, float)):
         return datetime.fromtimestamp(time, timezone.utc).strftime('%Y-%m-%d %H:%M:%S')
     return (time or '')[:19]
-
-
-def instant(time: str | None) -> datetime | None:
-    """Return a time of a record as a value; ``None`` if there is none."""
-    return datetime.fromisoformat(time).replace(tzinfo=timezone.utc) if time else None

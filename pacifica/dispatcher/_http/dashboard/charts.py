@@ -13,7 +13,7 @@ from pacifica.dispatcher._queue.status import Status
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.overview import Bucket
 
-__all__ = ['Chart', 'Row', 'seconds_chart', 'table', 'throughput_chart']
+__all__ = ['Chart', 'seconds_chart', 'table', 'throughput_chart']
 
 #: The plot's area in the units of its ``viewBox``, 600 × 180.
 LEFT, TOP, WIDTH, HEIGHT = 56, 10, 536, 140
@@ -48,17 +48,6 @@ class Chart(NamedTuple):
     summary: str
 
 
-class Row(NamedTuple):
-    """A part of a span in the table: its beginning, how many ended how, and how long they took."""
-
-    begin: str
-    ok: int
-    unrouted: int
-    failed: int
-    median: str
-    high: str
-
-
 def throughput_chart(ended: EndedEvents) -> Chart:
     """Return how many events ended in each part of a span, and how."""
     buckets = ended.buckets
@@ -75,7 +64,7 @@ def throughput_chart(ended: EndedEvents) -> Chart:
     totals = {kind: ended.counts.get(status, 0) for status, kind in _STACK}
     summary = (f'{sum(totals.values())} events ended: {totals["ok"]} OK, {totals["unrouted"]} without a route, '
                f'{totals["failed"]} failed.')
-    return Chart(rects, _across(top, _count), _along(buckets, step), summary)
+    return Chart(rects, _across(top, '{:,.0f}'.format), _along(buckets, step), summary)
 
 
 def seconds_chart(ended: EndedEvents) -> Chart:
@@ -96,12 +85,11 @@ def seconds_chart(ended: EndedEvents) -> Chart:
     return Chart(rects, _across(top, duration), _along(buckets, step), summary)
 
 
-def table(ended: EndedEvents) -> list[Row]:
-    """Return the rows of both charts' table, the newest first, without parts in which nothing ended."""
+def table(ended: EndedEvents) -> list[dict[str, object]]:
+    """Return the rows of both charts' table, the newest first, without parts of the span in which nothing ended."""
     return [
-        Row(moment(bucket.begin)[:16], bucket.counts.get(Status.OK, 0),
-            bucket.counts.get(Status.UNPROCESSABLE, 0), bucket.counts.get(Status.FAILED, 0),
-            duration(percentile(bucket.seconds, 0.5)), duration(percentile(bucket.seconds, 0.95)))
+        {'begin': moment(bucket.begin)[:16], **{kind: bucket.counts.get(status, 0) for status, kind in _STACK},
+         'median': duration(percentile(bucket.seconds, 0.5)), 'high': duration(percentile(bucket.seconds, 0.95))}
         for bucket in reversed(ended.buckets) if any(bucket.counts.values())
     ]
 
@@ -122,10 +110,6 @@ def _nice(most: float, *, whole: bool) -> float:
 
 def _across(top: float, show: Callable[[float], str]) -> list[Tick]:
     return [Tick(TOP + HEIGHT - HEIGHT * part, show(top * part)) for part in (0, 0.5, 1)]
-
-
-def _count(number: float) -> str:
-    return f'{number:,.0f}'
 
 
 def _along(buckets: Sequence[Bucket], step: float) -> list[Tick]:

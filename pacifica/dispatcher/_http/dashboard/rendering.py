@@ -43,20 +43,18 @@ def page(template: str, **values: Any) -> bytes:
     With the query parameter ``fragment`` it is the part that changes while one looks at it.
     """
     request = cherrypy.serving.request
-    text = _TEMPLATES.get_template(template).render(
-        root=_root(request.path_info), fragment=bool(request.params.get('fragment')), may_operate=may_operate(),
-        **values,
-    )
-    secure('text/html; charset=utf-8', 'no-store')
-    return text.encode('utf-8', 'replace')
+    return _rendered(
+        template, fragment=bool(request.params.get('fragment')), may_operate=may_operate(), **values)
 
 
 def render_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
     """Return an error as a page; given to :class:`Refusal` as the resource's ``render_error``."""
-    text = _TEMPLATES.get_template('error.html').render(
-        root=_root(cherrypy.serving.request.path_info), fragment=False, status=status_line(status), message=message,
-        faults=faults,
-    )
+    return _rendered('error.html', fragment=False, status=status_line(status), message=message, faults=faults)
+
+
+def _rendered(template: str, **values: Any) -> bytes:
+    root = _root(cherrypy.serving.request.path_info)
+    text = _TEMPLATES.get_template(template).render(root=root, **values)
     secure('text/html; charset=utf-8', 'no-store')
     return text.encode('utf-8', 'replace')
 
