@@ -27,7 +27,7 @@ from pacifica.dispatcher.task_context import TaskLogFilter
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.references import RouterReference
-    from pacifica.dispatcher._engine.periodic_reconciler import PeriodicReconciler
+    from pacifica.dispatcher._engine.reconciler import PeriodicReconciler
     from pacifica.dispatcher._engine.worker import Worker
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
