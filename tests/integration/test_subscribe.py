@@ -13,7 +13,7 @@ import pytest
 
 from pacifica.dispatcher._cli import main
 from pacifica.dispatcher._clients.http import HttpClient
-from pacifica.dispatcher._clients.receiver import Receiver
+from pacifica.dispatcher._clients.receiver_client import ReceiverClient
 from pacifica.dispatcher._clients.subscription import Notifications, Wanted, ensure
 from pacifica.dispatcher._clients.subscription_keeper import Redelivery, SubscriptionKeeper
 from pacifica.dispatcher._transfers.metadata import Metadata
@@ -211,7 +211,7 @@ class Kept:
     def __init__(
         self, notifications: str, receiver: str, caplog: pytest.LogCaptureFixture, metadata: str | None = None,
     ) -> None:
-        kept_for = Receiver.mounted_at(receiver, HttpClient(timeout=5))
+        kept_for = ReceiverClient.mounted_at(receiver, HttpClient(timeout=5))
         self.now = datetime.now(timezone.utc)
         wanted = Wanted('mine', kept_for.target_url, INGESTS)
         redelivery = None if metadata is None else Redelivery(Metadata(metadata, timeout=1), wanted, 5)

@@ -15,6 +15,7 @@ import click
 from pacifica.dispatcher._cli.options import combined, database_option, filter_options, json_option, task_ids
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
+from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._operate.actions import Action
@@ -72,7 +73,6 @@ def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wante
     """
     from pacifica.dispatcher._operate.actions import RETRY
     from pacifica.dispatcher._operate.selection import is_empty
-    from pacifica.dispatcher._queue.status import Status
 
     by_filter = failed or not is_empty(wanted)
     if by_filter == bool(task_ids):
@@ -100,7 +100,6 @@ def cancel_command(database: Any, task_ids: tuple[UUID, ...], wanted: Filter, ho
     """
     from pacifica.dispatcher._operate.actions import CANCEL
     from pacifica.dispatcher._operate.selection import is_empty
-    from pacifica.dispatcher._queue.status import Status
 
     if bool(task_ids) != is_empty(wanted):
         raise click.UsageError('say which events: either by their task ids, or by the options of "list"')

@@ -133,10 +133,6 @@ def _ask(route: Route, seen: dict[str, Any]) -> CheckedRoute:
         return CheckedRoute(matches, [one_line(f'asking it fails: {type(exc).__name__}: {exc}')])
 
 
-def _handler(route: Route) -> str:
-    return type(route.event_handler).__name__
-
-
 def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
     received = checked.received
     if received is None:
@@ -157,7 +153,8 @@ def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
     if checked.winner is None:
         click.secho('  → no route: it will end in 422', fg='red')
     else:
-        click.secho(f'  → route {checked.winner}, {_handler(routes[checked.winner - 1])}', fg='green')
+        handler = type(routes[checked.winner - 1].event_handler).__name__
+        click.secho(f'  → route {checked.winner}, {handler}', fg='green')
         if checked.skipped:
             click.secho(f'    which skips it: {printable(checked.skipped)}', fg='yellow')
 
@@ -168,8 +165,8 @@ def _as_json(
     return {
         'router': str(reference),
         'routes': [
-            {'route': number, 'name': route.name, 'path': str(route.path), 'handler': _handler(route),
-             'hiddenBy': hidden.get(number)}
+            {'route': number, 'name': route.name, 'path': str(route.path),
+             'handler': type(route.event_handler).__name__, 'hiddenBy': hidden.get(number)}
             for number, route in enumerate(routes, 1)
         ],
         'events': [_event_as_json(each) for each in checked],

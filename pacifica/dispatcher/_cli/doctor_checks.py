@@ -25,7 +25,7 @@ from pacifica.dispatcher._cli.references import find_router
 from pacifica.dispatcher._cli.table import driver_of
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
-from pacifica.dispatcher._clients.receiver import Receiver
+from pacifica.dispatcher._clients.receiver_client import ReceiverClient
 from pacifica.dispatcher._clients.subscription import NOBODY, Notifications, disabled_reason
 from pacifica.dispatcher._operate.words import one_line, without_password
 from pacifica.dispatcher._queue.dialect import dialect_of
@@ -88,7 +88,7 @@ class NotConnectedError(Exception):
 
 
 def check_database(settings: Settings) -> Finding:
-    """Look whether the database can be reached, and which it is."""
+    """Check that the database can be reached, and which it is."""
     try:
         with connected(settings) as session:
             name = session.dialect.name
@@ -106,7 +106,7 @@ def check_database(settings: Settings) -> Finding:
 
 
 def check_schema(settings: Settings) -> Finding:
-    """Look whether the table is there, and of which version."""
+    """Check that the table exists, and of which version it is."""
     try:
         with connected(settings) as session:
             return _SCHEMA[state_of_schema(session)]
@@ -121,15 +121,15 @@ def check_clock(settings: Settings) -> Finding:
     try:
         with connected(settings) as session:
             before = time.time()
-            there = float(session.execute(str(session.dialect.clock)).fetchone()[0])
+            theirs = float(session.execute(str(session.dialect.clock)).fetchone()[0])
             after = time.time()
     except NotConnectedError:
         return skipped('see "database"')
-    return skew(there - (before + after) / 2, (after - before) / 2)
+    return skew(theirs - (before + after) / 2, (after - before) / 2)
 
 
 def skew(seconds: float, uncertain: float) -> Finding:
-    """Judge how far the database's clock is ahead."""
+    """Return what to say of a database's clock that is so many *seconds* ahead, by an *uncertain* measurement."""
     found = f'the database\'s clock is {abs(seconds):.1f} s {"ahead of" if seconds > 0 else "behind"} this machine\'s'
     if abs(seconds) <= _SKEW_SECONDS + uncertain:
         return ok('the clocks of the database and of this machine agree')
@@ -190,7 +190,7 @@ def _where(database: Any) -> str:
 
 
 def check_sqlite_file(settings: Settings) -> Finding:
-    """Look whether a SQLite file, and the files that SQLite makes beside it, can be written."""
+    """Check that a SQLite file, and the files that SQLite makes beside it, can be written."""
     path = sqlite_path(settings.database)
     if path is None:
         return skipped('the events are in no SQLite file')
@@ -206,7 +206,7 @@ def check_sqlite_file(settings: Settings) -> Finding:
 
 
 def _begin(settings: Settings, path: Path) -> Finding:
-    """Look whether a transaction can begin, and write nothing."""
+    """Check that a transaction can begin, and write nothing."""
     try:
         with connected(settings) as session:
             mode = session.execute('PRAGMA journal_mode').fetchone()[0]
@@ -220,7 +220,7 @@ def _begin(settings: Settings, path: Path) -> Finding:
 
 
 def check_filesystem(settings: Settings) -> Finding:
-    """Look whether a SQLite file lies on a network filesystem."""
+    """Check that a SQLite file doesn't lie on a network filesystem."""
     path = sqlite_path(settings.database)
     if path is None:
         return skipped('the events are in no SQLite file')
@@ -252,7 +252,7 @@ def filesystem_of(path: Path, mounts: str) -> str:
 
 
 def check_temporary_directory(_settings: Settings) -> Finding:
-    """Look whether files can be staged: a temporary file can be made, and there is room."""
+    """Check that files can be staged: a temporary file can be made, and the disk has room."""
     advice = 'make room there, or name another by TMPDIR or by StagedEventHandler(directory=)'
     try:
         directory = tempfile.gettempdir()
@@ -266,7 +266,7 @@ def check_temporary_directory(_settings: Settings) -> Finding:
 
 
 def check_broker(settings: Settings) -> Finding:
-    """Look whether Celery's broker can be reached, and which it is."""
+    """Check that Celery's broker can be reached, and which it is."""
     if settings.broker is None:
         return skipped('no --broker: needed with create_celery_app only')
     try:
@@ -301,7 +301,7 @@ def _product(connection: Any, channel: Any) -> str:
 
 
 def _service(name: str, address_of: Callable[[Settings], Address]) -> Callable[[Settings], Finding]:
-    """Return the check whether a Pacifica service answers where *address_of* the settings is."""
+    """Return the check that a Pacifica service answers at its address in the settings."""
     def check(settings: Settings) -> Finding:
         how = f'--{name.lower()}, or {name.upper()}_ADDR and {name.upper()}_PORT'
         url, configured = address_of(settings)
@@ -323,7 +323,7 @@ def _service(name: str, address_of: Callable[[Settings], Address]) -> Callable[[
 
 
 def check_notifications(settings: Settings) -> Finding:
-    """Look whether Notifications, which send the events, are there."""
+    """Check that Notifications, which send the events, answer."""
     if settings.notifications is None:
         return skipped('not configured', 'say where they are with --notifications or NOTIFICATIONS_URL')
     try:
@@ -334,7 +334,7 @@ def check_notifications(settings: Settings) -> Finding:
 
 
 def check_subscription(settings: Settings) -> Finding:
-    """Look whether the receiver's subscription is there and enabled."""
+    """Check that the receiver's subscription exists and is enabled."""
     if settings.notifications is None or (settings.receiver is None and settings.name is None):
         return skipped('not configured', 'say which it is with --notifications, --receiver, --name and --user')
     try:
@@ -364,12 +364,12 @@ def _subscribe(settings: Settings) -> str:
     return f'pacifica-dispatcher subscribe --name {settings.name or "NAME"} --receiver {settings.receiver or "URL"} …'
 
 
-def _receiver(settings: Settings) -> Receiver:
-    return Receiver.mounted_at(settings.receiver or '', HttpClient(timeout=settings.timeout))
+def _receiver(settings: Settings) -> ReceiverClient:
+    return ReceiverClient.mounted_at(settings.receiver or '', HttpClient(timeout=settings.timeout))
 
 
 def check_receiver_alive(settings: Settings) -> Finding:
-    """Look whether the receiver answers."""
+    """Check that the receiver answers."""
     if settings.receiver is None:
         return skipped('not configured', 'say where it is with --receiver')
     receiver = _receiver(settings)

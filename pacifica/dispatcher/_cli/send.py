@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
     from pacifica.dispatcher._clients.event_files import FileEvent, Mode
-    from pacifica.dispatcher._clients.receiver import Receiver, Sent
+    from pacifica.dispatcher._clients.receiver_client import ReceiverClient, Sent
 
 __all__ = ['send_command']
 
@@ -76,12 +76,12 @@ def send_command(
     """
     from pacifica.dispatcher._clients.event_files import read_events
     from pacifica.dispatcher._clients.http import HttpClient
-    from pacifica.dispatcher._clients.receiver import Receiver
+    from pacifica.dispatcher._clients.receiver_client import ReceiverClient
 
     events = read_events(files)
     done: list[Sent] = []
     with HttpClient(auth, timeout) as client:
-        receiver = Receiver(url, client, retry_for)
+        receiver = ReceiverClient(url, client, retry_for)
         if wait is not None:
             receiver.url_of('/status')  # before anything is sent
         try:
@@ -97,7 +97,9 @@ def send_command(
     sys.exit(0 if fine else EXIT_FAILED)
 
 
-def _send(receiver: Receiver, events: Sequence[FileEvent], mode: Mode, wait: float | None, done: list[Sent]) -> None:
+def _send(
+    receiver: ReceiverClient, events: Sequence[FileEvent], mode: Mode, wait: float | None, done: list[Sent],
+) -> None:
     """Send *events*, wait for their ends if that is wanted, and add to *done* what came of each when it is known."""
     with progress('sending', len(events)) as advance:
         for sent in receiver.send(events, mode):

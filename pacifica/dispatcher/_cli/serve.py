@@ -23,9 +23,9 @@ __all__ = ['serve_command', 'work_command']
 
 
 def _notify(notify: str | None, notify_token_env: str | None) -> Notify | None:
-    """Return who is told of events that have ended, ``None`` if nobody is.
+    """Return who gets a CloudEvent for each event that has ended, ``None`` if nobody does.
 
-    :raises UsageFault: if the options describe nobody.
+    :raises UsageFault: if the options contradict each other or can't work.
     """
     from pacifica.dispatcher.authentication import Secret
     from pacifica.dispatcher.exceptions import ConfigurationError

@@ -12,7 +12,7 @@ from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._clients.receiver import Receiver
+    from pacifica.dispatcher._clients.receiver_client import ReceiverClient
     from pacifica.dispatcher._clients.subscription import Done, Notifications, Wanted
 
 __all__ = ['subscribe_command']
@@ -97,7 +97,7 @@ def subscribe_command(
     SIGINT and SIGTERM stop it.
     """
     from pacifica.dispatcher._clients.http import HttpClient
-    from pacifica.dispatcher._clients.receiver import Receiver
+    from pacifica.dispatcher._clients.receiver_client import ReceiverClient
     from pacifica.dispatcher._clients.subscription import Notifications, Wanted
     from pacifica.dispatcher._clients.subscription_keeper import Redelivery, SubscriptionKeeper
     from pacifica.dispatcher._transfers.metadata import Metadata
@@ -106,7 +106,7 @@ def subscribe_command(
         raise UsageFault('give --keep or --delete, not both')
     if metadata_url is not None and not keep:
         raise UsageFault('--metadata is for what --keep finds missing: give --keep too, or use "reconcile"')
-    receiver = Receiver.mounted_at(receiver_url, HttpClient(timeout=timeout))
+    receiver = ReceiverClient.mounted_at(receiver_url, HttpClient(timeout=timeout))
     wanted = Wanted(name, receiver.target_url, jsonpath, auth)
     notifications = Notifications(notifications_url, user, timeout)
     if delete:
@@ -123,7 +123,7 @@ def subscribe_command(
         _subscribe(notifications, receiver, wanted)
 
 
-def _subscribe(notifications: Notifications, receiver: Receiver, wanted: Wanted) -> None:
+def _subscribe(notifications: Notifications, receiver: ReceiverClient, wanted: Wanted) -> None:
     """Make the subscription what it should be and say what was done.
 
     :raises ClientError: if Notifications are away or refuse it.

@@ -1,6 +1,6 @@
 """Clients of services: of a receiver of events, and of Pacifica Notifications, which send them.
 
-:mod:`.http` makes the requests; :mod:`.event_files` reads events and :mod:`.receiver` posts them; by a
+:mod:`.http` makes the requests; :mod:`.event_files` reads events and :mod:`.receiver_client` posts them; by a
 :mod:`.subscription` a receiver gets events, and :mod:`.subscription_keeper` keeps it enabled. Used by the command line.
 """
 

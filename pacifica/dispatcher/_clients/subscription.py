@@ -107,7 +107,7 @@ class Notifications:
 class Wanted:
     """What a subscription should be.
 
-    :param name: its name, which tells several of one receiver apart.
+    :param name: its name, which tells several subscriptions of one receiver apart.
     :param target_url: where events are sent.
     :param jsonpath: which events are sent: those in which it matches something.
     :param auth: with which credentials, as Notifications stores them; ``None`` leaves those that are there.

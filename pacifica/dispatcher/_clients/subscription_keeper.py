@@ -1,7 +1,7 @@
 """Keeps a subscription enabled: ``subscribe --keep``.
 
 Notifications disable a subscription at the first event that its receiver doesn't take, for ever. The keeper looks at it
-again and again, and enables it as soon as the receiver is ready: not before, or it would be disabled again at once.
+again and again, and enables it as soon as the receiver is ready: not before, or it would be disabled again.
 Each change of state is logged once. Whatever happens to either service, the keeper goes on.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
-from pacifica.dispatcher._clients.receiver import Receiver
+from pacifica.dispatcher._clients.receiver_client import ReceiverClient
 from pacifica.dispatcher._clients.subscription import (
     Done, Notifications, Wanted, disabled_reason, disabled_since, ensure, find, is_right, matches,
 )
@@ -102,7 +102,7 @@ class SubscriptionKeeper:
     """
 
     def __init__(
-        self, notifications: Notifications, receiver: Receiver, wanted: Wanted,
+        self, notifications: Notifications, receiver: ReceiverClient, wanted: Wanted,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc), redelivery: Redelivery | None = None,
     ) -> None:
         self._notifications, self._receiver, self._wanted, self._clock = notifications, receiver, wanted, clock

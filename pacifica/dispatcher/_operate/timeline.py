@@ -11,7 +11,7 @@ import msgspec
 
 from pacifica.dispatcher._queue.status import FINAL, Status
 
-__all__ = ['TimelineEntry', 'Upload', 'document', 'entries', 'skip_reason', 'uploads']
+__all__ = ['TimelineEntry', 'RecordedUpload', 'document', 'entries', 'skip_reason', 'uploads']
 
 _ACTS = {'retry': 'Retried', 'replay': 'Replayed from the beginning', 'cancel': 'Cancelled'}
 _NOW: dict[str, str] = {
@@ -49,7 +49,7 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True)
-class Upload:
+class RecordedUpload:
     """An upload that the event has made: where, as which job, and the job's last state.
 
     :param state: ``None`` if the job is not confirmed yet.
@@ -111,7 +111,7 @@ def skip_reason(record: Mapping[str, Any]) -> object:
     return result.get('skipped') if isinstance(result, Mapping) else result
 
 
-def uploads(record: Mapping[str, Any]) -> list[Upload]:
+def uploads(record: Mapping[str, Any]) -> list[RecordedUpload]:
     """Return the uploads that the event has made."""
     result = record.get('result')
     kept = result.get('uploads') if isinstance(result, Mapping) else None
@@ -119,6 +119,6 @@ def uploads(record: Mapping[str, Any]) -> list[Upload]:
     for each in kept if isinstance(kept, list) else ():
         if isinstance(each, Mapping):
             state = each['state'] if isinstance(each.get('state'), Mapping) else {'state': None}
-            found.append(Upload(
+            found.append(RecordedUpload(
                 each.get('service'), each.get('job_id'), state.get('state', 'confirmed'), state.get('task')))
     return found

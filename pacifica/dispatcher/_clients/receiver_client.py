@@ -21,7 +21,7 @@ from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher._queue.status import FINAL
 
-__all__ = ['Receiver', 'Sent']
+__all__ = ['ReceiverClient', 'Sent']
 
 _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 #: Statuses that every event would be answered with, and what to check.
@@ -56,7 +56,7 @@ class Sent:
         return self.refusal is not None or self.status in FINAL
 
 
-class Receiver:
+class ReceiverClient:
     """A receiver of events, over HTTP.
 
     :param target_url: where events are posted; ``/receive`` is added to a URL without a path.
@@ -73,7 +73,7 @@ class Receiver:
         self._retry_for = retry_for
 
     @classmethod
-    def mounted_at(cls, url: str, client: HttpClient) -> Receiver:
+    def mounted_at(cls, url: str, client: HttpClient) -> ReceiverClient:
         """Return the receiver that is mounted at *url*, which may end in ``/receive``."""
         return cls(f'{url.rstrip("/").removesuffix("/receive")}/receive', client)
 
