@@ -1,7 +1,7 @@
 """The table as a peewee model, and how values are written into its columns.
 
-The model is what applications read records with. The schema is made by :mod:`.schema` and rows are written by
-:mod:`.transitions`, so fields carry no indexes or constraints beyond what reading needs.
+The model is what applications read records with; the schema's columns are its fields. Indexes are made by
+:mod:`.schema`, and rows are written by :mod:`.transitions`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 import peewee
 
 __all__ = [
-    'RECONCILIATIONS', 'TABLE', 'WORKERS', 'Record', 'as_text', 'event_key', 'new_task_id', 'seconds', 'storable',
-    'timestamp', 'utc_now',
+    'RECONCILIATIONS', 'TABLE', 'WORKERS', 'DocumentField', 'Record', 'as_text', 'event_key', 'new_task_id', 'seconds',
+    'storable', 'timestamp', 'utc_now',
 ]
 
 TABLE = 'receivetaskmodel'
@@ -83,6 +83,10 @@ def new_task_id() -> UUID:
     return UUID(int=value)
 
 
+class DocumentField(peewee.TextField):
+    """A text of any length; others are cut to what MySQL's TEXT holds."""
+
+
 class Record(peewee.Model):
     """One accepted event, with what became of it."""
 
@@ -95,31 +99,32 @@ class Record(peewee.Model):
     event_time = peewee.TextField(null=True)
     schema_url = peewee.TextField(null=True)
     content_type = peewee.TextField(null=True)
-    event_data = peewee.TextField()
-    data = peewee.TextField()
+    event_data = DocumentField()
+    data = DocumentField()
     task_id = peewee.UUIDField(unique=True)
     task_application_name = peewee.CharField()
     task_name = peewee.CharField()
     task_status = peewee.CharField()
     exc_type = peewee.TextField(null=True)
     exc_value = peewee.TextField(null=True)
-    exc_traceback = peewee.TextField(default='')
+    exc_traceback = DocumentField(default='')
     created = peewee.DateTimeField(default=utc_now)
     updated = peewee.DateTimeField(default=utc_now)
     deleted = peewee.DateTimeField(null=True)
-    # Since 0.3:
+    # Since 0.3, each with a default or nullable, so that a row written by the 0.2 series during a rolling upgrade is
+    # still valid. Such a row is due at 0, which no claim takes: it belongs to the 0.2 worker that wrote it.
     attempts = peewee.IntegerField(default=0)
     due = peewee.DoubleField(default=0.0)
     lease_expires = peewee.DoubleField(null=True)
     claim_token = peewee.CharField(max_length=32, null=True)
     claim_owner = peewee.CharField(null=True)
     finalized = peewee.DateTimeField(null=True)
-    result = peewee.TextField(null=True)
+    result = DocumentField(null=True)
     route = peewee.TextField(null=True)
     event_key = peewee.CharField(max_length=64, null=True, unique=True)
     transaction_id = peewee.CharField(max_length=64, null=True)
     claimed = peewee.DoubleField(null=True)
-    history = peewee.TextField(null=True)
+    history = DocumentField(null=True)
     destination = peewee.CharField(null=True)
     parent_transaction = peewee.CharField(max_length=64, null=True)
     skipped = peewee.IntegerField(null=True)

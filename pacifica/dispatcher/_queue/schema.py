@@ -7,8 +7,11 @@ number of processes may start at once, and is idempotent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from pacifica.dispatcher._queue.record import RECONCILIATIONS, TABLE, WORKERS
+import peewee
+
+from pacifica.dispatcher._queue.record import RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
@@ -17,49 +20,23 @@ __all__ = ['PREFIXED', 'PREFIX_CHARACTERS', 'ensure_schema', 'prefix', 'select_n
 
 _Column = tuple[str, str, str]
 
-# column, kind (see Dialect.types), constraint when the table is new
-_COLUMNS_0_2 = (
-    ('uuid', 'uuid', 'NOT NULL PRIMARY KEY'),
-    ('event_type', 'text', ''),
-    ('event_type_version', 'text', ''),
-    ('cloud_events_version', 'text', ''),
-    ('source', 'text', ''),
-    ('event_id', 'text', ''),
-    ('event_time', 'text', ''),
-    ('schema_url', 'text', ''),
-    ('content_type', 'text', ''),
-    ('event_data', 'document', 'NOT NULL'),
-    ('data', 'document', 'NOT NULL'),
-    ('task_id', 'uuid', 'NOT NULL'),
-    ('task_application_name', 'name', 'NOT NULL'),
-    ('task_name', 'name', 'NOT NULL'),
-    ('task_status', 'name', 'NOT NULL'),
-    ('exc_type', 'text', ''),
-    ('exc_value', 'text', ''),
-    ('exc_traceback', 'document', 'NOT NULL'),
-    ('created', 'time', 'NOT NULL'),
-    ('updated', 'time', 'NOT NULL'),
-    ('deleted', 'time', ''),
-)
-# Each with a default or nullable, so that a row written by the 0.2 series during a rolling upgrade is still valid.
-# Such a row is due at 0, which no claim takes: it belongs to the 0.2 worker that wrote it.
-_COLUMNS_0_3 = (
-    ('attempts', 'integer', 'NOT NULL DEFAULT 0'),
-    ('due', 'seconds', 'NOT NULL DEFAULT 0'),
-    ('lease_expires', 'seconds', ''),
-    ('claim_token', 'token', ''),
-    ('claim_owner', 'name', ''),
-    ('finalized', 'time', ''),
-    ('result', 'document', ''),
-    ('route', 'text', ''),
-    ('event_key', 'key', ''),
-    ('transaction_id', 'key', ''),
-    ('claimed', 'seconds', ''),
-    ('history', 'document', ''),
-    ('destination', 'name', ''),
-    ('parent_transaction', 'key', ''),
-    ('skipped', 'integer', ''),
-)
+_KINDS = {
+    peewee.UUIDField: 'uuid', DocumentField: 'document', peewee.TextField: 'text', peewee.DateTimeField: 'time',
+    peewee.IntegerField: 'integer', peewee.DoubleField: 'seconds',
+}
+_KINDS_OF_CHARACTERS = {255: 'name', 64: 'key', 32: 'token'}
+
+
+def _column(field: Any) -> _Column:
+    """Return the column of a field: its name, its kind (see :class:`Dialect`), its constraint in a new table."""
+    kind = _KINDS.get(type(field)) or _KINDS_OF_CHARACTERS[field.max_length]
+    if field.null:
+        return field.name, kind, ''
+    return field.name, kind, 'NOT NULL' + ' PRIMARY KEY' * field.primary_key + ' DEFAULT 0' * (field.default == 0)
+
+
+_COLUMNS = tuple(map(_column, Record._meta.sorted_fields))
+_COLUMNS_0_2, _COLUMNS_0_3 = _COLUMNS[:21], _COLUMNS[21:]  # the latter from Record.attempts on
 _WORKER_COLUMNS = (
     ('id', 'token', 'NOT NULL PRIMARY KEY'),
     ('owner', 'name', 'NOT NULL'),
@@ -118,7 +95,7 @@ def ensure_schema(session: Session) -> str:
         old = bool(columns) and f'{TABLE}_event_key' not in indexes
         missing = [column for column in _COLUMNS_0_3 if column[0] not in columns] if columns else []
         if not columns:
-            _create(session, TABLE, _COLUMNS_0_2 + _COLUMNS_0_3)
+            _create(session, TABLE, _COLUMNS)
         elif old or missing:
             _upgrade(session, missing, old)
         for table in _OTHER_TABLES.keys() - session.database.get_tables():
@@ -159,7 +136,7 @@ def select_nothing(session: Session) -> None:
 
     :raises peewee.PeeweeException: if any is missing.
     """
-    for table, columns in {TABLE: _COLUMNS_0_2 + _COLUMNS_0_3, **_OTHER_TABLES}.items():
+    for table, columns in {TABLE: _COLUMNS, **_OTHER_TABLES}.items():
         session.execute(f'SELECT {", ".join(name for name, _, _ in columns)} FROM {table} WHERE 1 = 0').fetchall()
 
 
