@@ -59,10 +59,6 @@ class Dialect:
     alter_type: str = ''
     convert_table: Sequence[str] = ()
 
-    def sql(self, statement: str) -> str:
-        """Return *statement*, written with ``?``, with the placeholders of the driver."""
-        return statement.replace('?', self.placeholder)
-
     def uuid(self, value: UUID) -> str:
         """Return *value* as peewee's ``UUIDField`` stores it."""
         return str(value) if self.types['uuid'] == 'UUID' else value.hex

@@ -46,7 +46,9 @@ class Session:
         """Execute *statement*, in which ``?`` stands for a parameter, and return the cursor."""
         if self.database.is_closed():
             self.connect()
-        return self.database.execute_sql(self.dialect.sql(statement), parameters)
+        if self.dialect.placeholder != '?':
+            statement = statement.replace('?', self.dialect.placeholder)
+        return self.database.execute_sql(statement, parameters)
 
     def connect(self) -> None:
         """Open this thread's connection."""
@@ -86,28 +88,25 @@ class Session:
         with suppress(Exception):  # a broken one may fail in any way of its driver's; it is gone all the same
             connection.close()
 
-    def transaction(self, work: Callable[[], T]) -> T:
+    def transaction(self, work: Callable[[Session], T]) -> T:
         """Run *work* in a transaction that may write, and return its result once that is committed."""
         with self._in_use:
-            return self._transact(work)
-
-    def _transact(self, work: Callable[[], T]) -> T:
-        try:
-            self.execute(self.dialect.begin)
-        except TRANSIENT:
-            if self.dialect.clock is not None:
-                self.disconnect()  # a server's: not to be trusted any more
-            raise
-        try:
-            result = work()
-            self.execute('COMMIT')
-        except TRANSIENT:
-            self.abort()
-            raise
-        except BaseException:
-            self.rollback()
-            raise
-        return result
+            try:
+                self.execute(self.dialect.begin)
+            except TRANSIENT:
+                if self.dialect.clock is not None:
+                    self.disconnect()  # a server's: not to be trusted any more
+                raise
+            try:
+                result = work(self)
+                self.execute('COMMIT')
+            except TRANSIENT:
+                self.abort()
+                raise
+            except BaseException:
+                self.rollback()
+                raise
+            return result
 
     def rollback(self) -> None:
         """Leave the transaction; a connection that can't even do that is closed."""

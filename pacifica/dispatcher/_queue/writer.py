@@ -140,8 +140,7 @@ class Writer:
         pause = 0.005
         while True:
             try:
-                session = self.connections.writer
-                session.transaction(partial(_run, session, batch))
+                self.connections.writer.transaction(partial(_run, batch))
                 return
             except TRANSIENT as exc:
                 if time.monotonic() + pause > deadline:
@@ -152,7 +151,7 @@ class Writer:
             pause = min(pause * 2, 0.5)
 
 
-def _run(session: Session, batch: Sequence[_Pending]) -> None:
+def _run(batch: Sequence[_Pending], session: Session) -> None:
     """Run the operations of *batch*: the functions in order, then those that batch, each kind together."""
     groups: dict[type[Any], list[tuple[_Pending, int]]] = {}
     for pending in batch:
