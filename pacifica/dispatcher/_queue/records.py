@@ -83,10 +83,11 @@ class Conditions:
         # Not a comparison of pairs, for which MySQL uses no index.
         self.add('created <= ? AND (created < ? OR task_id < ?)', created, created, task_id)
 
-    def extend(self, others: Conditions) -> None:
-        """Add the conditions of *others*."""
-        self.texts += others.texts
-        self.parameters += others.parameters
+    def __and__(self, others: Conditions) -> Conditions:
+        both = Conditions(self._session)
+        both.texts = self.texts + others.texts
+        both.parameters = self.parameters + others.parameters
+        return both
 
     @property
     def where(self) -> str:

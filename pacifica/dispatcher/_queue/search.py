@@ -119,9 +119,9 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     last = _last_of_window(session, driving) if rest.texts else None
     if last is not None:
         rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
-    driving.extend(rest)
+    both = driving & rest
     found = session.execute(
-        f'SELECT {_COLUMNS} FROM {TABLE}{driving.where} {NEWEST_FIRST} LIMIT {limit + 1:d}', driving.parameters,
+        f'SELECT {_COLUMNS} FROM {TABLE}{both.where} {NEWEST_FIRST} LIMIT {limit + 1:d}', both.parameters,
     ).fetchall()
     rows = [as_json(_FIELDS, row) for row in found[:limit]]
     if len(found) > limit:
@@ -152,9 +152,9 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
     for column, value in (('task_id', task_id), ('transaction_id', text), ('event_id', text)):
         if value is None:
             continue
-        by_identifier, (others, rest) = Conditions(session), _conditions(session, replace(wanted, text=None))
+        by_identifier, (driving, rest) = Conditions(session), _conditions(session, replace(wanted, text=None))
         by_identifier.equal(column, value)
-        others.extend(rest)
+        others = driving & rest
         order = NEWEST_FIRST if column == 'transaction_id' else ''  # of this alone there may be many, in an index
         # The identifier first: with all conditions side by side, one for which there is an ordered index would drive.
         for row in session.execute(
