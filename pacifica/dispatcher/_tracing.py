@@ -17,8 +17,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from pacifica.dispatcher._engine.extensions import Carrier, Extension
-from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.values import ClaimedEvent, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
 __all__ = ['OpenTelemetrySpans']
 

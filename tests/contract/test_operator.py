@@ -15,7 +15,6 @@ from playhouse.db_url import connect
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.history import attempt, extend, read
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.schema import ensure_schema
@@ -23,6 +22,7 @@ from pacifica.dispatcher._queue.search import Filter, Page, Search
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
+from pacifica.dispatcher._queue.values import Outcome
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import Stage, current_task

@@ -18,8 +18,7 @@ from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._lineage import Lineage, step
-from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.values import ClaimedEvent
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import RouteNotFoundRouterError
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Stage, TaskContext, task_context

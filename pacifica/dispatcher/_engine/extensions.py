@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import partial
 from typing import Any
 
-from pacifica.dispatcher._queue.outcome import Outcome, ended
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outgoing
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Outgoing, ended
 from pacifica.dispatcher.hooks import Callback, FinishedTask
 
 __all__ = ['Callbacks', 'Carrier', 'EventLog', 'Extension', 'Extensions']

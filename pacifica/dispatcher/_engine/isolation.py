@@ -17,8 +17,7 @@ from typing import Any
 
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.extensions import Carrier
-from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.values import ClaimedEvent
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import ConfigurationError, HandlerTimeoutError, WorkerLostError
 
 __all__ = ['ProcessExecutor']

@@ -20,9 +20,8 @@ from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.sender import Sender
-from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.values import ClaimedEvent
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = ['AnyExecutor', 'Runner', 'TaskRunner', 'owner_here']

@@ -20,8 +20,7 @@ from urllib3.util import Retry
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.retry import RetryPolicy
-from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent
+from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent, Outcome
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
 from pacifica.dispatcher._transfers.service import reason, tidy
 from pacifica.dispatcher.authentication import signature_headers

@@ -9,10 +9,9 @@ from prometheus_client import Counter, Histogram
 
 from pacifica.dispatcher._engine.extensions import Extension
 from pacifica.dispatcher._metrics import definitions
-from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.record import seconds
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.values import ClaimedEvent, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
 __all__ = ['CountingObserver', 'code']
 

@@ -1,4 +1,4 @@
-"""The table as a peewee model, and how values are written into its columns.
+"""The table as a peewee model, which of its rows are whose, and how values are written into its columns.
 
 The model is what applications read records with; the schema's columns are its fields. Indexes are made by
 :mod:`.schema`, and rows are written by :mod:`.transitions`.
@@ -16,9 +16,11 @@ from uuid import UUID, uuid4
 
 import peewee
 
+from pacifica.dispatcher._queue.status import Status
+
 __all__ = [
-    'RECONCILIATIONS', 'TABLE', 'WORKERS', 'DocumentField', 'Record', 'as_text', 'event_key', 'new_task_id', 'seconds',
-    'storable', 'timestamp', 'utc_now',
+    'CLAIMED', 'PROCESSING', 'RECONCILIATIONS', 'TABLE', 'WAITING', 'WORKERS', 'DocumentField', 'Record', 'as_text',
+    'event_key', 'new_task_id', 'placeholders', 'seconds', 'storable', 'timestamp', 'utc_now',
 ]
 
 TABLE = 'receivetaskmodel'
@@ -28,6 +30,18 @@ WORKERS = 'receivetaskworker'
 
 RECONCILIATIONS = 'receivetaskreconciliation'
 """The table that says, by queue, from when on Metadata is to be asked for transactions, and when."""
+
+# The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
+_OF_QUEUE = 'task_application_name = ? AND task_name = ?'
+
+WAITING = f"task_status = '{Status.ACCEPTED}' AND {_OF_QUEUE}"
+"""The rows of a queue that wait for a worker."""
+
+PROCESSING = f"task_status = '{Status.PROCESSING}' AND {_OF_QUEUE}"
+"""The rows of a queue that workers have claimed."""
+
+CLAIMED = f"uuid = ? AND task_status = '{Status.PROCESSING}' AND claim_token = ?"
+"""The row of one claim, as long as the claim holds."""
 
 _ATTRIBUTE_CHARACTERS = 16_000  # four bytes each still fit MySQL's TEXT; ``event_data`` holds an attribute whole
 
@@ -81,6 +95,11 @@ def new_task_id() -> UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return UUID(int=value)
+
+
+def placeholders(count: int) -> str:
+    """Return the placeholders of *count* parameters."""
+    return ', '.join('?' * count)
 
 
 class DocumentField(peewee.TextField):

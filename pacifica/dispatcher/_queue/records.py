@@ -12,11 +12,11 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.record import TABLE, as_text, storable
+from pacifica.dispatcher._queue.record import TABLE, WAITING, as_text, placeholders, storable
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, PREFIXED, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.values import WAITING, QueueName, placeholders
+from pacifica.dispatcher._queue.values import QueueName
 
 __all__ = ['NEWEST_FIRST', 'Conditions', 'Records', 'as_json']
 

@@ -15,11 +15,10 @@ from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
 from pacifica.dispatcher._queue import transitions
-from pacifica.dispatcher._queue.outcome import Outcome
 from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Reconciliation, Rescued
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outgoing, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Outgoing, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
 from pacifica.dispatcher.hooks import FinishedTask

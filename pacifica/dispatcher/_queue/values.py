@@ -1,33 +1,30 @@
-"""What the queue speaks in: whose events, an event that a worker has claimed, one that is to be sent."""
+"""What the queue speaks in: whose events, an event that a worker has claimed, and how an attempt at it ended."""
 
 from __future__ import annotations
 
+import json
 import time
+import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from pacifica.dispatcher import _events
-from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher.hooks import FinishedTask
+from pacifica.dispatcher.task_context import Stage
 
-__all__ = ['CLAIMED', 'OUTGOING_ATTEMPTS', 'PROCESSING', 'WAITING', 'ClaimedEvent', 'Outgoing', 'QueueName',
-           'placeholders']
-
-# The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
-_OF_QUEUE = 'task_application_name = ? AND task_name = ?'
-
-WAITING = f"task_status = '{Status.ACCEPTED}' AND {_OF_QUEUE}"
-"""The rows of a queue that wait for a worker."""
-
-PROCESSING = f"task_status = '{Status.PROCESSING}' AND {_OF_QUEUE}"
-"""The rows of a queue that workers have claimed."""
-
-CLAIMED = f"uuid = ? AND task_status = '{Status.PROCESSING}' AND claim_token = ?"
-"""The row of one claim, as long as the claim holds."""
+__all__ = ['OUTGOING_ATTEMPTS', 'ClaimedEvent', 'Outcome', 'Outgoing', 'QueueName', 'ended']
 
 OUTGOING_ATTEMPTS = 8
 """How often an outgoing event is sent at most, workers that died meanwhile included."""
+
+_TRACEBACK_FRAMES = 60
+_MESSAGE_CHARACTERS = 16_000
+_TRACEBACK_CHARACTERS = 64_000
 
 
 class QueueName(NamedTuple):
@@ -71,6 +68,86 @@ class Outgoing:
     destination: str
 
 
-def placeholders(count: int) -> str:
-    """Return the placeholders of *count* parameters."""
-    return ', '.join('?' * count)
+class Outcome(NamedTuple):
+    """How an attempt ended. Use the named constructors.
+
+    ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
+    spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
+    how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
+    route's own result.
+    """
+
+    status: Status
+    exc_type: str | None = None
+    exc_value: str | None = None
+    exc_traceback: str = ''
+    route: str | None = None
+    delay: float | None = None
+    stages: tuple[Stage, ...] = ()
+    result: str | None = None
+    seconds: float | None = None
+    skipped: bool = False
+
+    @classmethod
+    def succeeded(cls, route: str | None = None) -> Outcome:
+        """The handler returned."""
+        return cls(Status.OK, route=route)
+
+    @classmethod
+    def passed_over(cls, reason: str, route: str) -> Outcome:
+        """The event is the route's own result, as *reason* says: handling it would begin a loop."""
+        result = msgspec.json.encode({'skipped': reason}).decode()
+        return cls(Status.OK, route=route, result=result, skipped=True)
+
+    @classmethod
+    def no_route(cls, error: BaseException) -> Outcome:
+        """No route matches, the *error*; it needs no traceback."""
+        return cls(Status.UNPROCESSABLE, exc_type=type(error).__name__, exc_value=_message(error))
+
+    @classmethod
+    def failed(cls, error: BaseException, route: str | None = None) -> Outcome:
+        """The attempt raised *error*, and that is final."""
+        return cls(Status.FAILED, type(error).__name__, _message(error), _format(error), route)
+
+    @classmethod
+    def retry(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
+        """The attempt raised *error*; the event waits *delay* seconds and then runs again."""
+        return cls.failed(error, route)._replace(status=Status.ACCEPTED, delay=delay)
+
+
+def ended(claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:
+    """Return the event that has ended; ``None`` if it runs again, or is an outgoing one."""
+    if outcome.status not in FINAL or claimed.destination is not None:
+        return None
+    result = outcome.result or claimed.result
+    return FinishedTask(
+        task_id=claimed.task_id, status=outcome.status.value, event_json=claimed.event_data, attempts=claimed.attempt,
+        route=outcome.route, exc_type=outcome.exc_type, exc_value=outcome.exc_value,
+        result=None if result is None else json.loads(result), seconds=time.monotonic() - claimed.began,
+    )
+
+
+def _message(error: BaseException) -> str:
+    """Return the text of *error*, bounded; a stranger's ``__str__`` may itself fail."""
+    try:
+        text = str(error)
+    except BaseException as exc:  # noqa: B036  # the error's own __str__ is user code
+        text = f'<the text of this {type(error).__name__} can\'t be shown: {type(exc).__name__}>'
+    return _cut(text, _MESSAGE_CHARACTERS)
+
+
+def _format(error: BaseException) -> str:
+    """Return the traceback of *error* and its causes, bounded: the outermost and innermost frames are kept."""
+    try:
+        text = ''.join(traceback.TracebackException.from_exception(error, limit=-_TRACEBACK_FRAMES).format())
+    except BaseException:  # noqa: B036  # formatting calls the error's own methods, which are user code
+        text = ''.join(traceback.format_tb(error.__traceback__, limit=-_TRACEBACK_FRAMES))
+    return _cut(text, _TRACEBACK_CHARACTERS)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return *text* if it has at most *limit* characters, else its two ends around a mark that says what is missing."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f'{text[:half]}\n… [{len(text) - 2 * half} characters cut] …\n{text[-half:]}'

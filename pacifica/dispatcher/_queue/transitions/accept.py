@@ -9,10 +9,10 @@ from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
 from pacifica.dispatcher._lineage import parent_transaction, transaction_id
-from pacifica.dispatcher._queue.record import TABLE, storable, timestamp
+from pacifica.dispatcher._queue.record import TABLE, placeholders, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.values import QueueName, placeholders
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 __all__ = ['Accept']

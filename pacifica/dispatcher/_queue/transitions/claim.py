@@ -11,12 +11,11 @@ from uuid import UUID
 import peewee
 
 from pacifica.dispatcher._queue import history
-from pacifica.dispatcher._queue.outcome import Outcome
-from pacifica.dispatcher._queue.record import TABLE, storable, timestamp
+from pacifica.dispatcher._queue.record import CLAIMED, TABLE, WAITING, placeholders, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions.accept import Accept
-from pacifica.dispatcher._queue.values import CLAIMED, WAITING, ClaimedEvent, QueueName, placeholders
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
 __all__ = ['Claim', 'announce', 'claim_task', 'count_due', 'finish', 'release', 'renew', 'save_result']
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pacifica.dispatcher._queue import history
-from pacifica.dispatcher._queue.record import TABLE, timestamp
+from pacifica.dispatcher._queue.record import CLAIMED, PROCESSING, TABLE, placeholders, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions.accept import Accept
-from pacifica.dispatcher._queue.values import CLAIMED, OUTGOING_ATTEMPTS, PROCESSING, QueueName, placeholders
+from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, QueueName
 from pacifica.dispatcher.hooks import FinishedTask
 
 __all__ = ['Rescued', 'count_prunable', 'prune', 'rescue']

@@ -7,10 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._queue import history
-from pacifica.dispatcher._queue.record import TABLE, storable, timestamp
+from pacifica.dispatcher._queue.record import TABLE, placeholders, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.values import placeholders
 
 __all__ = ['cancel', 'retry']
 
