@@ -38,7 +38,7 @@ INGEST: dict[str, Any] = {
 
 
 class MemoryStore:
-    """What a queue does for the front door: ``accept`` and the ``Records`` protocol, in a list."""
+    """What a queue does for the front door: ``accept``, and the look-ups of ``Records``, in a list."""
 
     def __init__(self) -> None:
         self.events: dict[uuid.UUID, ReceivedEvent] = {}

@@ -21,8 +21,8 @@ from pacifica.dispatcher.authentication import Right
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 __all__ = [
-    'METHODS', 'TASK_ID', 'Operation', 'Parameter', 'Resource', 'end_of_path', 'operation', 'query_parameters',
-    'task_id_in', 'with_database',
+    'TASK_ID', 'Operation', 'Parameter', 'Resource', 'end_of_path', 'operation', 'query_parameters', 'task_id_in',
+    'with_database',
 ]
 
 _LOG = logging.getLogger('pacifica.dispatcher.http')
@@ -30,7 +30,7 @@ _LOG = logging.getLogger('pacifica.dispatcher.http')
 T = TypeVar('T')
 
 #: The methods that an operation can be declared for.
-METHODS = ('GET', 'POST', 'OPTIONS')
+_METHODS = ('GET', 'POST', 'OPTIONS')
 
 #: Seconds after which a client may try again when the database is unavailable.
 _DATABASE_RETRY_AFTER = 5
@@ -115,7 +115,7 @@ class Resource:
     @classmethod
     def operations(cls) -> dict[str, Operation]:
         """Return the declared operations by method."""
-        return {method: getattr(cls, method).operation for method in METHODS if hasattr(cls, method)}
+        return {method: getattr(cls, method).operation for method in _METHODS if hasattr(cls, method)}
 
 
 def end_of_path(parts: tuple[str, ...]) -> None:

@@ -157,12 +157,11 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
         if unread and (unread > _MAX_UNREAD or self.status[:3] in (b'400', b'408', b'413')):
             self.close_connection = True
         self.conn.lingers = bool(unread) and self.close_connection
-        wfile = self.conn.wfile
-        self.conn.wfile = _Holding(wfile)
+        self.conn.wfile.holding = True
         try:
             super().send_headers()
         finally:
-            self.conn.wfile = wfile
+            self.conn.wfile.holding = False
 
     def simple_response(self, status: str, msg: str = '') -> None:
         """Answer an error that the server found, in JSON, after which the connection is closed."""
@@ -177,13 +176,6 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
             self.conn.wfile.write(head.encode('latin-1') + body)
         except OSError:
             return  # the client is gone
-
-
-class _Holding:
-    """Stands in for a connection's writer while cheroot writes the headers."""
-
-    def __init__(self, writer: ResponseStream) -> None:
-        self.write = writer.hold
 
 
 class Connection(HTTPConnection):

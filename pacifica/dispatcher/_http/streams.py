@@ -99,24 +99,24 @@ class RequestStream:
 
 
 class ResponseStream:
-    """A response's bytes, as cheroot writes them; what is held goes out with what follows, in one piece."""
+    """A response's bytes, as cheroot writes them.
+
+    While ``holding`` is set, what is written (the headers) is kept, to go out with what follows in one piece.
+    """
 
     def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
         self.bytes_written = 0
+        self.holding = False
         self._socket = connection
         self._deadlines = deadlines
         self._held = b''
         self._until: float | None = None
 
     def begin(self) -> None:
-        """Begin another response, and hold its first piece (the headers) until the next or :meth:`flush`."""
+        """Begin another response."""
         self._held = b''
         within = self._deadlines.write_within
         self._until = None if within is None else time.monotonic() + within
-
-    def hold(self, data: bytes) -> None:
-        """Send *data* with what comes next."""
-        self._held += data
 
     def flush(self) -> None:
         """Send what is held."""
@@ -128,6 +128,9 @@ class ResponseStream:
 
         :raises TimeoutError: if the client doesn't take it in time.
         """
+        if self.holding:
+            self._held += data
+            return len(data)
         if self._held:
             data, self._held = self._held + data, b''
         view = memoryview(data)
