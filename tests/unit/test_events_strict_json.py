@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacifica.dispatcher._events.strict_json import MAX_DEPTH, dumps, loads, parse, raw_members
+from pacifica.dispatcher._events.strict_json import MAX_DEPTH, dumps, loads, parse, parse_event, raw_members
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 JSON = st.recursive(
@@ -97,7 +97,7 @@ def test_large_events_are_read_as_small_ones(items, rest, ensure_ascii):
         body = json.dumps(event, ensure_ascii=ensure_ascii).encode()
     except UnicodeEncodeError:
         return  # a lone surrogate, which has no UTF-8
-    document = parse(body)
+    document = parse_event(body)
     assert document.text.encode() == body
     assert {name: value for name, value in document.value.items() if name != 'data'} == {**rest, 'z': 1}
     assert isinstance(document.value['data'], list)
@@ -112,15 +112,15 @@ def test_large_events_are_read_as_small_ones(items, rest, ensure_ascii):
 @pytest.mark.parametrize('rest', [b'"a":1', b'"a":":","b":{"c":[]}'])
 def test_large_events_are_refused_as_small_ones(item, rest):
     padding = b'{"name":"' + b'x' * 20_000 + b'"}'
-    parse(b'{' + rest + b',"data":[' + padding + b']}')
+    parse_event(b'{' + rest + b',"data":[' + padding + b']}')
     for body in (b'{%b,"data":[%b,%b]}', b'{"data":[%b,%b],%b}', b'{"data":[],%b,"data":[%b,%b]}'):
         order = (rest, padding, item) if not body.startswith(b'{"data":[%') else (padding, item, rest)
         with pytest.raises(InvalidEventError):
-            parse(body % order)
+            parse_event(body % order)
     with pytest.raises(InvalidEventError):
-        parse(b'{%b,"data":[%b],%b}' % (rest, padding, rest))
+        parse_event(b'{%b,"data":[%b],%b}' % (rest, padding, rest))
     with pytest.raises(InvalidEventError):
-        parse(b'{"deep":%b,"data":[%b]}' % (b'[' * 250 + b']' * 250, padding))
+        parse_event(b'{"deep":%b,"data":[%b]}' % (b'[' * 250 + b']' * 250, padding))
 
 
 def test_lone_surrogates_nul_and_large_integers_are_kept():

@@ -1,4 +1,4 @@
-"""A request, or a dict, → validated events: which content mode and version it is, and all its faults together.
+"""A request, or a dict, → validated events: which content mode and which version it is, and all its faults at once.
 
 Called by the front door (:func:`decode`) and by ``queue.delay`` (:func:`from_dict`).
 
@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pacifica.dispatcher._events import version_0_1, version_1_0
+from pacifica.dispatcher._events import binary_mode, version_0_1, version_1_0
 from pacifica.dispatcher._events.media_types import MediaType
-from pacifica.dispatcher._events.received import Fault, ReceivedEvent, Validated
-from pacifica.dispatcher._events.strict_json import Document, dumps, parse, raw_members_of_list
+from pacifica.dispatcher._events.received import ReceivedEvent
+from pacifica.dispatcher._events.strict_json import Document, dumps, parse, parse_event, raw_members_of_list
+from pacifica.dispatcher._events.version_0_1 import Fault
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 __all__ = ['MAX_BATCH', 'decode', 'from_dict', 'is_batch']
@@ -41,7 +42,7 @@ def decode(headers: Mapping[str, str], body: bytes) -> list[ReceivedEvent]:
     media_type = MediaType(headers.get('content-type', ''))
     if not media_type.name.startswith('application/cloudevents'):
         if any(name.startswith('ce-') for name in headers):
-            return [_one(version_1_0.validate_binary(headers, body))]
+            return [_one(binary_mode.read(headers, body))]
         if media_type.name != 'application/json':
             raise _not_understood(media_type)
     elif media_type.name not in (_STRUCTURED, _BATCHED):
@@ -50,7 +51,7 @@ def decode(headers: Mapping[str, str], body: bytes) -> list[ReceivedEvent]:
         raise InvalidEventError(f'JSON is accepted in UTF-8 only, not in {media_type.charset[:40]!r}', status=415)
     if media_type.name == _BATCHED:
         return _batch(parse(body))
-    return [_one(_validate(parse(body), media_type.name == _STRUCTURED))]
+    return [_one(_read(parse_event(body), media_type.name == _STRUCTURED))]
 
 
 def from_dict(event: Mapping[str, Any]) -> ReceivedEvent:
@@ -62,7 +63,7 @@ def from_dict(event: Mapping[str, Any]) -> ReceivedEvent:
         text = dumps(dict(event))
     except (TypeError, ValueError, RecursionError) as exc:
         raise InvalidEventError(f'the event can\'t be written as JSON: {exc}') from exc
-    return _one(_validate(parse(text.encode('ascii')), False))
+    return _one(_read(parse_event(text.encode('ascii')), False))
 
 
 def _not_understood(media_type: MediaType) -> InvalidEventError:
@@ -73,13 +74,13 @@ def _not_understood(media_type: MediaType) -> InvalidEventError:
     )
 
 
-def _validate(document: Document, structured: bool) -> Validated:
+def _read(document: Document, structured: bool) -> tuple[ReceivedEvent | None, list[Fault]]:
     event = document.value
     if not isinstance(event, dict):
         raise InvalidEventError('not a CloudEvent: a CloudEvent is a JSON object')
     if 'specversion' in event or (structured and 'cloudEventsVersion' not in event):
-        return version_1_0.validate(document)
-    return version_0_1.validate(document)
+        return version_1_0.read(document)
+    return version_0_1.read(document)
 
 
 def _batch(document: Document) -> list[ReceivedEvent]:
@@ -94,20 +95,20 @@ def _batch(document: Document) -> list[ReceivedEvent]:
         if not isinstance(member.value, dict):
             faults.append((f'[{position}]', 'must be a JSON object'))
             continue
-        validated = _validate(member, True)
-        if isinstance(validated, ReceivedEvent):
-            events.append(validated)
-        else:
-            faults += [(f'[{position}].{name}', what) for name, what in validated]
+        event, found = _read(member, True)
+        faults += [(f'[{position}].{name}', what) for name, what in found]
+        if event:
+            events.append(event)
     if faults:
         raise _refused(faults)
     return events
 
 
-def _one(validated: Validated) -> ReceivedEvent:
-    if isinstance(validated, ReceivedEvent):
-        return validated
-    raise _refused(validated)
+def _one(result: tuple[ReceivedEvent | None, list[Fault]]) -> ReceivedEvent:
+    event, faults = result
+    if event is None:
+        raise _refused(faults)
+    return event
 
 
 def _refused(faults: list[Fault]) -> InvalidEventError:

@@ -1,17 +1,10 @@
-"""What validation makes of an event: a value that can be stored, or the faults that keep it from being one."""
+"""The value that the front door makes of a request and the store keeps: one validated event."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
-__all__ = ['NOT_EMPTY', 'OPTIONAL_NOT_EMPTY', 'Fault', 'ReceivedEvent', 'Validated']
-
-#: The name of an attribute, and what is wrong with it.
-Fault = tuple[str, str]
-
-NOT_EMPTY = 'must be a non-empty string'
-OPTIONAL_NOT_EMPTY = 'must be a non-empty string or absent'
+__all__ = ['ReceivedEvent']
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +36,3 @@ class ReceivedEvent:
     event_time: str | None = None
     schema_url: str | None = None
     content_type: str | None = None
-
-
-#: The event, or every fault that was found.
-Validated = Union[ReceivedEvent, list[Fault]]

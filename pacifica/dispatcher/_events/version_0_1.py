@@ -8,21 +8,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from pacifica.dispatcher._events.received import NOT_EMPTY, OPTIONAL_NOT_EMPTY, ReceivedEvent, Validated
+from pacifica.dispatcher._events.received import ReceivedEvent
 from pacifica.dispatcher._events.strict_json import Document, raw_members
 
-__all__ = ['OPTIONAL', 'REQUIRED', 'validate']
+__all__ = ['NOT_EMPTY', 'OPTIONAL', 'OPTIONAL_NOT_EMPTY', 'REQUIRED', 'Fault', 'read']
+
+Fault = tuple[str, str]
+
+NOT_EMPTY = 'must be a non-empty string'
+OPTIONAL_NOT_EMPTY = 'must be a non-empty string or absent'
 
 REQUIRED = ('cloudEventsVersion', 'eventType', 'source', 'eventID')
 OPTIONAL = ('eventTypeVersion', 'eventTime', 'schemaURL', 'contentType')
 
 
-def validate(document: Document) -> Validated:
-    """Return the event in *document*, or its faults.
+def read(document: Document) -> tuple[ReceivedEvent | None, list[Fault]]:
+    """Return the event in *document*, or every fault that keeps it from being one.
 
     ``null`` stands for an absent attribute. ``extensions`` must be an object (section "extensions" of the
-    specification); its members and the data are free. Times and URLs are kept as they are: existing senders
-    (Pacifica's metadata service) leave the time zone out.
+    specification); its members and the data are free. Times and URLs are kept as they are: the senders that are out
+    there (Pacifica's metadata service) leave the time zone out.
     """
     event: dict[str, Any] = document.value
     faults = [(name, NOT_EMPTY) for name in REQUIRED if not isinstance(event.get(name), str) or not event[name]]
@@ -32,7 +37,9 @@ def validate(document: Document) -> Validated:
             faults.append((name, OPTIONAL_NOT_EMPTY))
     if not isinstance(event.get('extensions'), (dict, type(None))):
         faults.append(('extensions', 'must be an object or absent'))
-    return faults or ReceivedEvent(
+    if faults:
+        return None, faults
+    return ReceivedEvent(
         event_type=event['eventType'],
         cloud_events_version=event['cloudEventsVersion'],
         source=event['source'],
@@ -43,4 +50,4 @@ def validate(document: Document) -> Validated:
         event_time=event.get('eventTime'),
         schema_url=event.get('schemaURL'),
         content_type=event.get('contentType'),
-    )
+    ), []
