@@ -29,7 +29,7 @@ SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
-class _Progress:
+class _Reports:
     """What a handler reports as it runs: the parts of the attempt, and results (JSON), of which the last counts."""
 
     stages: list[Stage] = field(default_factory=list)
@@ -76,13 +76,13 @@ class Executor:
 
     def _timed(self, claimed: ClaimedEvent) -> Outcome:
         began = time.monotonic()
-        progress = _Progress()
+        progress = _Reports()
         outcome = self._run(claimed, progress)
         return outcome._replace(
             stages=tuple(progress.stages), result=progress.results[-1] if progress.results else outcome.result,
             seconds=time.monotonic() - began)
 
-    def _run(self, claimed: ClaimedEvent, progress: _Progress) -> Outcome:
+    def _run(self, claimed: ClaimedEvent, progress: _Reports) -> Outcome:
         name: str | None = None
         try:
             event_data = _events.loads(claimed.event_data)
@@ -103,7 +103,7 @@ class Executor:
 
     def _handle(
         self, route: Route, provenance: Mapping[str, Any], event_data: Mapping[str, Any], claimed: ClaimedEvent,
-        progress: _Progress,
+        progress: _Reports,
     ) -> None:
         task = TaskContext(
             task_id=claimed.task_id,

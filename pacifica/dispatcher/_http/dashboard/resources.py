@@ -14,7 +14,7 @@ import cherrypy
 from pacifica.dispatcher._http.answers import Refusal, revalidated
 from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher._http.dashboard import charts
-from pacifica.dispatcher._http.dashboard.list_query import FIELDS, NUMBERS, ListQuery
+from pacifica.dispatcher._http.dashboard.page_query import FIELDS, NUMBERS, PageQuery
 from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
 from pacifica.dispatcher._http.tools import TOOL, require_same_site
@@ -101,7 +101,7 @@ class Events:
             task_id = task_id_in(parts)
             with_database(lambda: self._press(form.get('action', ''), task_id))
             return _see('?' + urlencode({'done': form['action']}))
-        query = ListQuery.parse(form)
+        query = PageQuery.parse(form)
         if query.wanted.status not in (None, *RETRIABLE):
             raise Refusal(422, f'only events in {" or ".join(RETRIABLE)} are retried all at once')
         done = with_database(lambda: _valid(
@@ -123,7 +123,7 @@ class Events:
 
     def _list(self) -> bytes:
         parameters = query_parameters((*FIELDS, *NUMBERS, 'before', 'fragment'))
-        query = ListQuery.parse(parameters)
+        query = PageQuery.parse(parameters)
         wanted = query.wanted if query.given else replace(query.wanted, routed=True)
         found = with_database(lambda: _valid(
             lambda: self._search.page(wanted, limit=_PAGE, before=query.before)))

@@ -11,7 +11,7 @@ from pacifica.dispatcher._http.tasks import parse_time
 from pacifica.dispatcher._queue.search import Filter
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['FIELDS', 'NUMBERS', 'ListQuery']
+__all__ = ['FIELDS', 'NUMBERS', 'PageQuery']
 
 #: The fields of the form.
 FIELDS = ('q', 'status', 'transaction', 'parent', 'type', 'source', 'since', 'until')
@@ -20,7 +20,7 @@ NUMBERS = ('retried', 'left', 'more')
 
 
 @dataclass(frozen=True)
-class ListQuery:
+class PageQuery:
     """A page of the list.
 
     :param given: the fields that aren't empty, as they were given.
@@ -33,7 +33,7 @@ class ListQuery:
     before: str | None
 
     @classmethod
-    def parse(cls, parameters: Mapping[str, str]) -> ListQuery:
+    def parse(cls, parameters: Mapping[str, str]) -> PageQuery:
         """Return what the *parameters* of an address or a form say.
 
         :raises Refusal: 422, naming each whose value makes no sense.
