@@ -23,19 +23,7 @@ from pacifica.dispatcher.task_context import current_task
 from support.celery_apps import TASK, announce, app_of, drain, working
 from support.databases import model_in
 from support.events import ingest_event, received, router_to, wait_until
-
-
-def record(model: Any, task_id: str) -> Any:
-    return model.get_or_none(model.task_id == UUID(task_id))
-
-
-def status(model: Any, task_id: str) -> str | None:
-    row = record(model, task_id)
-    return None if row is None else str(row.task_status)
-
-
-def count(model: Any, status: str) -> int:
-    return int(model.select().where(model.task_status == status).count())
+from support.queues import count, record, status
 
 
 @pytest.fixture

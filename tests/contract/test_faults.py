@@ -14,10 +14,7 @@ import pytest
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from support.behaving import behaving_router
 from support.events import ingest_event, received, router_to, wait_until
-
-
-def status(model: Any, task_id: str) -> str:
-    return str(model.select(model.task_status).where(model.task_id == UUID(task_id)).scalar())
+from support.queues import status
 
 
 class UnstorableText:

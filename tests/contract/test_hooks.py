@@ -23,6 +23,7 @@ from support.behaving import behaving_router
 from support.celery_apps import TASK, announce, app_of
 from support.celery_apps import drain as drain_messages
 from support.events import Calling, ingest_event, router_to, wait_until
+from support.queues import drain, record
 from support.receiving import Receiving, receiving
 
 OK, UNPROCESSABLE, ERROR, WAITING = (
@@ -57,18 +58,9 @@ def unrouted() -> Router:
     return router_to(handle, '$[?(@["eventType"] = "of another kind")]')
 
 
-def drain(worker: Any) -> None:
-    while worker.run_once():
-        pass
-
-
 def told(model: Any) -> list[Any]:
     """Return the rows of outgoing events, the oldest first."""
     return list(model.select().where(model.destination.is_null(False)).order_by(model.created, model.task_id))
-
-
-def record(model: Any, task_id: Any) -> Any:
-    return model.get(model.task_id == UUID(str(task_id)))
 
 
 NOWHERE = Notify('http://127.0.0.1:9/receive')

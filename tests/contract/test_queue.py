@@ -14,21 +14,7 @@ from pacifica.dispatcher.exceptions import InvalidEventError, LeaseLostError, Re
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, router_to, wait_until
-
-
-def record(model: Any, task_id: str) -> Any:
-    return model.get(model.task_id == UUID(task_id))
-
-
-def drain(worker: Any) -> int:
-    count = 0
-    while worker.run_once():
-        count += 1
-    return count
-
-
-def queue_of(model: Any, function: Any = lambda event: None, **settings: Any) -> Any:
-    return model.create_queue(router_to(function), 'my.app', 'my.tasks.receive', **settings)
+from support.queues import drain, queue_of, record
 
 
 def test_an_accepted_event_waits_with_all_its_attributes(model: Any) -> None:

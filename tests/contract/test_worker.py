@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from pacifica.dispatcher.task_context import current_task
-from support.events import ingest_event, received, router_to, wait_until
+from support.events import ingest_event, received, wait_until
+from support.queues import count, queue_of, status
 
 LEASE = 3.0  # seconds: a busy machine must not keep a worker from renewing it for so long
 
@@ -29,18 +30,6 @@ def started() -> Iterator[Any]:
     yield start
     for worker in workers:
         worker.stop(5)
-
-
-def queue_of(model: Any, function: Any, **settings: Any) -> Any:
-    return model.create_queue(router_to(function), 'my.app', 'my.tasks.receive', **settings)
-
-
-def status(model: Any, task_id: str) -> str:
-    return str(model.select(model.task_status).where(model.task_id == UUID(task_id)).scalar())
-
-
-def count(model: Any, status: str) -> int:
-    return int(model.select().where(model.task_status == status).count())
 
 
 def test_it_runs_what_is_waiting_and_what_comes(model: Any, started: Any) -> None:

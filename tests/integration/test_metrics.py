@@ -26,8 +26,9 @@ from support.brokers import shared_redis
 from support.celery_processes import running
 from support.command_line import Running, started
 from support.events import dumps, ingest_event, router_to, wait_until
-from support.front_door import Client, free_port, wsgi_server
+from support.front_door import Client, wsgi_server
 from support.metrics import PREFIX, Scrape
+from support.processes import free_port
 
 TASK = 'my.tasks.receive'
 

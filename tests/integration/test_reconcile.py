@@ -17,9 +17,9 @@ from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
 from pacifica.dispatcher.router import Router
-from support.events import router_to
 from support.fake_metadata import FakeMetadata
 from support.pacifica_fakes import status
+from support.queues import queue_of
 
 SINCE = datetime(2026, 11, 27, 11, 0, tzinfo=timezone.utc)
 LATER, EARLIER = '2026-11-27T11:22:42', '2026-11-27T10:59:59'
@@ -37,10 +37,6 @@ def metadata() -> Iterator[FakeMetadata]:
     """Metadata with three transactions since eleven o'clock, and one before."""
     with FakeMetadata({1: EARLIER, 2: LATER, 3: LATER, 4: LATER}) as fake:
         yield fake
-
-
-def queue_of(model: Any, router: Router | None = None, **settings: Any) -> Any:
-    return model.create_queue(router or router_to(lambda event: None), 'my.app', 'my.tasks.receive', **settings)
 
 
 def transactions(model: Any) -> list[str]:

@@ -15,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import cherrypy
 
 from pacifica.dispatcher._events import ReceivedEvent
+from support.processes import free_port
 
 INGEST: dict[str, Any] = {
     'cloudEventsVersion': '0.1',
@@ -138,13 +139,6 @@ class Client:
             while part := connection.recv(65536):
                 received += part
             return received
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""Queues in a table: made with a handler, worked on in the test's own thread, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from pacifica.dispatcher.router import Router
+from support.events import router_to
+
+__all__ = ['APPLICATION', 'TASK', 'count', 'drain', 'queue_of', 'record', 'status']
+
+APPLICATION = 'my.app'
+TASK = 'my.tasks.receive'
+
+
+def queue_of(model: Any, handle: Callable[[Any], object] | Router = lambda event: None, **settings: Any) -> Any:
+    """Return a queue that gives every event to *handle*, or each to its route if that is a router."""
+    router = handle if isinstance(handle, Router) else router_to(handle)
+    return model.create_queue(router, APPLICATION, TASK, **settings)
+
+
+def drain(worker: Any) -> int:
+    """Run all events that are due, one after the other; return how many there were."""
+    count = 0
+    while worker.run_once():
+        count += 1
+    return count
+
+
+def record(model: Any, task_id: UUID | str) -> Any:
+    """Return the row of a task, ``None`` if there is none."""
+    return model.get_or_none(model.task_id == UUID(str(task_id)))
+
+
+def status(model: Any, task_id: UUID | str) -> str | None:
+    """Return the status string of a task, ``None`` if there is no such task."""
+    row = record(model, task_id)
+    return None if row is None else str(row.task_status)
+
+
+def count(model: Any, status: str) -> int:
+    """Return how many events are in this status."""
+    return int(model.select().where(model.task_status == status).count())
