@@ -22,23 +22,24 @@ EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status,
 
 #: The module of each command, which has it as ``NAME_command``. Its imports at the top are those that ``--help`` needs.
 _MODULES = {
-    'cancel': 'acting', 'check': 'check', 'doctor': 'doctor', 'list': 'list', 'migrate': 'table',
-    'prune': 'table', 'reconcile': 'reconcile', 'replay': 'replay', 'retry': 'acting', 'send': 'send',
-    'serve': 'serve', 'show': 'show', 'status': 'status', 'subscribe': 'subscribe', 'work': 'serve',
+    'cancel': 'acting', 'check': 'check', 'completion': 'program', 'demo': 'program', 'doctor': 'doctor',
+    'list': 'list', 'migrate': 'table', 'prune': 'table', 'reconcile': 'reconcile', 'replay': 'replay',
+    'retry': 'acting', 'send': 'send', 'serve': 'serve', 'show': 'show', 'status': 'status', 'subscribe': 'subscribe',
+    'work': 'serve',
 }
 
 
 class _Commands(click.Group):
-    """A group that imports the module of a command when the command is asked for."""
+    """A group that imports the module of a command when the command is asked for, be it by the manual."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands, in the order of the alphabet."""
-        return sorted([*_MODULES, *super().list_commands(ctx)])
+        return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command called *cmd_name*; ``None`` if there is none."""
         if cmd_name not in _MODULES:
-            return super().get_command(ctx, cmd_name)
+            return None
         module = import_module(f'pacifica.dispatcher._cli.{_MODULES[cmd_name]}')
         command: click.Command = getattr(module, f'{cmd_name}_command')
         return command
@@ -58,7 +59,7 @@ def program(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-@program.command('completion', short_help='Print a shell\'s completion script.')
+@click.command('completion', short_help='Print a shell\'s completion script.')
 @click.argument('shell', type=click.Choice(['bash', 'zsh', 'fish']))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
@@ -86,7 +87,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
     click.echo(completes(root.command, {}, name, variable).source(), nl=False)
 
 
-@program.command('demo')
+@click.command('demo')
 @click.option('--keep', is_flag=True, help='Leave the receiver up afterwards, for events of your own.')
 def demo_command(keep: bool) -> int:
     """Show a notification on its whole way: received, stored, routed, its files fetched, processed, bundled.
