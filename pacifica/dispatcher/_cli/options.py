@@ -18,7 +18,7 @@ import click
 
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import router_reference
-from pacifica.dispatcher._operate.words import STATUS_NAMES, without_password
+from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_password
 
 if TYPE_CHECKING:
     import peewee
@@ -102,16 +102,12 @@ def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> s
     ago = _seconds_of(value)
     try:
         if ago is not None:
-            found = datetime.now(timezone.utc) - timedelta(seconds=ago)
-        else:
-            found = datetime.fromisoformat(re.sub('[Zz]$', '+00:00', value))  # Python 3.10 knows no Z
-        if found.tzinfo is not None:
-            found = found.astimezone(timezone.utc).replace(tzinfo=None)
+            value = (datetime.now(timezone.utc) - timedelta(seconds=ago)).isoformat()
+        return read_time(value)
     except (ValueError, OverflowError) as exc:
         raise click.BadParameter(
             f'{value!r} is no time: write ISO 8601, for example 2026-11-24 or 2026-11-24T10:39:01Z, or how long ago, '
             'for example 15m, 2h or 3d') from exc
-    return found.isoformat(' ', 'microseconds')
 
 
 def _seconds_of(text: str) -> float | None:

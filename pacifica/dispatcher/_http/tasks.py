@@ -6,8 +6,6 @@ nor hide any.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,6 +14,7 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
+from pacifica.dispatcher._operate.words import read_time
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.records import Records
@@ -57,10 +56,6 @@ _OF_A_TASK: dict[str, Any] = {
     'right': 'read', 'errors': (503,), 'parameters': (TASK_ID,), 'revalidates': True,
     'answer_headers': {'ETag': 'names this state of the answer'},
 }
-
-# What Python 3.10 doesn't know of ISO 8601: the zone Z, and fractions that haven't three or six digits.
-_ZULU = re.compile('[Zz]$')
-_FRACTION = re.compile(r'\.(\d+)', re.ASCII)
 
 
 class TaskStatus(Resource):
@@ -157,14 +152,7 @@ def parse_time(text: str | None, field: str, faults: list[tuple[str, str]]) -> s
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(_FRACTION.sub(_six_digits, _ZULU.sub('+00:00', text)))
-        if time.tzinfo is not None:
-            time = time.astimezone(timezone.utc).replace(tzinfo=None)
+        return read_time(text)
     except (ValueError, OverflowError):
         faults.append((field, 'must be a date or time of ISO 8601, for example 2026-11-24T10:39:01Z'))
         return None
-    return time.isoformat(' ', 'microseconds')
-
-
-def _six_digits(fraction: re.Match[str]) -> str:
-    return '.' + fraction[1][:6].ljust(6, '0')

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.router import Route
 
 __all__ = [
-    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'moment', 'one_line', 'printable', 'route_label', 'size',
-    'visible', 'without_password',
+    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'moment', 'one_line', 'printable', 'read_time', 'route_label',
+    'size', 'visible', 'without_password',
 ]
 
 STATUS_NAMES = {
@@ -32,6 +32,9 @@ STATUS_NAMES = {
 
 # Controls, what turns the direction of the text around it, and lone surrogates: they would hide or forge what is shown.
 _INVISIBLE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]')
+# What Python 3.10 doesn't know of ISO 8601: the zone Z, and fractions that haven't three or six digits.
+_ZULU = re.compile('[Zz]$')
+_FRACTION = re.compile(r'\.(\d+)', re.ASCII)
 _UNITS = ('bytes', 'kB', 'MB', 'GB', 'TB', 'PB')
 _SPANS = ((86_400, 'd', 3600, 'h'), (3600, 'h', 60, 'min'), (60, 'min', 1, 's'))
 
@@ -111,3 +114,18 @@ def moment(time: str | float | None) -> str:
     if isinstance(time, (int, float)):
         return datetime.fromtimestamp(time, timezone.utc).strftime('%Y-%m-%d %H:%M:%S')
     return (time or '')[:19]
+
+
+def read_time(text: str) -> str:
+    """Return a time of ISO 8601, UTC if it names no zone, as records keep it: ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC.
+
+    :raises ValueError, OverflowError: if it is none.
+    """
+    time = datetime.fromisoformat(_FRACTION.sub(_six_digits, _ZULU.sub('+00:00', text)))
+    if time.tzinfo is not None:
+        time = time.astimezone(timezone.utc).replace(tzinfo=None)
+    return time.isoformat(' ', 'microseconds')
+
+
+def _six_digits(fraction: re.Match[str]) -> str:
+    return '.' + fraction[1][:6].ljust(6, '0')
