@@ -61,7 +61,7 @@ def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_withou
         for turn in range(kills):
             # A kill after each share of events that began to run: it finds workers at work, not just starting.
             enough = count * (turn + 1) // (kills + 1)
-            wait_until(lambda: began() >= enough, 300)  # noqa: B023  # called at once
+            wait_until(lambda enough=enough: began() >= enough, 300)
             harm(service, server, dice, turn)
         for thread in threads:
             thread.join()

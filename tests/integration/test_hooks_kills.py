@@ -50,7 +50,7 @@ def test_whatever_is_killed_each_end_arrives_once(kind: str, count: int, kills: 
                 service, [ingest_event(data={'seconds': dice.uniform(0, 0.02)}) for _ in range(count)], task_ids)
             for number in range(kills):
                 enough = min(len(task_ids) + count // (kills * 2), count)
-                wait_until(lambda: len(task_ids) >= enough, 120)  # noqa: B023  # called at once
+                wait_until(lambda enough=enough: len(task_ids) >= enough, 120)
                 if number % 3 == 1:
                     told.kill(0)
                 else:

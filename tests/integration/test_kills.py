@@ -51,7 +51,7 @@ def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_withou
         for _ in range(kills):
             accepted = len(task_ids)
             enough = min(accepted + count // (kills * 2), count)
-            wait_until(lambda: len(task_ids) >= enough, 120)  # noqa: B023  # called at once
+            wait_until(lambda enough=enough: len(task_ids) >= enough, 120)
             service.kill(dice.randrange(3))
         for thread in threads:
             thread.join()
@@ -91,10 +91,7 @@ def test_an_event_that_kills_every_worker_ends_in_500(tmp_path: Path) -> None:
         event = ingest_event(data={'seconds': 60})
         task_id = post(service, event)
         for attempt in range(1, 4):
-            runs = wait_until(
-                lambda: service.runs().get(event['eventID'], [])[attempt - 1:],  # noqa: B023  # called at once
-                60,
-            )
+            runs = wait_until(lambda attempt=attempt: service.runs().get(event['eventID'], [])[attempt - 1:], 60)
             service.kill(next(
                 number for number, process in enumerate(service.processes) if process.pid == runs[0][1]))
 

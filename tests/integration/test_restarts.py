@@ -30,7 +30,7 @@ def test_a_database_that_crashes_costs_time_and_no_event_and_no_second_run(kind:
         try:
             threads = post_all(service, events, task_ids)
             for share in (50, 150, 250):
-                wait_until(lambda: len(task_ids) >= share, 120)  # noqa: B023  # called at once
+                wait_until(lambda share=share: len(task_ids) >= share, 120)
                 server.crash()
                 server.start()
             for thread in threads:
