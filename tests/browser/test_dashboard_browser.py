@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.authentication import Basic, Secret
 from pacifica.dispatcher.task_context import current_task, stage
 from support.browsers import chromium

@@ -14,8 +14,7 @@ import pytest
 from jsonpath2.path import Path
 
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.transitions import OUTGOING_ATTEMPTS
-from pacifica.dispatcher._queue.values import Outcome, ended
+from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, Outcome, ended
 from pacifica.dispatcher.hooks import FAILED, FINISHED, FinishedTask, Notify
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task

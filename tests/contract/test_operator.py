@@ -21,8 +21,8 @@ from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.search import Filter, Page, Search
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
-from pacifica.dispatcher._queue.values import Outcome
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import Outcome, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import Stage, current_task

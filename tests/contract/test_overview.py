@@ -9,7 +9,8 @@ import pytest
 from pacifica.dispatcher._queue import overview as module
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import QueueName
 from support.events import received, router_to
 
 NAME = QueueName('my.app', 'my.tasks.receive')

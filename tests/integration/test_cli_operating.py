@@ -22,7 +22,7 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher._cli import main
 from pacifica.dispatcher._lineage import step
-from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage

@@ -14,7 +14,8 @@ import pytest
 
 from pacifica.dispatcher._http import create_application
 from pacifica.dispatcher._lineage import step
-from pacifica.dispatcher._queue.transitions import Heartbeat, QueueName
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage

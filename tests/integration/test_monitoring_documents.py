@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._metrics import definitions
 from pacifica.dispatcher._metrics.definitions import DATABASE, PREFIX
-from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import RetryLater
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import stage

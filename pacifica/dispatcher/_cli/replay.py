@@ -89,7 +89,7 @@ def _replay(table: Table, rows: Iterator[Mapping[str, Any]], pace: Pace, how: Ho
     """Run the events again, oldest first, and return the exit status."""
     from pacifica.dispatcher._operate.actions import REPLAY
     from pacifica.dispatcher._operate.selection import TaskIDs
-    from pacifica.dispatcher._queue.transitions import QueueName
+    from pacifica.dispatcher._queue.values import QueueName
 
     queues: set[QueueName] = set()
     task_ids = TaskIDs()

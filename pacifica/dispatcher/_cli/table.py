@@ -159,7 +159,7 @@ def prune_command(
     workers go on meanwhile, and what was deleted before an interruption stays deleted. An event that was deleted is
     forgotten: it is a new one if it comes again. Does not ask, since it is meant for cron.
     """
-    from pacifica.dispatcher._queue.transitions import QueueName
+    from pacifica.dispatcher._queue.values import QueueName
 
     if task_name is not None and name is None:
         raise click.UsageError('--task-name needs --name, the application whose task it is')

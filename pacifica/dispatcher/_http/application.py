@@ -14,7 +14,7 @@ from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher._http.dashboard import Dashboard
 from pacifica.dispatcher._http.monitoring import HEALTH, Health, Metrics, Ready
 from pacifica.dispatcher._http.openapi import OpenApi
-from pacifica.dispatcher._http.receive import Accept, Receive
+from pacifica.dispatcher._http.receive import AcceptEvents, Receive
 from pacifica.dispatcher._http.request import FrontDoorRequest, dispatch
 from pacifica.dispatcher._http.resource import Resource
 from pacifica.dispatcher._http.server import limit_exchange, use_for
@@ -127,7 +127,7 @@ class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no 
 
 
 def create_application(
-    accept: Accept,
+    accept: AcceptEvents,
     records: Records,
     *,
     ready: Ready | None = None,

@@ -18,11 +18,11 @@ from pacifica.dispatcher.exceptions import InvalidEventError, QueueFullError
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
 
-__all__ = ['Accept', 'Receive']
+__all__ = ['AcceptEvents', 'Receive']
 
 #: Stores all of the events durably, in one transaction, and returns their task ids in order; or raises
 #: ``QueueFullError`` or ``DatabaseUnavailableError`` and stores none. Our queue does, or Celery's task.
-Accept = Callable[[Sequence[ReceivedEvent]], Sequence[str]]
+AcceptEvents = Callable[[Sequence[ReceivedEvent]], Sequence[str]]
 
 _ALLOW = 'OPTIONS, POST'
 _ID = {'type': 'string', 'format': 'uuid'}
@@ -41,7 +41,8 @@ class Receive(Resource):
     """
 
     def __init__(
-        self, accept: Accept, origins: AllowedOrigins, rate: RateLimit, everybody: bool, metrics: Exposition | None,
+        self, accept: AcceptEvents, origins: AllowedOrigins, rate: RateLimit, everybody: bool,
+        metrics: Exposition | None,
     ) -> None:
         if metrics is not None:
             self._cp_config = {**self._cp_config, 'hooks.on_end_request': counting(metrics)}

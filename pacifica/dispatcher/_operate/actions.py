@@ -13,7 +13,7 @@ from pacifica.dispatcher._operate.selection import pages
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.transitions import QueueName
+from pacifica.dispatcher._queue.values import QueueName
 
 __all__ = [
     'BATCH', 'CANCEL', 'MOST_COUNTED', 'REPLAY', 'RETRIABLE', 'RETRY', 'Action', 'Pace', 'RetriedAll', 'retry_all',

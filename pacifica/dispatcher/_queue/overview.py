@@ -88,8 +88,6 @@ class Bucket:
 class Overview:
     """Reads the state of every queue in the table."""
 
-    count_limit = COUNT_LIMIT
-
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._many: dict[Status, float] = {}  # when it was seen that the limit is reached

@@ -16,11 +16,9 @@ from pacifica.dispatcher._queue.transitions.operate import cancel, retry
 from pacifica.dispatcher._queue.transitions.services import (
     Heartbeat, Reconciliation, beat, claim_reconciliation, deregister, finish_reconciliation, renew_reconciliation,
 )
-from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent, Outgoing, QueueName
 
 __all__ = [
-    'OUTGOING_ATTEMPTS', 'Accept', 'Claim', 'ClaimedEvent', 'Heartbeat', 'Outgoing', 'QueueName', 'Reconciliation',
-    'Rescued', 'announce', 'beat', 'cancel', 'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable',
-    'deregister', 'finish', 'finish_reconciliation', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue',
-    'retry', 'save_result',
+    'Accept', 'Claim', 'Heartbeat', 'Reconciliation', 'Rescued', 'announce', 'beat', 'cancel', 'claim_reconciliation',
+    'claim_task', 'count_due', 'count_prunable', 'deregister', 'finish', 'finish_reconciliation', 'prune', 'release',
+    'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result',
 ]
