@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pacifica.dispatcher._events import from_dict
 from pacifica.dispatcher._http import create_application
 from support.front_door import INGEST, MemoryStore, cherrypy_server
 
@@ -170,3 +171,17 @@ def test_a_client_that_does_not_read_holds_no_thread(server):
         lazy.sendall(request(method='GET', path=f'/get/{task_id}', body=b'') * 200)
         for _ in range(2 * THREADS):
             assert server.post(INGEST).status == 200
+
+
+def test_a_client_that_takes_its_answer_in_drips_is_cut_off(server):
+    size = 30_000_000
+    task_id, = STORE.accept([from_dict({**INGEST, 'data': 'x' * size})])
+    received, started = 0, time.monotonic()
+    with socket.create_connection(('127.0.0.1', server.port)) as lazy:
+        lazy.sendall(request(method='GET', path=f'/get/{task_id}', body=b''))
+        while time.monotonic() < started + 3 * SECONDS:
+            received += len(lazy.recv(size // 100))
+            time.sleep(SECONDS / 10)
+        while part := lazy.recv(size):
+            received += len(part)
+    assert received < size

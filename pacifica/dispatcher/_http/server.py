@@ -131,6 +131,7 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
         """Read the headers; ``False`` if an error was answered."""
         if not super().read_request_headers():
             return False
+        self.conn.wfile.flush()  # a "100 Continue" that the client waits for
         if b'Transfer-Encoding' in self.inheaders:
             self.close_connection = True
             if b'Content-Length' in self.inheaders:
@@ -140,7 +141,6 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
 
     def respond(self) -> None:
         """Call the application and send what it answers."""
-        self.conn.wfile.begin()
         if self.chunked_read:
             self.rfile = _Chunks(self.conn.rfile, self.server.max_request_body_size)
             self.server.gateway(self).respond()
@@ -157,11 +157,12 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
         if unread and (unread > _MAX_UNREAD or self.status[:3] in (b'400', b'408', b'413')):
             self.close_connection = True
         self.conn.lingers = bool(unread) and self.close_connection
-        self.conn.wfile.holding = True
-        try:
-            super().send_headers()
-        finally:
-            self.conn.wfile.holding = False
+        super().send_headers()
+
+    def write(self, chunk: bytes) -> None:
+        """Send a part of the body, and the headers before the first."""
+        super().write(chunk)
+        self.conn.wfile.flush()
 
     def simple_response(self, status: str, msg: str = '') -> None:
         """Answer an error that the server found, in JSON, after which the connection is closed."""
@@ -172,8 +173,8 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
             'Connection: close\r\n\r\n'
         )
         try:
-            self.conn.wfile.begin()
             self.conn.wfile.write(head.encode('latin-1') + body)
+            self.conn.wfile.flush()
         except OSError:
             return  # the client is gone
 
@@ -194,7 +195,7 @@ class Connection(HTTPConnection):
     def communicate(self) -> bool:
         """Read a request and respond to it; ``True`` if the connection may be used for another."""
         self.deadlines.read_by = time.monotonic() + self.deadlines.idle
-        self.deadlines.write_within = None
+        self.deadlines.write_by = self.deadlines.write_within = None
         return bool(super().communicate())  # type: ignore[no-untyped-call]  # cheroot is typed in part
 
     def close(self) -> None:
@@ -255,5 +256,6 @@ def limit_exchange(environ: dict[str, Any], seconds: float) -> None:
     """
     stream = getattr(environ.get('wsgi.input'), 'rfile', None)
     if isinstance(stream, RequestStream):
-        stream.deadlines.read_by = time.monotonic() + seconds
-        stream.deadlines.write_within = seconds
+        deadlines = stream.raw.deadlines
+        deadlines.read_by = time.monotonic() + seconds
+        deadlines.write_within = seconds

@@ -6,28 +6,32 @@ for ever. These hold it until a deadline.
 
 from __future__ import annotations
 
+import io
 import socket
 import time
+from typing import Any
 
 __all__ = ['Deadlines', 'RequestStream', 'ResponseStream']
 
+#: Bytes of one piece: a request of the usual size comes in one.
 _PIECE = 64 * 1024
 
 
 class Deadlines:
-    """The times of one connection's current request.
+    """The times of one connection's current request, on the monotonic clock; ``None`` for no such time.
 
     :param idle: seconds that a single wait may take at most.
 
-    ``read_by`` is when the request must have arrived, on the monotonic clock, or ``None`` for no such time;
-    ``write_within`` how many seconds the response may take from its first byte, or ``None``.
+    ``read_by`` is when the request must have arrived; ``write_within`` how many seconds the response may take from its
+    first byte, from which ``write_by`` follows.
     """
 
-    __slots__ = ('idle', 'read_by', 'write_within')
+    __slots__ = ('idle', 'read_by', 'write_by', 'write_within')
 
     def __init__(self, idle: float) -> None:
         self.idle = idle
         self.read_by: float | None = None
+        self.write_by: float | None = None
         self.write_within: float | None = None
 
     def wait(self, until: float | None) -> float:
@@ -43,100 +47,70 @@ class Deadlines:
         return min(left, self.idle)
 
 
-class RequestStream:
-    """A request's bytes, as cheroot reads them: a buffered file with ``readline`` and ``read``."""
+class _Connection(io.RawIOBase):
+    """A connection's bytes without a buffer, in one direction."""
 
     def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
         self.deadlines = deadlines
-        self.bytes_read = 0
-        self.closed = False
+        self.moved = 0
+        self.may_wait = True
         self._socket = connection
-        self._buffer = b''
-        self._position = 0
 
-    def readline(self, size: int = -1) -> bytes:
-        """Return the bytes up to and with the next line feed, at most *size*; fewer at the end of the stream."""
-        while True:
-            end = self._buffer.find(b'\n', self._position) + 1
-            available = len(self._buffer) - self._position
-            if 0 <= size <= (end - self._position if end else available):
-                return self._take(size)
-            if end:
-                return self._take(end - self._position)
-            if not self._receive():
-                return self._take(available)
+    def readable(self) -> bool:
+        return True
 
-    def read(self, size: int) -> bytes:
-        """Return *size* bytes; fewer at the end of the stream."""
-        parts = [self._take(size)]
-        missing = size - len(parts[0])
-        while missing > 0 and self._receive():
-            parts.append(self._take(missing))
-            missing -= len(parts[-1])
-        return parts[0] if len(parts) == 1 else b''.join(parts)
+    def writable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if not self.may_wait:
+            return None
+        self._socket.settimeout(self.deadlines.wait(self.deadlines.read_by))
+        count = self._socket.recv_into(buffer)
+        self.moved += count
+        return count
+
+    def write(self, data: Any) -> int:
+        deadlines = self.deadlines
+        if deadlines.write_by is None and deadlines.write_within is not None:
+            deadlines.write_by = time.monotonic() + deadlines.write_within
+        self._socket.settimeout(deadlines.wait(deadlines.write_by))
+        count = self._socket.send(data)
+        self.moved += count
+        return count
+
+
+class RequestStream(io.BufferedReader):
+    """A request's bytes, as cheroot reads them."""
+
+    raw: _Connection
+
+    def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
+        super().__init__(_Connection(connection, deadlines), _PIECE)
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes came, for cheroot's statistics."""
+        return self.raw.moved
 
     def has_data(self) -> bool:
         """Return whether the next request has begun to arrive."""
-        return self._position < len(self._buffer)
-
-    def close(self) -> None:
-        """Take no more; the connection closes the socket."""
-        self.closed = True
-
-    def _take(self, size: int) -> bytes:
-        taken = self._buffer[self._position:self._position + size]
-        self._position += len(taken)
-        self.bytes_read += len(taken)
-        return taken
-
-    def _receive(self) -> bool:
-        """Get more bytes into the buffer, ``False`` at the end of the stream."""
-        self._socket.settimeout(self.deadlines.wait(self.deadlines.read_by))
-        piece = self._socket.recv(_PIECE)
-        self._buffer = self._buffer[self._position:] + piece
-        self._position = 0
-        return bool(piece)
+        self.raw.may_wait = False
+        try:
+            return bool(self.peek())
+        finally:
+            self.raw.may_wait = True
 
 
-class ResponseStream:
-    """A response's bytes, as cheroot writes them.
+class ResponseStream(io.BufferedWriter):
+    """A response's bytes, as cheroot writes them: what is written goes out in one piece when it is flushed."""
 
-    While ``holding`` is set, what is written (the headers) is kept, to go out with what follows in one piece.
-    """
+    raw: _Connection
 
     def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
-        self.bytes_written = 0
-        self.holding = False
-        self._socket = connection
-        self._deadlines = deadlines
-        self._held = b''
-        self._until: float | None = None
+        super().__init__(_Connection(connection, deadlines), _PIECE)
 
-    def begin(self) -> None:
-        """Begin another response."""
-        self._held = b''
-        within = self._deadlines.write_within
-        self._until = None if within is None else time.monotonic() + within
-
-    def flush(self) -> None:
-        """Send what is held."""
-        if self._held:
-            self.write(b'')
-
-    def write(self, data: bytes) -> int:
-        """Send *data*; returns when all of it is with the operating system.
-
-        :raises TimeoutError: if the client doesn't take it in time.
-        """
-        if self.holding:
-            self._held += data
-            return len(data)
-        if self._held:
-            data, self._held = self._held + data, b''
-        view = memoryview(data)
-        while view:
-            self._socket.settimeout(self._deadlines.wait(self._until))
-            sent = self._socket.send(view)
-            self.bytes_written += sent
-            view = view[sent:]
-        return len(data)
+    @property
+    def bytes_written(self) -> int:
+        """How many bytes went out, for cheroot's statistics."""
+        return self.raw.moved
