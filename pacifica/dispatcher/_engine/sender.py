@@ -21,7 +21,7 @@ from urllib3.util import Retry
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent, Outcome
-from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
+from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter
 from pacifica.dispatcher._transfers.service import reason, tidy
 from pacifica.dispatcher.authentication import signature_headers
 from pacifica.dispatcher.exceptions import DeliveryError, RetryLater
@@ -95,9 +95,9 @@ class _Receiver:
         """Post the event; return why it was not taken, if it wasn't."""
         try:
             with requests.Session() as session:
-                limits = Limits(Deadline(self._notify.timeout), self._notify.timeout)
+                deadline = Deadline(self._notify.timeout, self._notify.timeout)
                 for scheme in ('https://', 'http://'):
-                    session.mount(scheme, DeadlineAdapter(limits))
+                    session.mount(scheme, DeadlineAdapter(deadline))
                 with session.post(
                     self._notify.url, data=event_json.encode(), headers=self._headers(event_json), auth=self._authorize,
                     timeout=self._notify.timeout, stream=True, allow_redirects=False,

@@ -14,16 +14,23 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ['Deadline', 'DeadlineAdapter', 'Limits']
+__all__ = ['Deadline', 'DeadlineAdapter']
 
 _LEAST = 0.001  # a socket that may wait 0 s doesn't wait but fails with another error
 
 
 class Deadline:
-    """A point in time, so many *seconds* from now."""
+    """When a transfer must be over, and how long it may wait for its peer until then.
 
-    def __init__(self, seconds: float) -> None:
+    :param seconds: wall-clock seconds from now.
+    :param silence: seconds that the peer may be silent, or accept no byte, in one request.
+    """
+
+    def __init__(self, seconds: float, silence: float) -> None:
         self.seconds = seconds
+        self.silence = silence
+        #: Seconds that the peer may take to begin its answer.
+        self.patience = silence
         self._end = time.monotonic() + seconds
 
     @property
@@ -35,95 +42,65 @@ class Deadline:
         """Sleep, but not beyond the deadline."""
         time.sleep(min(seconds, self.remaining))
 
-
-class Limits:
-    """How long one transfer may wait for its peer.
-
-    :param deadline: when the transfer must be over.
-    :param silence: seconds that the peer may be silent, or accept no byte, in one request.
-    """
-
-    def __init__(self, deadline: Deadline, silence: float) -> None:
-        self.deadline = deadline
-        self.silence = silence
-        #: Seconds that the peer may take to begin its answer.
-        self.patience = silence
-
     def to_send(self) -> float:
         """Return the seconds that sending may wait now."""
-        return max(_LEAST, min(self.silence, self.deadline.remaining))
+        return max(_LEAST, min(self.silence, self.remaining))
 
     def to_receive(self) -> float:
         """Return the seconds that receiving may wait now."""
-        return max(_LEAST, min(self.patience, self.deadline.remaining))
+        return max(_LEAST, min(self.patience, self.remaining))
 
 
 class _Socket:
     """A connected socket, plain or TLS, whose waits are limited."""
 
-    def __init__(self, sock: Any, limits: Limits) -> None:
-        self._sock, self._limits = sock, limits
-        self._readers, self._closed = 0, False
+    def __init__(self, sock: Any, deadline: Deadline) -> None:
+        self._sock, self._deadline = sock, deadline
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def recv_into(self, *args: Any) -> int:
-        self._sock.settimeout(self._limits.to_receive())
-        return int(self._sock.recv_into(*args))
-
     def sendall(self, *args: Any) -> None:
-        self._sock.settimeout(self._limits.to_send())
+        self._sock.settimeout(self._deadline.to_send())
         self._sock.sendall(*args)
 
     def makefile(self, mode: str = 'rb', *args: Any, **kwargs: Any) -> io.BufferedReader:
-        self._readers += 1
-        return io.BufferedReader(_SocketReader(self))
-
-    def close(self) -> None:
-        # As of any socket: what still reads from it keeps it open.
-        self._closed = True
-        if not self._readers:
-            self._sock.close()
-
-    def reader_closed(self) -> None:
-        self._readers -= 1
-        if self._closed:
-            self.close()
+        return io.BufferedReader(_SocketReader(self._sock, self._deadline))
 
 
 class _SocketReader(io.RawIOBase):
-    def __init__(self, sock: _Socket) -> None:
-        self._sock = sock
+    def __init__(self, sock: Any, deadline: Deadline) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._raw = sock.makefile('rb', buffering=0)  # which keeps the socket open until it is closed too
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._sock.recv_into(buffer)
+        self._sock.settimeout(self._deadline.to_receive())
+        return int(self._raw.readinto(buffer))
 
     def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._sock.reader_closed()
+        self._raw.close()
+        super().close()
 
 
-def _pool_class(pool: type[Any], connection: type[Any], limits: Limits) -> type[Any]:
+def _pool_class(pool: type[Any], connection: type[Any], deadline: Deadline) -> type[Any]:
     def connect(self: Any) -> None:
         connection.connect(self)
-        self.sock = _Socket(self.sock, limits)
+        self.sock = _Socket(self.sock, deadline)
 
     limited = type(connection.__name__, (connection,), {'connect': connect})
     return type(pool.__name__, (pool,), {'ConnectionCls': limited})
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """Connects the HTTP client by sockets that keep *limits*; never tries again by itself."""
+    """Connects the HTTP client by sockets that keep to *deadline*; never tries again by itself."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         self._pools = {
-            'http': _pool_class(HTTPConnectionPool, HTTPConnection, limits),
-            'https': _pool_class(HTTPSConnectionPool, HTTPSConnection, limits),
+            'http': _pool_class(HTTPConnectionPool, HTTPConnection, deadline),
+            'https': _pool_class(HTTPSConnectionPool, HTTPSConnection, deadline),
         }
         super().__init__(max_retries=0)
 

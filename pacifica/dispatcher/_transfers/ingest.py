@@ -62,7 +62,7 @@ class IngestService(Service):
             meter.restart()
             headers = {'Content-Type': 'application/octet-stream'}
             # Once it has all, Ingest may take its time: asking again would make a second job.
-            self.limits.patience = self.deadline.remaining
+            self.deadline.patience = self.deadline.remaining
             try:
                 body = _BundleBody(bundle, meter)
                 with self.request('POST', self._upload_url, data=body, headers=headers) as response:
@@ -72,7 +72,7 @@ class IngestService(Service):
                 exc.transient = exc.transient or exc.status == 500
                 raise
             finally:
-                self.limits.patience = self.limits.silence
+                self.deadline.patience = self.deadline.silence
             job_id = state.get('job_id')
             if not isinstance(job_id, int):
                 raise UploadError(

@@ -9,8 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,7 +18,7 @@ from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
-from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter, Limits
+from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter
 from pacifica.dispatcher.exceptions import TransferError
 
 __all__ = ['Service', 'reason', 'shown_url', 'tidy']
@@ -52,22 +51,19 @@ class Service:
     def __init__(self, session: Any, auth: Any, timeout: float, request_timeout: float) -> None:
         self._client, self._auth = session, dict(auth or {})
         self._timeout, self._request_timeout = timeout, request_timeout
-        self._whole = Deadline(timeout)
-        self._use(Deadline(timeout - min(_CLEANING_MOST, timeout * _CLEANING_SHARE)))
+        self._whole = Deadline(timeout, request_timeout)
+        self._connect(timeout - min(_CLEANING_MOST, timeout * _CLEANING_SHARE))
 
-    def _use(self, deadline: Deadline) -> None:
-        self.deadline = deadline
-        self.limits = Limits(deadline, self._request_timeout)
-        self.session = _session_like(self._client, self.limits)
+    def _connect(self, seconds: float) -> None:
+        self.deadline = Deadline(seconds, self._request_timeout)
+        self.session = _session_like(self._client, self.deadline)
 
     def __enter__(self: _T) -> _T:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc_info: object) -> None:
         self.session.close()
-        self._use(Deadline(min(2 * _CLEANING_MOST, self._whole.remaining)))
+        self._connect(min(2 * _CLEANING_MOST, self._whole.remaining))
         try:
             self.clean_up()
         finally:
@@ -98,7 +94,7 @@ class Service:
         if self.out_of_time():
             raise self.error(
                 f'{method} {shown_url(url)}: no time left of the {self._timeout:g} s for this transfer', transient=True)
-        wait = self.limits.to_send()
+        wait = self.deadline.to_send()
         with self.wrapped(method, url):
             response = self.session.request(
                 method, url, stream=True, timeout=(wait, wait), allow_redirects=method in ('GET', 'HEAD'),
@@ -164,11 +160,9 @@ class Service:
             text = self._body(response).decode('utf-8', 'replace')
         except TransferError:
             return '(the message was interrupted)'
-        try:
-            found = json.loads(text)
-        except ValueError:
-            return tidy(text)
-        return tidy(str(found['message'])) if isinstance(found, dict) and 'message' in found else tidy(text)
+        with suppress(KeyError, TypeError, ValueError):  # no object with a message: all of it is the message
+            text = str(json.loads(text)['message'])
+        return tidy(text)
 
     def retry(self, call: Callable[[], _T]) -> _T:
         """Return what *call* returns; repeat it, with growing pauses, while its fault is transient and time is left."""
@@ -207,7 +201,7 @@ def _log_retry(state: RetryCallState) -> None:
     _LOG.warning('transfer.retried', extra={'tries': state.attempt_number, 'error': str(fault)})
 
 
-def _session_like(client: Any, limits: Limits) -> requests.Session:
+def _session_like(client: Any, deadline: Deadline) -> requests.Session:
     session = requests.Session()
     for name in requests.Session.__attrs__:
         if name != 'adapters' and hasattr(client, name):
@@ -215,7 +209,7 @@ def _session_like(client: Any, limits: Limits) -> requests.Session:
     session.headers = requests.structures.CaseInsensitiveDict(session.headers)
     session.headers['Accept-Encoding'] = 'identity'
     for prefix in ('https://', 'http://'):
-        session.mount(prefix, DeadlineAdapter(limits))
+        session.mount(prefix, DeadlineAdapter(deadline))
     # A client that was given adapters of another kind (a gateway's, a test's) keeps them, with their own time limits.
     for prefix, adapter in getattr(client, 'adapters', {}).items():
         if type(adapter) is not HTTPAdapter:
