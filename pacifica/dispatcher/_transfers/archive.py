@@ -1,7 +1,6 @@
 """Takes the wanted files out of a cart's archive, and writes nothing else anywhere.
 
-Source of the format: Pacifica Cartd (https://pacifica-cartd.readthedocs.io/): a POSIX tar made while it is sent; all
-members under one top folder, whose name the client chooses; folders, then the files in them, at the paths asked for.
+The archive is a POSIX tar, whose members are all under one top folder: folders, and the files at the paths asked for.
 """
 
 from __future__ import annotations
@@ -33,13 +32,10 @@ def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Mete
     faults: dict[str, str] = {}
     made: set[str] = set()
     parents: set[str] = set()
+    reader = TarReader(stream)
     try:
-        reader = TarReader(stream)
         for kind, name, size in reader:
-            if kind == FOLDER:
-                continue
-            wanted = files.get(_safe_name(kind, name))
-            if wanted is None:
+            if kind == FOLDER or (wanted := files.get(_safe_name(kind, name))) is None:
                 continue
             path, file = wanted
             if path in made:
@@ -61,11 +57,7 @@ def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Mete
 
 
 def _safe_name(kind: bytes, name: str) -> str:
-    """Return the name of a file under the top folder.
-
-    :raises DownloadError: if it is no regular file.
-    :raises UnsafePathError: if its name could lead out of a directory.
-    """
+    """Return the name of a regular file under the top folder."""
     if kind != FILE:
         raise DownloadError(f'the archive holds {name!a}, which is a link, device or other special file')
     return safe_path(name).partition('/')[2]

@@ -1,8 +1,4 @@
-"""Carts of Pacifica Cartd: order one, wait until it is ready, fetch it, see that it is right, delete it.
-
-Source of the format: Pacifica Cartd (https://pacifica-cartd.readthedocs.io/). ``POST /<uid>`` orders a cart under an
-id of the client's choice; ``HEAD /<uid>`` says in ``X-Pacifica-Status`` how it is: ``staging``, ``ready``, or
-``error``, an answer 500 that stays; ``GET /<uid>?filename=data`` is the tar; ``DELETE /<uid>`` frees the space.
+"""Carts of Pacifica Cartd (https://pacifica-cartd.readthedocs.io/): order, wait for, fetch, check and delete one.
 
 ``ready`` is a claim, not a proof: carts come without a file, empty or damaged, and some stay in staging for ever. So
 what comes is compared with the event, and another cart is ordered when one doesn't get ready or isn't right.
@@ -41,11 +37,9 @@ _LONGEST_PATH = 255
 class CartService(Service):
     """One download's connection with Cartd; deletes the carts it ordered when it is left."""
 
-    error = DownloadError
-
     def __init__(self, downloader: Downloader, timeout: float, request_timeout: float) -> None:
         api = downloader.cart_api
-        super().__init__(api.session, api.auth, timeout, request_timeout)
+        super().__init__(api.session, api.auth, timeout, request_timeout, DownloadError)
         self._url = str(api.cart_api_url).rstrip('/')
         self._ordered: list[str] = []
 
@@ -60,10 +54,7 @@ class CartService(Service):
         return self.retry(post)
 
     def status(self, cart: str) -> str:
-        """Return how *cart* is: ``staging``, ``ready`` or ``gone``.
-
-        :raises DownloadError: if it failed for good; ``transient`` if the answer was none.
-        """
+        """Return how *cart* is: ``staging``, ``ready`` or ``gone``; the error that Cartd answers with stays."""
         with self.request('HEAD', cart, accept=(200, 204, 404, 500)) as response:
             status = response.headers.get('X-Pacifica-Status', '')
             if response.status_code == 404:
@@ -116,7 +107,6 @@ def fetch(
     """Put the *wanted* files, by their paths, into *target*: all of them and each as the event says, or none.
 
     :param cart_timeout: seconds after which a cart that is still in staging gets another one beside it.
-    :raises DownloadError: if that can't be done, ``transient`` if it may succeed later.
     """
     named = {_name_in_cart(path, number): (path, file) for number, (path, file) in enumerate(wanted.items())}
     files = [_ordered_as(name, file) for name, (_, file) in named.items()]
@@ -161,10 +151,7 @@ def _ordered_as(name: str, file: File) -> dict[str, Any]:
 
 
 def _ready(service: CartService, files: list[dict[str, Any]], patience: float) -> str:
-    """Order a cart, and another when that takes too long; return the first that is ready.
-
-    :raises DownloadError: if one failed for good, or none is ready in time (``transient``).
-    """
+    """Order a cart, and another when that takes too long; return the first that is ready."""
     carts, count, since = [service.order(files)], 1, time.monotonic()
     heard: str = 'nothing'
     last: DownloadError | None = None

@@ -14,22 +14,17 @@ from pacifica.dispatcher.exceptions import DownloadError, StagingError
 if TYPE_CHECKING:
     from pacifica.dispatcher.models import File
 
-__all__ = ['CHUNK', 'Opener', 'check', 'hasher', 'make_opener', 'open_text', 'wanted_paths']
+__all__ = ['CHUNK', 'Opener', 'check', 'hasher', 'make_opener', 'wanted_paths']
 
 #: Bytes of one read: large enough that the disk limits hashing and copying, small enough to need little memory.
 CHUNK = 1 << 20
 
-#: Opens one staged file for reading: text by default, see :func:`open_text`.
+#: Opens one staged file for reading: text by default, as :func:`open` with its keywords.
 Opener = Callable[..., IO[Any]]
 
 
 def wanted_paths(files: Sequence[File]) -> list[str]:
-    """Return the path of each of *files*.
-
-    :raises ValueError: if there are none.
-    :raises UnsafePathError: if one can't be a file inside a directory.
-    :raises DownloadError: if they can't all lie in one directory; names each that can't.
-    """
+    """Return the path of each of *files*, which must be able to lie in one directory all together."""
     if not files:
         raise ValueError('there are no files to download: ask for at least one')
     paths = [file.path for file in files]
@@ -56,37 +51,28 @@ class _FileOpener:
         return self.file.path
 
     def __call__(self, mode: str = 'r', **kwargs: Any) -> IO[Any]:
-        return open_text(self.absolute, self.file.encoding, self.path, mode, **kwargs)
+        """Open it for reading; as :func:`open`, but exact.
 
-
-def open_text(path: Path, event_encoding: Any, shown: str, mode: str = 'r', **kwargs: Any) -> IO[Any]:
-    """Open *path* for reading; as :func:`open`, but exact.
-
-    Text is in the event's encoding, UTF-8 if it names none, whatever the locale; ends of lines stay as they are.
-    ``encoding=``, ``errors=`` and ``newline=`` overrule; ``mode='rb'`` gives the bytes.
-
-    :raises ValueError: if *mode* is one for writing: what was staged in stays as it is.
-    :raises StagingError: if Python can't decode the encoding.
-    """
-    if set(mode) - set('rbt'):
-        raise ValueError(f'{shown!a} was staged in and is only read, not opened with mode {mode!r}: use create()')
-    if 'b' not in mode:
-        kwargs.setdefault('newline', '')
-        kwargs['encoding'] = kwargs.get('encoding') or event_encoding or 'utf-8'
-    try:
-        return open(path, mode, **kwargs)
-    except LookupError as exc:
-        raise StagingError(
-            f'{shown!a} is said to be text in {kwargs["encoding"]!a}, which is no text encoding: '
-            'open it with mode "rb" or with encoding='
-        ) from exc
+        Text is in the event's encoding, UTF-8 if it names none, whatever the locale; ends of lines stay as they are.
+        ``encoding=``, ``errors=`` and ``newline=`` overrule; ``mode='rb'`` gives the bytes.
+        """
+        if set(mode) - set('rbt'):
+            raise ValueError(
+                f'{self.path!a} was staged in and is only read, not opened with mode {mode!r}: use create()')
+        if 'b' not in mode:
+            kwargs.setdefault('newline', '')
+            kwargs['encoding'] = kwargs.get('encoding') or self.file.encoding or 'utf-8'
+        try:
+            return open(self.absolute, mode, **kwargs)
+        except LookupError as exc:
+            raise StagingError(
+                f'{self.path!a} is said to be text in {kwargs["encoding"]!a}, which is no text encoding: '
+                'open it with mode "rb" or with encoding='
+            ) from exc
 
 
 def hasher(file: File) -> Any:
-    """Return a fresh :mod:`hashlib` hash of the kind that the event gives for *file*; ``None`` if it gives none.
-
-    :raises DownloadError: if this Python has no such algorithm.
-    """
+    """Return a fresh :mod:`hashlib` hash of the kind that the event gives for *file*; ``None`` if it gives none."""
     if not file.hashsum or not file.hashtype:
         return None
     try:
@@ -104,6 +90,4 @@ def check(file: File, size: int, digest: Any) -> str | None:
     # The digests of variable length (SHAKE) are as long as the one to compare with.
     wanted = str(file.hashsum).strip().lower()
     found = digest.hexdigest() if digest.digest_size else digest.hexdigest(len(wanted) // 2)
-    if found != wanted:
-        return f'{file.path!a} has {file.hashtype} {found} instead of {wanted:.200}'
-    return None
+    return None if found == wanted else f'{file.path!a} has {file.hashtype} {found} instead of {wanted:.200}'

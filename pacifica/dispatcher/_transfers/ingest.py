@@ -1,16 +1,6 @@
 """Jobs of Pacifica Ingest: send a bundle, wait for its job, and do that once however often the event runs.
 
-Source of the format: Pacifica Ingest (https://pacifica-ingest.readthedocs.io/). ``POST /upload`` of a bundle is
-answered with the state of a job, before anything is checked; ``GET /get_state?job_id=N`` shows how the job is::
-
-    {"job_id": 1, "state": "OK", "task": "ingest metadata", "task_percent": "100.00000", "complete": true, ...}
-
-``state`` is ``OK`` while the job goes on; ``FAILED``, with ``exception``, is an end; ``OK`` is one only if the job is
-complete, at its last task, at 100 %.
-
-What Ingest calls done can be read back from the archive, byte for byte: Pacifica Policy
-(https://pacifica-policy.readthedocs.io/) answers ``GET /status/transactions/files/<id>`` with an object of file records
-by their id, and a cart fetches these. A transaction's id is that of the job that ingested it.
+Sources of the format: https://pacifica-ingest.readthedocs.io/ and https://pacifica-policy.readthedocs.io/.
 """
 
 from __future__ import annotations
@@ -46,12 +36,16 @@ _BELIEVED = 3
 
 
 class IngestService(Service):
-    """One upload's connection with Ingest."""
+    """One upload's connection with Ingest.
 
-    error = UploadError
+    ``POST /upload`` of a bundle is answered with the state of a job, before anything is checked; ``GET
+    /get_state?job_id=N`` shows how the job is::
+
+        {"job_id": 1, "state": "OK", "task": "ingest metadata", "task_percent": "100.00000", "complete": true, ...}
+    """
 
     def __init__(self, uploader: Uploader, timeout: float, request_timeout: float) -> None:
-        super().__init__(uploader.session, uploader._auth, timeout, request_timeout)
+        super().__init__(uploader.session, uploader._auth, timeout, request_timeout, UploadError)
         self._upload_url, self._status_url = str(uploader._upload_url), str(uploader._status_url)
         #: Which Ingest this is: job ids of another one mean nothing here.
         self.name = shown_url(self._status_url)
@@ -81,10 +75,6 @@ class IngestService(Service):
             return job_id, state
         return self.retry(post)
 
-    def state(self, job_id: int) -> dict[str, Any]:
-        """Return how the job is."""
-        return self.get(self._status_url, dict, job_id=job_id)
-
     def wait(self, job_id: int) -> dict[str, Any]:
         """Return the state of the job when the archive has the upload.
 
@@ -95,7 +85,7 @@ class IngestService(Service):
         nonsense, last = 0, ''
         for _ in self.polls():
             try:
-                state = self.state(job_id)
+                state = self.get(self._status_url, dict, job_id=job_id)
                 fault = _judge(job_id, state)
                 if fault is None and state['complete'] is True:
                     return state
@@ -112,7 +102,10 @@ class IngestService(Service):
 
 
 def _judge(job_id: int, state: dict[str, Any]) -> UploadError | None:
-    """Return what is wrong with a job that is in *state*; ``None`` if it goes on, or ended well."""
+    """Return what is wrong with a job that is in *state*; ``None`` if it goes on, or ended well.
+
+    ``OK`` is its state while it goes on; it ended well only if it is complete, at its last task, at 100 %.
+    """
     name, task, complete = state.get('state'), state.get('task'), state.get('complete')
     if name == 'FAILED':
         return UploadError(
@@ -151,17 +144,13 @@ class _BundleBody:
         return self._bundle.chunks(self._meter.add_bytes, self._meter.add_file)
 
 
-class _PolicyService(Service):
-    error = UploadError
-
-
 @dataclass(frozen=True)
 class ReadBack:
-    """Compares what the archive has of an upload with what was sent.
+    """Compares what the archive has of an upload with what was sent, byte for byte: it is Ingest that calls it done.
 
-    :param downloader: fetches the files.
+    Policy lists the files of a transaction, whose id is that of the job that ingested it, and a cart fetches them.
+
     :param policy_url: where Policy is; ``None``: where ``POLICY_ADDR`` and ``POLICY_PORT`` say, as for its clients.
-    :param request_timeout: seconds that a service may be silent in one request.
     """
 
     downloader: Downloader
@@ -169,16 +158,11 @@ class ReadBack:
     request_timeout: float
 
     def fault(self, job_id: int, contents: str, timeout: float) -> str | None:
-        """Return why the archive does not have what a complete job was sent; ``None`` if it has.
-
-        :param contents: the fingerprint of the bundle that was sent.
-        :param timeout: wall-clock seconds for all of it.
-        :raises UploadError: if the archive could not be asked.
-        """
+        """Return why the archive lacks what a complete job was sent, with the fingerprint *contents*; or ``None``."""
         host, port = os.environ.get('POLICY_ADDR', '127.0.0.1'), os.environ.get('POLICY_PORT', '8181')
         url = f'{self.policy_url or f"http://{host}:{port}"}/status/transactions/files/{job_id}'
         api = self.downloader.cart_api
-        with _PolicyService(api.session, api.auth, timeout, self.request_timeout) as service:
+        with Service(api.session, api.auth, timeout, self.request_timeout, UploadError) as service:
             records = service.retry(lambda: service.get(url, dict))
             files = [File(**record) for record in records.values() if isinstance(record, dict)]
             if fingerprint(files) != contents:
@@ -203,20 +187,15 @@ class ReadBack:
 def upload_once(
     service: IngestService, bundle: Bundle, meter: Meter, read_back: ReadBack | None = None,
 ) -> tuple[int, dict[str, Any]]:
-    """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one.
-
-    :param read_back: looks whether the archive has what was sent; ``None`` believes Ingest.
-    :raises UploadError: if Ingest doesn't confirm it.
-    """
+    """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one."""
     def confirmed(job_id: int) -> tuple[int, dict[str, Any]]:
         state = service.wait(job_id)
-        if read_back is not None:
-            fault = read_back.fault(job_id, upload.contents, service.deadline.remaining)
-            if fault is not None:
-                upload.forget()
-                raise UploadError(
-                    f'job {job_id} of Ingest is complete, but {fault}', transient=True, job_id=job_id, state=state)
-        return job_id, upload.confirm(state)
+        if read_back and (fault := read_back.fault(job_id, upload.contents, service.deadline.remaining)):
+            upload.save(None, upload.contents)
+            raise UploadError(
+                f'job {job_id} of Ingest is complete, but {fault}', transient=True, job_id=job_id, state=state)
+        upload.save(job_id, upload.contents, state)
+        return job_id, state
 
     upload = next_upload(service.name)
     if upload.job_id is not None:
@@ -230,5 +209,5 @@ def upload_once(
                 raise
             _LOG.warning('upload.sent_again', extra={'job_id': upload.job_id, 'error': str(exc)})
     job_id, _ = service.submit(bundle, meter)
-    upload.began(job_id, bundle.contents)
+    upload.save(job_id, bundle.contents)
     return confirmed(job_id)

@@ -1,8 +1,6 @@
 """Pacifica Metadata's transactions, and the events of their ingests, made anew.
 
-Source of the format: Pacifica Metadata (https://pacifica-metadata.readthedocs.io/): ``/transsip`` lists transactions by
-the time of their last change, in pages; ``/transactioninfo/by_id/N`` has one with its files, and one value of each key;
-``/trans_key_value``, ``/keys`` and ``/values`` are the tables that have them all.
+Source of the format: Pacifica Metadata (https://pacifica-metadata.readthedocs.io/).
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ VISIBLE_WITHIN = timedelta(hours=1)
 
 _T = TypeVar('_T')
 _PAGE = 100
+_MOST_JSON = 256 << 20  # the answer about a transaction of 100,000 files has some 60 MB
 _FILE = ('_id', 'name', 'subdir', 'size', 'hashtype', 'hashsum', 'mimetype', 'ctime', 'mtime')
 
 
@@ -31,14 +30,9 @@ class UnreadableTransactionError(TransferError):
     """Metadata lists a transaction, but answers requests for it otherwise than it should."""
 
 
-class _MetadataService(Service):
-    most_json = 256 << 20  # the answer about a transaction of 100,000 files has some 60 MB
-
-
 class Metadata:
-    """The service.
+    """The service at *url*, which raises a :class:`TransferError` when it fails.
 
-    :param url: where it is, for example ``http://HOST:8121``.
     :param timeout: wall-clock seconds for one answer, in which a request is repeated if its fault is transient.
     """
 
@@ -52,13 +46,10 @@ class Metadata:
         return f'http://metadata.pacifica.org/transactions?_id={transaction}', f'metadata.ingest.{transaction}'
 
     def now(self) -> datetime:
-        """Return the time by the archive's clock, UTC without a zone.
-
-        :raises TransferError: if the service doesn't answer in time, or tells no time.
-        """
+        """Return the time by the archive's clock, UTC without a zone."""
         url = f'{self.url}/transsip'
 
-        def date(service: _MetadataService) -> str:
+        def date(service: Service) -> str:
             with service.request('GET', url, params={'page_number': 1, 'items_per_page': 1}) as response:
                 return str(response.headers.get('Date', ''))
 
@@ -68,10 +59,7 @@ class Metadata:
             raise TransferError(f'GET {shown_url(url)} was answered without a Date') from exc
 
     def pages(self, since: datetime) -> Iterator[dict[int, datetime]]:
-        """Yield the transactions that changed after *since*, and when, a page at a time; all times UTC, without a zone.
-
-        :raises TransferError: if the service doesn't answer in time, or is no Metadata.
-        """
+        """Yield the transactions that changed after *since*, and when, a page at a time; all times UTC, without a zone."""
         number = 1
         while True:
             rows = self._get('/transsip', list, updated=since.isoformat(timespec='seconds'), updated_operator='gt',
@@ -89,9 +77,6 @@ class Metadata:
         """Return the event of a transaction's ingest, CloudEvents 0.1 as Metadata sends it.
 
         Values of key-values are texts, as the table has them, also those that were sent as numbers.
-
-        :raises UnreadableTransactionError: if the service doesn't know the transaction, or tells it in another form.
-        :raises TransferError: if the service doesn't answer in time.
         """
         path = f'/transactioninfo/by_id/{transaction}'
         try:
@@ -135,6 +120,9 @@ class Metadata:
     def _get(self, path: str, kind: type[_T], **query: Any) -> _T:
         return self._ask(lambda service: service.get(self.url + path, kind, **query))
 
-    def _ask(self, question: Callable[[_MetadataService], _T]) -> _T:
-        with requests.Session() as client, _MetadataService(client, None, self._timeout, self._timeout) as service:
+    def _ask(self, question: Callable[[Service], _T]) -> _T:
+        with (
+            requests.Session() as client,
+            Service(client, None, self._timeout, self._timeout, most_json=_MOST_JSON) as service,
+        ):
             return service.retry(lambda: question(service))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 __all__ = ['Meter', 'Progress', 'ProgressCallback']
 
@@ -72,12 +72,10 @@ class Meter:
     def _tell(self, now: float, last: bool = False) -> None:
         if self._callback is not None and (last or now - self._called >= CALL_EVERY):
             self._called = now
-            self._callback(
-                Progress(self._direction, self._files, self._files_total, self._bytes, self._bytes_total)
-            )
+            self._callback(self._progress())
         if now - self._logged >= LOG_EVERY:
             self._logged = now
-            _LOG.info('transfer.progress', extra={
-                'direction': self._direction, 'files_done': self._files, 'files_total': self._files_total,
-                'bytes_done': self._bytes, 'bytes_total': self._bytes_total,
-            })
+            _LOG.info('transfer.progress', extra=asdict(self._progress()))
+
+    def _progress(self) -> Progress:
+        return Progress(self._direction, self._files, self._files_total, self._bytes, self._bytes_total)

@@ -41,14 +41,15 @@ class Service:
     :param auth: keywords for each request, as the Pacifica clients take them.
     :param timeout: wall-clock seconds for all of the transfer.
     :param request_timeout: seconds that the service may be silent in one request.
+    :param error: what is raised when the service fails.
+    :param most_json: bytes of an answer that are read.
     """
 
-    #: What is raised when the service fails.
-    error: type[TransferError] = TransferError
-    #: Bytes of an answer that are read.
-    most_json = 4 << 20
-
-    def __init__(self, session: Any, auth: Any, timeout: float, request_timeout: float) -> None:
+    def __init__(
+        self, session: Any, auth: Any, timeout: float, request_timeout: float,
+        error: type[TransferError] = TransferError, most_json: int = 4 << 20,
+    ) -> None:
+        self.error, self._most_json = error, most_json
         self._client, self._auth = session, dict(auth or {})
         self._timeout, self._request_timeout = timeout, request_timeout
         self._whole = Deadline(timeout, request_timeout)
@@ -122,18 +123,12 @@ class Service:
                 f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True) from exc
 
     def get(self, url: str, kind: type[_T], **query: Any) -> _T:
-        """Return the JSON of this *kind*, ``dict`` or ``list``, that a GET of *url* is answered with.
-
-        :raises TransferError: as :meth:`request` and :meth:`json_of`.
-        """
+        """Return the JSON of this *kind*, ``dict`` or ``list``, that a GET of *url* is answered with."""
         with self.request('GET', url, params=query) as response:
             return self.json_of(response, kind)
 
     def json_of(self, response: Any, kind: type[_T]) -> _T:
-        """Return the JSON of this *kind*, ``dict`` or ``list``, that *response* carries.
-
-        :raises TransferError: as :attr:`error`, ``transient``, if it carries something else.
-        """
+        """Return the JSON of *kind*, ``dict`` or ``list``, that *response* carries; else raise a transient fault."""
         try:
             found, what = json.loads(self._body(response)), f'JSON that is no {"object" if kind is dict else "array"}'
         except ValueError:
@@ -148,7 +143,7 @@ class Service:
         with self.wrapped(response.request.method, response.url):
             for chunk in response.iter_content(1 << 16):
                 body += chunk
-                if len(body) > self.most_json:
+                if len(body) > self._most_json:
                     break
         return body
 

@@ -1,8 +1,7 @@
-"""Reads a tar stream, strictly and fast: regular files and folders; any other kind is reported, never followed.
+"""Reads a tar stream (POSIX.1-2001 and ustar, GNU long names), strictly and fast; only files and folders can be used.
 
 :mod:`tarfile` takes several times as long for a small file as writing the file does, keeps each member in memory, and
-reads an extended header of any size in one piece. Formats: POSIX.1-2001 (pax) and ustar, GNU long names
-(https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html).
+reads an extended header of any size in one piece. https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
 """
 
 from __future__ import annotations
@@ -93,9 +92,9 @@ class TarReader:
             if size < 0:
                 raise tarfile.ReadError('a size below 0')
             if any(key.startswith(b'GNU.sparse') for key in records):
-                return b'S', name, size
-            if kind in _KINDS_OF_FILE:
-                return FOLDER if kind == b'\0' and name.endswith('/') else FILE, name, size
+                kind = b'S'
+            elif kind in _KINDS_OF_FILE:
+                kind = FOLDER if kind == b'\0' and name.endswith('/') else FILE
             return kind, name, size
 
     def _extension(self, size: int) -> bytes:

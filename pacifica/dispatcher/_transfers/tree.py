@@ -34,10 +34,7 @@ class BundledFile:
 def scan(root: Path) -> list[BundledFile]:
     """Return every file under *root*, in an order that is always the same; empty directories leave no trace.
 
-    A link is what it leads to, as long as that lies in *root* too.
-
-    :raises StagingError: if something can't be sent: a link that leads out of *root*, nowhere or around in circles, a
-        FIFO, socket or device, a file or directory that can't be read. Names it.
+    A link is what it leads to, as long as that lies in *root* too. What can't be sent is an error that names it.
     """
     try:
         return list(_walk(os.path.realpath(root, strict=True)))
@@ -103,10 +100,7 @@ def measure(root: Path) -> tuple[int, int]:
 
 
 def remove(root: Path) -> None:
-    """Remove *root* and all under it, also what was made unreadable; links are removed, never followed.
-
-    :raises OSError: if something can't be removed.
-    """
+    """Remove *root* and all under it, also what was made unreadable; links are removed, never followed."""
     stack, directories = [str(root)], []
     while stack:
         directories.append(directory := stack.pop())
@@ -123,10 +117,7 @@ def remove(root: Path) -> None:
 
 
 def read_file(root: str, entry: BundledFile, chunk: int) -> Iterator[bytes]:
-    """Yield the bytes of *entry*, exactly as many as were listed, *chunk* at a time.
-
-    :raises StagingError: if it vanished, changed, grew or shrank since it was listed, or can't be read.
-    """
+    """Yield the bytes of *entry*, exactly as many as were listed, *chunk* at a time; any change of it is an error."""
     try:
         # Non-blocking: should a FIFO have taken the file's place, opening it must not wait for a writer.
         descriptor = os.open(

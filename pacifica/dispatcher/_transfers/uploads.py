@@ -1,15 +1,14 @@
 """What the running task has to do with its uploads: where they come from, and which it made before.
 
-Both are kept in the task's context. An upload says in its key-values which transaction and routes it comes from. And
-each upload is kept with the event, so that a rerun asks for its job instead of sending again: the result's ``uploads``
-is a list in the order in which the handler uploads, for it may do so more than once:
-``{"service", "job_id", "contents", "attempt", "state"}``. ``contents`` is the bundle's fingerprint, ``state`` Ingest's
-last word once it confirmed. The first upload of a rerun goes with the first of the list, and so on.
+The result's ``uploads`` is a list in the order in which the handler uploads: ``{"service", "job_id", "contents",
+"attempt", "state"}``. ``service`` says which it is, without credentials; ``contents`` is the bundle's fingerprint;
+``state`` Ingest's last word once it confirmed. A rerun's first upload asks for the first job of the list, and so on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pacifica.dispatcher._lineage import is_lineage
@@ -35,50 +34,28 @@ def with_provenance(key_values: Iterable[TransactionKeyValue] | None) -> list[Tr
     return [*own, *(pair for pair in given if not is_lineage(pair.key))]
 
 
+@dataclass
 class Upload:
-    """One upload of the running task.
+    """One upload of the running task, at its position in the list; outside of a task nothing is kept."""
 
-    :param task: ``None`` outside of a task: then nothing is kept.
-    :param service: which service, without credentials.
-    :param position: in the list.
-    :param kept: what is known from an earlier attempt.
+    task: TaskContext | None
+    service: str
+    position: int
+    job_id: int | None = None
+    contents: str = ''
+    state: dict[str, Any] | None = None
 
-    ``job_id`` is the id of its job, if one was begun; ``state`` Ingest's last word, if it was confirmed.
-    """
-
-    def __init__(self, task: TaskContext | None, service: str, position: int, kept: Mapping[str, Any]) -> None:
-        self._task, self._service, self._position = task, service, position
-        job_id, state = kept.get('job_id'), kept.get('state')
-        self.job_id: int | None = job_id if isinstance(job_id, int) else None
-        self.contents = str(kept.get('contents') or '')
-        self.state: dict[str, Any] | None = state if isinstance(state, dict) else None
-
-    def save(self) -> None:
-        """Store it with the event."""
-        if self._task is None:
+    def save(self, job_id: int | None, contents: str, state: dict[str, Any] | None = None) -> None:
+        """Store how it is with the event, before anything else is done."""
+        self.job_id, self.contents, self.state = job_id, contents, state
+        if self.task is None:
             return
-        uploads = _kept(self._task)
-        uploads[self._position:self._position + 1] = [{
-            'service': self._service, 'job_id': self.job_id, 'contents': self.contents, 'attempt': self._task.attempt,
-            'state': self.state,
+        uploads = _kept(self.task)
+        uploads[self.position:self.position + 1] = [{
+            'service': self.service, 'job_id': job_id, 'contents': contents, 'attempt': self.task.attempt,
+            'state': state,
         }]
-        self._task.save_result(**{_KEY: uploads})
-
-    def began(self, job_id: int, contents: str) -> None:
-        """Store that a job was begun, before anything else is done."""
-        self.job_id, self.contents, self.state = job_id, contents, None
-        self.save()
-
-    def forget(self) -> None:
-        """Store that no job was begun."""
-        self.job_id = self.state = None
-        self.save()
-
-    def confirm(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Store that Ingest confirmed the job; return *state*."""
-        self.state = state
-        self.save()
-        return state
+        self.task.save_result(**{_KEY: uploads})
 
 
 def next_upload(service: str) -> Upload:
@@ -87,10 +64,13 @@ def next_upload(service: str) -> Upload:
     uploads = _kept(task) if task else []
     for position, kept in enumerate(uploads):
         if task and kept.get('service') == service and kept.get('attempt') != task.attempt:
-            upload = Upload(task, service, position, kept)
-            upload.save()
+            job_id, state = kept.get('job_id'), kept.get('state')
+            upload = Upload(task, service, position)
+            upload.save(
+                job_id if isinstance(job_id, int) else None, str(kept.get('contents') or ''),
+                state if isinstance(state, dict) else None)
             return upload
-    return Upload(task, service, len(uploads), {})
+    return Upload(task, service, len(uploads))
 
 
 def _kept(task: TaskContext) -> list[dict[str, Any]]:
