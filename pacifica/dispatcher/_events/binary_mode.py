@@ -1,20 +1,15 @@
 """CloudEvents 1.0 and 0.3 in HTTP binary mode: attributes in ``ce-`` headers, the data as the body.
 
-The event is stored in the JSON event format. Its data becomes a JSON value if its content type says JSON, a string if
-it says text, and else a base64 string, from which handlers get the bytes back.
-
-The CNCF SDK's binding reads the headers. It doesn't unescape quoted strings and replaces invalid UTF-8 instead of
-refusing it, which the HTTP binding demands (section 3.1.3.2; the state of the SDKs is collected in
-https://github.com/cloudevents/spec/issues/1397); it makes a string of any data that happens to be UTF-8. Those are done
-here.
-
-Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3.1
+The CNCF SDK's binding doesn't unescape quoted strings, replaces invalid UTF-8 instead of refusing it (section 3.1.3.2),
+and makes a string of any data that happens to be UTF-8; so those are done here. Format:
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3.1
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -43,10 +38,10 @@ class _Attributes(JSONFormat):
 
 
 def read(headers: Mapping[str, str], body: bytes) -> tuple[ReceivedEvent | None, list[Fault]]:
-    """Return the event in a request, or every fault that keeps it from being one.
+    """Return the event in a request (names of *headers* in lower case), or every fault that keeps it from being one.
 
-    :param headers: names in lower case.
-    :raises InvalidEventError: if the data is not the JSON that its content type says.
+    It is stored in the JSON event format. Its data becomes a JSON value if its content type says JSON, a string if it
+    says text, and else a base64 string, from which handlers get the bytes back.
     """
     faults: list[Fault] = []
     attributes: dict[str, Any] = {}
@@ -118,9 +113,7 @@ def _as_json(content_type: str, body: bytes) -> str | None:
         except InvalidEventError as exc:
             if content_type:
                 raise InvalidEventError(f'data: {exc}', [('data', str(exc))]) from exc
-    elif media_type.is_text:
-        try:
+    elif media_type.name.startswith('text/'):
+        with suppress(LookupError, ValueError):  # the charset is not known, or not the text's: kept as bytes, all of it
             return dumps(str(body, media_type.charset))
-        except (LookupError, ValueError):
-            return None  # the charset is not known, or not the text's: nothing is lost this way
     return None

@@ -14,10 +14,7 @@ __all__ = ['Identity', 'identify']
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The attributes that tell an event from others, and where its sender's trace goes on.
-
-    :param traceparent: of the CloudEvents extension for distributed tracing, as *tracestate* is.
-    """
+    """The attributes that tell an event from others, and those of the extension for distributed tracing."""
 
     event_id: str | None
     event_type: str | None

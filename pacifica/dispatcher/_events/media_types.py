@@ -28,11 +28,6 @@ class MediaType:
         return self.name in ('application/json', 'text/json') or self.name.endswith('+json')
 
     @property
-    def is_text(self) -> bool:
-        """Whether it is text for people: ``text/*``."""
-        return self.name.startswith('text/')
-
-    @property
     def is_utf8(self) -> bool:
         """Whether it is in UTF-8, or in ASCII, which is UTF-8 too."""
         return self.charset in ('utf-8', 'utf8', 'us-ascii', 'ascii')

@@ -21,12 +21,11 @@ _ATTRIBUTES_0_1 = (
     'eventType', 'eventTypeVersion', 'cloudEventsVersion', 'source', 'eventID', 'eventTime', 'schemaURL',
     'contentType', 'extensions', 'data',
 )
-#: The attributes of 1.0 and 0.3 that have a name in 0.1.
+#: The attributes of 1.0 and 0.3 that have a name in 0.1, besides that of the schema.
 _RENAMED = {
     'type': 'eventType', 'specversion': 'cloudEventsVersion', 'source': 'source', 'id': 'eventID', 'time': 'eventTime',
-    'dataschema': 'schemaURL', 'datacontenttype': 'contentType', 'data': 'data',
+    'datacontenttype': 'contentType', 'data': 'data',
 }
-_NEVER_EXTENSIONS = frozenset((*_RENAMED, 'data_base64'))
 
 
 def to_event(event_data: Mapping[str, Any]) -> Event:
@@ -53,19 +52,12 @@ def to_event(event_data: Mapping[str, Any]) -> Event:
 
 def _of_1_0(event_data: Mapping[str, Any]) -> dict[str, Any]:
     old = event_data['specversion'] == '0.3'
-    attributes = {new: event_data[name] for name, new in _RENAMED.items() if event_data.get(name) is not None}
-    extensions = {
-        name: value for name, value in event_data.items() if name not in _NEVER_EXTENSIONS and value is not None
-    }
-    encoded = event_data.get('data_base64')
-    if old:
-        attributes.pop('schemaURL', None)
-        if 'schemaurl' in extensions:
-            attributes['schemaURL'] = extensions.pop('schemaurl')
-        if event_data.get('dataschema') is not None:
-            extensions['dataschema'] = event_data['dataschema']
-        if extensions.pop('datacontentencoding', None) == 'base64':
-            encoded = attributes.get('data')
+    renamed = {**_RENAMED, 'schemaurl' if old else 'dataschema': 'schemaURL'}
+    extensions = {name: value for name, value in event_data.items() if name not in renamed and value is not None}
+    attributes = {new: event_data[name] for name, new in renamed.items() if event_data.get(name) is not None}
+    encoded = extensions.pop('data_base64', None)
+    if old and extensions.pop('datacontentencoding', None) == 'base64':
+        encoded = attributes.get('data')
     if isinstance(encoded, str):
         attributes['data'] = base64.b64decode(encoded)
     if extensions:

@@ -1,9 +1,6 @@
-"""The bundle that Pacifica Ingest takes: a tar of the files, then ``metadata.txt`` with what they are.
+"""The bundle that Pacifica Ingest takes; :mod:`.bundle_check` says what is in it.
 
 Importing it loads an HTTP client all the same (``pacifica.uploader`` does): import it inside functions only.
-
-Source of the format: Pacifica Ingest (https://pacifica-ingest.readthedocs.io/): a POSIX tar with the files under
-``data/``, and ``metadata.txt``, the JSON list that :mod:`pacifica.dispatcher.models` describes.
 """
 
 from __future__ import annotations
@@ -40,9 +37,7 @@ _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool
 def describe_upload(transaction: Transaction | None, key_values: Iterable[TransactionKeyValue] | None) -> MetaData:
     """Return the metadata of an upload, still without its files; it says where the upload comes from.
 
-    :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
-    :raises ValueError: if it lacks what Ingest refuses an upload without, or a key-value has no key or value, or a
-        longer one than Metadata's columns hold: that would fail the whole ingest, after all files were sent.
+    What Ingest or Metadata would refuse is an error here: it would fail the whole ingest, after all files were sent.
     """
     transaction = Transaction() if transaction is None else transaction
     if transaction._id is not None:
@@ -77,13 +72,11 @@ def fingerprint(files: Iterable[Any]) -> str:
 
 
 class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: to mypy its class is Any
-    """A directory that can be streamed as a bundle, as often as one likes, while its files stay as they are.
+    """The directory *root* as a bundle that can be streamed as often as one likes, while its files stay as they are.
 
     Each file is opened when its turn comes, and hashed while it is copied: memory and open files don't grow with size.
 
-    :param root: the directory.
     :param md_obj: what is uploaded, without its files; kept as ``md_obj``, which has the files too after a stream.
-    :raises StagingError: if something in the directory can't be sent; names it.
     """
 
     md_obj: MetaData
@@ -94,7 +87,9 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         self.md_obj = md_obj
         self._root = str(root.absolute())
         self._md_head = list(md_obj)
-        self._head = [_without_none(item) for item in md_obj]
+        self._head: list[dict[str, Any]] = [
+            {name: value for name, value in item._asdict().items() if value is not None} for item in md_obj
+        ]
         self.entries = scan(root)
 
     @property
@@ -120,9 +115,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         """The bytes of the whole bundle, known before a file is read: hashes are all of one length."""
         parts = sum(_header_length(entry) + _padded(entry.size) for entry in self.entries)
         no_hash = _hash().hexdigest()
-        texts = [json.dumps(item) for item in self._head]
-        text = len(_joined(texts)) + sum(len(json.dumps(_describe(entry, no_hash))) for entry in self.entries)
-        text += len(_SEPARATOR) * (len(self.entries) if texts else max(len(self.entries) - 1, 0))
+        text = len(json.dumps([*self._head, *(_describe(entry, no_hash) for entry in self.entries)]))
         end = parts + len(_any_header(_METADATA, text, 0)) + _padded(text) + 2 * tarfile.BLOCKSIZE
         return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
@@ -131,7 +124,6 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
 
         :param callback: given the share of the files' bytes that is written, 0 to 1, about every *sleeptime* seconds
             and at the end.
-        :raises StagingError: if a file is no longer as it was when the bundle was made; names it.
         """
         total, done, called = max(self.files_size, 1), 0, time.monotonic()
 
@@ -152,8 +144,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
     ) -> Iterator[bytes]:
         """Yield the bundle, up to a megabyte at a time, :attr:`length` bytes in all.
 
-        :param sent_bytes: called with the size of each piece of a file that was taken.
-        :param sent_file: called after each file that was taken whole.
+        *sent_bytes* is called with the size of each piece of a file that was taken, *sent_file* after each whole file.
         """
         written, described = 0, list(self._head)
         for entry in self.entries:
@@ -167,7 +158,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
             written += len(header) + _padded(entry.size)
             described.append(_describe(entry, digest.hexdigest()))
             sent_file()
-        text = _joined(map(json.dumps, described))
+        text = json.dumps(described).encode('ascii')
         last = _any_header(_METADATA, len(text), 0) + text + bytes(_padded(len(text)) - len(text))
         self.md_obj = MetaData([*self._md_head, *(FileObj(**item) for item in described[len(self._head):])])
         yield last + bytes(self.length - written - len(last))
@@ -242,14 +233,3 @@ def _mimetype(suffixes: str) -> str:
 def _utc(seconds: int) -> str:
     """Return a time as Ingest takes it: ISO 8601 in UTC, whole seconds, without a zone."""
     return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat()
-
-
-def _without_none(item: Any) -> dict[str, Any]:
-    return {name: value for name, value in item._asdict().items() if value is not None}
-
-
-_SEPARATOR = ', '
-
-
-def _joined(texts: Iterable[str]) -> bytes:
-    return f'[{_SEPARATOR.join(texts)}]'.encode('ascii')

@@ -1,7 +1,7 @@
 """Whether a bundle is what its own ``metadata.txt`` says: what Pacifica Ingest will check when it gets it.
 
 Format: a tar of ``data/<path>`` for each file and ``metadata.txt``, a JSON list of objects, each a row of the table
-that its ``destinationTable`` names; https://github.com/pacifica/pacifica-ingest
+that its ``destinationTable`` names; https://pacifica-ingest.readthedocs.io/
 """
 
 from __future__ import annotations
@@ -43,11 +43,7 @@ class CheckedBundle:
 
 
 def read_bundle(path: Path) -> CheckedBundle:
-    """Read the bundle at *path* and compare every file with what the metadata say, and the metadata with the files.
-
-    :raises tarfile.TarError: if it is no tar.
-    :raises ValueError: if it has no readable metadata.
-    """
+    """Read the bundle at *path* and compare every file with what the metadata say, and the metadata with the files."""
     with tarfile.open(path) as tar:
         contents = {member.name: stream.read() for member in tar if (stream := tar.extractfile(member)) is not None}
     if _METADATA not in contents:

@@ -59,7 +59,7 @@ class Metadata:
             raise TransferError(f'GET {shown_url(url)} was answered without a Date') from exc
 
     def pages(self, since: datetime) -> Iterator[dict[int, datetime]]:
-        """Yield the transactions that changed after *since*, and when, a page at a time; all times UTC, without a zone."""
+        """Yield the transactions that changed after *since*, and when, in pages; all times UTC, without a zone."""
         number = 1
         while True:
             rows = self._get('/transsip', list, updated=since.isoformat(timespec='seconds'), updated_operator='gt',
