@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import cherrypy
 import msgspec
 
-__all__ = ['Refusal', 'answer', 'error_page', 'json_error', 'revalidated', 'status_line']
+__all__ = ['Refusal', 'answer', 'json_error', 'revalidated', 'status_line']
 
 _ENCODER = msgspec.json.Encoder()
 _PHRASES = {413: 'Request Entity Too Large', 422: 'Unprocessable Entity'}
@@ -54,20 +54,11 @@ def status_line(status: int) -> str:
 
 
 def json_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
-    """Return an error as JSON: ``status``, ``message``, and ``faults`` if there are any.
-
-    It is what a resource without a ``render_error`` answers.
-    """
+    """Return an error as JSON: what a resource without a ``render_error`` answers."""
     body: dict[str, Any] = {'status': status_line(status), 'message': message}
     if faults:
         body['faults'] = [{'field': field, 'message': what} for field, what in faults]
     return answer(body)
-
-
-def error_page(status: str, message: str, **_ignored: Any) -> bytes:
-    """Render an error that CherryPy found itself; given to it as ``error_page.default``. Tracebacks stay out."""
-    render: Callable[..., bytes] = getattr(cherrypy.serving.request, 'render_error', json_error)
-    return render(int(status.partition(' ')[0]), message)
 
 
 def answer(value: Any) -> bytes:

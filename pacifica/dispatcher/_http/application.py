@@ -65,38 +65,35 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
 
 
 class Root(TaskList):
-    """The list of tasks; the other resources are attributes of it by name, for CherryPy's own dispatchers too.
-
-    ``resources`` has them by the first part of their path. The dashboard is for people: the document that describes the
-    API doesn't list it.
-    """
+    """The list of tasks; ``resources`` has the others by the first part of their path."""
 
     def __init__(
         self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: Ready | None,
         metrics: Exposition | None, dashboard: Dashboard | None,
     ) -> None:
         super().__init__(records)
-        self.receive = receive
-        self.status = TaskStatus(records)
-        self.get = TaskRecord(records)
-        self.health = Health(ready)
-        self.openapi_json = OpenApi(self.by_path, schemes)  # CherryPy's dispatchers look for a "." as "_"
         self.resources: dict[str, Any] = {
-            'receive': self.receive, 'status': self.status, 'get': self.get, 'openapi.json': self.openapi_json,
-            'health': self.health,
+            'receive': receive, 'status': TaskStatus(records), 'get': TaskRecord(records),
+            'openapi.json': OpenApi(self.by_path, schemes), 'health': Health(ready),
         }
         if metrics is not None:
-            self.metrics = self.resources['metrics'] = Metrics(metrics)
+            self.resources['metrics'] = Metrics(metrics)
         if dashboard is not None:
-            self.dashboard = self.resources['dashboard'] = dashboard
+            self.resources['dashboard'] = dashboard
+        for name, resource in self.resources.items():
+            setattr(self, name.replace('.', '_'), resource)  # where CherryPy's own dispatchers look for it
 
     def by_path(self) -> dict[str, Resource]:
-        """Return each resource by its path, as a template."""
-        paths: dict[str, Resource] = {
-            '/': self, '/receive': self.receive, '/status/{task_id}': self.status, '/get/{task_id}': self.get,
-            '/openapi.json': self.openapi_json, '/health/live': self.health.live, '/health/ready': self.health.ready,
+        """Return each resource by its path, as a template; the dashboard is for people, and not among them."""
+        described = {
+            '/receive': 'receive', '/status/{task_id}': 'status', '/get/{task_id}': 'get',
+            '/openapi.json': 'openapi.json', '/metrics': 'metrics',
         }
-        return {**paths, **({'/metrics': self.metrics} if 'metrics' in self.resources else {})}
+        health = self.resources['health'].resources
+        return {
+            '/': self, **{path: self.resources[name] for path, name in described.items() if name in self.resources},
+            '/health/live': health['live'], '/health/ready': health['ready'],
+        }
 
 
 class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no types
@@ -116,12 +113,11 @@ class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no 
         path = environ.get('PATH_INFO', '')
         environ['dispatcher.mounted'] = mounted
         if mounted != self.script_name:
-            environ = dict(environ)
-            if not mounted and not (path + '/').startswith(self.script_name + '/'):
+            inside = self.script_name and (path + '/').startswith(self.script_name + '/')
+            if not mounted and not inside:
                 start_response('404 Not Found', [('Content-Type', 'application/json')])
                 return [b'{"status":"404 Not Found","message":"there is nothing here"}']
-            inside = self.script_name and (path + '/').startswith(self.script_name + '/')
-            environ['SCRIPT_NAME'] = '' if inside else self.script_name
+            environ = dict(environ, SCRIPT_NAME='' if inside else self.script_name)
             environ['dispatcher.mounted'] = mounted + self.script_name if inside else mounted
         return super().__call__(environ, start_response)
 
@@ -145,14 +141,9 @@ def create_application(
 
     The parameters that aren't listed are those of ``ReceiveTaskModel.create_cherrypy_app``.
 
-    :param accept: stores events.
-    :param records: looks them up.
     :param ready: says whether events can be taken; by default they always can.
-    :param metrics: counts what is received, and is shown at ``/metrics``; ``None`` for neither.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
-    :param request_timeout: needs CherryPy's own server, which this application makes stricter when the engine starts.
-    :param dashboard: the pages for people at ``/dashboard/``; ``None`` for none.
     """
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)

@@ -44,22 +44,19 @@ _ERROR = {
     },
 }
 
+#: What a challenge stands for.
 _SECURITY: dict[str, dict[str, Any]] = {
-    'Bearer': {'type': 'http', 'scheme': 'bearer'},
-    'access_token': {'type': 'apiKey', 'in': 'query', 'name': 'access_token'},
-    'Basic': {'type': 'http', 'scheme': 'basic'},
-    'StandardWebhooks': {'type': 'apiKey', 'in': 'header', 'name': 'webhook-signature'},
+    'Bearer': {
+        'Bearer': {'type': 'http', 'scheme': 'bearer'},
+        'access_token': {'type': 'apiKey', 'in': 'query', 'name': 'access_token'},
+    },
+    'Basic': {'Basic': {'type': 'http', 'scheme': 'basic'}},
+    'StandardWebhooks': {'StandardWebhooks': {'type': 'apiKey', 'in': 'header', 'name': 'webhook-signature'}},
 }
-#: The schemes above that a challenge stands for, if not the one of the same name.
-_SCHEMES = {'Bearer': ('Bearer', 'access_token')}
 
 
 class OpenApi(Resource):
-    """The OpenAPI document.
-
-    :param by_path: returns each resource by its path, as a template.
-    :param schemes: the authentication that is configured.
-    """
+    """The OpenAPI document of the resources that *by_path* returns."""
 
     def __init__(self, by_path: Callable[[], Mapping[str, Resource]], schemes: Sequence[Scheme]) -> None:
         self._by_path = by_path
@@ -73,13 +70,8 @@ class OpenApi(Resource):
 
 
 def document(resources: Mapping[str, Resource], base: str, challenges: Iterable[str]) -> dict[str, Any]:
-    """Return the document.
-
-    :param resources: path template → resource.
-    :param base: where they are mounted, ``''`` for the root.
-    :param challenges: the names of the authentication schemes that are configured, none for no authentication.
-    """
-    names = [name for challenge in challenges for name in _SECURITY if name in _SCHEMES.get(challenge, (challenge,))]
+    """Return the document of *resources* by their path, mounted at *base*, with authentication by *challenges*."""
+    security = {name: scheme for challenge in challenges for name, scheme in _SECURITY.get(challenge, {}).items()}
     try:
         release = version('pacifica-dispatcher')
     except PackageNotFoundError:  # run from a source tree that was never installed
@@ -91,12 +83,12 @@ def document(resources: Mapping[str, Resource], base: str, challenges: Iterable[
             'description': 'Takes CloudEvents and shows what became of them.',
         },
         'servers': [{'url': base or '/'}],
-        'paths': {path: _path(resource, bool(names)) for path, resource in resources.items()},
+        'paths': {path: _path(resource, bool(security)) for path, resource in resources.items()},
         'components': {
             'schemas': {**SCHEMAS, 'Error': _ERROR},
-            **({'securitySchemes': {name: _SECURITY[name] for name in names}} if names else {}),
+            **({'securitySchemes': security} if security else {}),
         },
-        **({'security': [{name: []} for name in names]} if names else {}),
+        **({'security': [{name: []} for name in security]} if security else {}),
     }
 
 

@@ -15,7 +15,7 @@ import cherrypy
 from cherrypy._cprequest import Request
 from cherrypy.lib import httputil
 
-from pacifica.dispatcher._http.answers import Refusal, error_page, json_error
+from pacifica.dispatcher._http.answers import Refusal, json_error
 from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher.authentication import ALL_RIGHTS, Right
 
@@ -25,13 +25,19 @@ _LOG = logging.getLogger('pacifica.dispatcher.http')
 _METHODS = ('DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT')
 
 
+def _error_page(status: str, message: str, **_ignored: Any) -> bytes:
+    """Render an error that CherryPy found itself. Tracebacks stay out."""
+    rendered: bytes = cherrypy.serving.request.render_error(int(status.partition(' ')[0]), message)
+    return rendered
+
+
 class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
     """A request to the front door."""
 
     show_tracebacks = False
     #: Bodies are read by the resource that wants one, raw and under a limit.
     process_request_body = False
-    error_page = {'default': error_page}
+    error_page = {'default': _error_page}
     #: The most bytes that a body may have; set by ``request.max_body`` in the configuration.
     max_body = MAX_BODY
     dispatcher_raw_body: bytes | None = None
@@ -50,27 +56,20 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
         return render
 
     def process_headers(self) -> None:
-        """Take the headers over as they are; CherryPy calls it.
-
-        :raises Refusal: 400 without the ``Host`` header that HTTP/1.1 demands.
-        """
+        """Take the headers over as they are; CherryPy calls it."""
         if '%' in self.query_string or 'access_token' in self.query_string:
             self.request_line = _without_access_token(self.request_line)
         headers = self.headers
         for name, value in self.header_list:
             dict.__setitem__(headers, name.title(), value.strip())
-        host = headers.get('Host')
-        if host is None and self.protocol >= (1, 1):
+        if 'Host' in headers:
+            headers['Host'] = httputil.SanitizedHost(headers['Host'])
+        elif self.protocol >= (1, 1):
             raise Refusal(400, 'HTTP/1.1 requires a Host header')
-        if host is not None:
-            headers['Host'] = httputil.SanitizedHost(host)
         self.base = f'{self.scheme}://{headers.get("Host") or self.local.name or self.local.ip}'
 
     def process_query_string(self) -> None:
-        """Take the query string apart; CherryPy calls it.
-
-        :raises Refusal: 404 if it is not URL-encoded UTF-8.
-        """
+        """Take the query string apart; CherryPy calls it."""
         if not self.query_string:
             return
         try:
@@ -112,8 +111,7 @@ def dispatch(path_info: str) -> None:
     if hasattr(resource, 'resources') and (arguments or not getattr(resource, 'exposed', False)):
         request.handler = Refusal(404, f'there is nothing at {path_info[:200]!r} here')
     elif method is None or request.method not in _METHODS:
-        allowed = {name for name in _METHODS if hasattr(resource, 'GET' if name == 'HEAD' else name)}
-        listed = ', '.join(sorted(allowed))
+        listed = ', '.join(name for name in _METHODS if hasattr(resource, 'GET' if name == 'HEAD' else name))
         request.handler = Refusal(
             405, f'{request.method[:40]} is not possible here, but {listed}', headers={'Allow': listed},
         )

@@ -1,7 +1,6 @@
 """A resource of the API and its operations, each declared once: the declaration checks requests and documents them.
 
-:func:`operation` declares a method of a :class:`Resource`. It checks the path and the query before the method runs, its
-right is the one that authentication asks for, and :mod:`~pacifica.dispatcher._http.openapi` describes it.
+Its right is the one that authentication asks for; :mod:`~pacifica.dispatcher._http.openapi` describes it.
 """
 
 from __future__ import annotations
@@ -54,13 +53,12 @@ class Operation:
     """What a method of a resource takes and answers.
 
     :param right: what the client's credentials must allow; ``None`` if it needs no credentials.
-    :param answer: the JSON Schema of the good answer.
+    :param answer: the JSON Schema of the good answer, of the type *media*; errors are always JSON.
     :param errors: the HTTP statuses of errors, besides those of its path, its query and its right.
     :param parameters: :data:`TASK_ID` is given to the method as a UUID; those of the query as a dict, if there are any.
     :param body: media type → schema.
     :param answer_headers: name → description.
     :param revalidates: whether the answer has an ``ETag``, and ``304`` is possible.
-    :param media: the media type of the good answer; errors are always JSON.
     """
 
     right: Right | None
@@ -76,9 +74,7 @@ class Operation:
 def operation(**declared: Any) -> Callable[[Callable[..., bytes]], Callable[..., bytes]]:
     """Declare the decorated method of a resource with the arguments of :class:`Operation`; its docstring describes it.
 
-    The method gets what its parameters declare, after these checks:
-
-    :raises Refusal: 404 if the path goes on, or for a parameter that isn't declared; 422 if a task id is no UUID.
+    The method gets what its parameters declare, if nothing else is in the path and the query.
     """
     declaration = Operation(**declared)
     names = tuple(parameter.name for parameter in declaration.parameters if parameter.where == 'query')
@@ -100,10 +96,7 @@ def operation(**declared: Any) -> Callable[[Callable[..., bytes]], Callable[...,
 
 
 class Resource:
-    """Base of the API's resources, whose methods are operations; the right of ``GET`` or ``POST`` is that of them all.
-
-    The right is put into the configuration that every dispatcher of CherryPy reads, and ours.
-    """
+    """Base of the API's resources, whose methods are operations; the right of the first of these is that of them all."""
 
     exposed = True
     _cp_config: dict[str, Any] = {}
@@ -119,19 +112,13 @@ class Resource:
 
 
 def end_of_path(parts: tuple[str, ...]) -> None:
-    """Check that the path ends here.
-
-    :raises Refusal: 404 if it goes on.
-    """
+    """Refuse a path that goes on with *parts*."""
     if parts:
         raise Refusal(404, f'there is nothing at {parts[0][:100]!r} here')
 
 
 def task_id_in(parts: tuple[str, ...]) -> UUID:
-    """Return the task id that is the rest of the path.
-
-    :raises Refusal: 404 if the rest is not one part, 422 if that is not a UUID.
-    """
+    """Return the task id that is the rest of the path."""
     if not parts:
         raise Refusal(404, 'the path must end in a task id')
     end_of_path(parts[1:])
@@ -142,11 +129,7 @@ def task_id_in(parts: tuple[str, ...]) -> UUID:
 
 
 def query_parameters(allowed: tuple[str, ...]) -> dict[str, str]:
-    """Return the parameters of the current request's query.
-
-    :param allowed: the names that the resource knows; ``access_token`` is known everywhere.
-    :raises Refusal: 404 for any other, 422 for one that is given twice.
-    """
+    """Return the parameters of the current request's query; ``access_token`` is *allowed* everywhere."""
     params: dict[str, Any] = cherrypy.serving.request.params
     for name, value in params.items():
         if name not in allowed and name != 'access_token':
@@ -157,10 +140,7 @@ def query_parameters(allowed: tuple[str, ...]) -> dict[str, str]:
 
 
 def with_database(query: Callable[[], T]) -> T:
-    """Return what *query* returns.
-
-    :raises Refusal: 503 if the database is not available, without the detail, which is logged.
-    """
+    """Return what *query* returns; refuse with 503 while the database is not available, without the detail."""
     try:
         return query()
     except DatabaseUnavailableError as exc:

@@ -1,14 +1,6 @@
-"""CherryPy's HTTP server, strict about framing and with an end to every wait.
+"""CherryPy's HTTP server, strict about framing, with an end to every wait, and with errors in JSON.
 
 Used in place of CherryPy's own when the engine starts with the front door mounted, unless another server was chosen.
-What cheroot leaves open is closed here:
-
-- headers that decide where a request ends, or who sends it, may stand in it once (cheroot takes the last of them), and
-  a length must be digits (RFC 9110, section 8.6; RFC 9112, section 6.3);
-- chunks are read in pieces and to the letter (RFC 9112, section 7.1); a connection that used them is closed, as cheroot
-  doesn't read their trailer;
-- a request line and headers must arrive within the server's ``socket_timeout`` in total, not for each piece;
-- errors of the server itself are JSON as all others.
 """
 
 from __future__ import annotations
@@ -43,13 +35,13 @@ _LINGER_BYTES = 64 * 1024 * 1024
 
 
 class _Headers(dict[bytes, bytes]):
-    """A request's headers, as cheroot's reader fills them in."""
+    """A request's headers, as cheroot's reader fills them in; it answers 400 with the message of a ``ValueError``.
+
+    Those that decide where a request ends, or who sends it, may stand in it once (cheroot takes the last of them), and
+    a length must be digits (RFC 9110, section 8.6; RFC 9112, section 6.3).
+    """
 
     def __setitem__(self, name: bytes, value: bytes) -> None:
-        """Set a header.
-
-        :raises ValueError: for one that was there and may not be repeated; cheroot answers 400 with its message.
-        """
         once = name in _ONCE or name.startswith(_ONCE_PREFIXES)
         if b'_' in name and not once:
             dashed = name.replace(b'_', b'-').title()
@@ -65,7 +57,7 @@ class _Headers(dict[bytes, bytes]):
 
 
 class _Chunks:
-    """A body in chunks, as ``wsgi.input``."""
+    """A body in chunks, as ``wsgi.input``, read to the letter (RFC 9112, section 7.1)."""
 
     def __init__(self, stream: RequestStream, limit: int) -> None:
         self.rfile = stream
@@ -74,10 +66,7 @@ class _Chunks:
         self._left = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to *size* bytes, nothing at the end; all that is left if *size* is negative.
-
-        :raises ValueError: if the chunks are malformed, end early or exceed the server's limit.
-        """
+        """Return up to *size* bytes, nothing at the end; all that is left if *size* is negative."""
         parts = []
         while size and self.remaining:
             if not self._left and not self._next_chunk():
@@ -115,7 +104,7 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
         self.inheaders = _Headers()
 
     def parse_request(self) -> None:
-        """Read the request line and the headers, until the connection's deadline."""
+        """Read the request line and the headers, which must all have come by the connection's deadline."""
         super().parse_request()
         self.conn.deadlines.read_by = None
 
@@ -133,7 +122,7 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
             return False
         self.conn.wfile.flush()  # a "100 Continue" that the client waits for
         if b'Transfer-Encoding' in self.inheaders:
-            self.close_connection = True
+            self.close_connection = True  # cheroot doesn't read the trailer
             if b'Content-Length' in self.inheaders:
                 self.simple_response('400 Bad Request', 'Content-Length and Transfer-Encoding exclude each other')
                 return False

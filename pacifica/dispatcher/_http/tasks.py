@@ -1,7 +1,6 @@
 """``/``, ``/status/{id}`` and ``/get/{id}``: what became of the events.
 
-Pages of the list follow each other by the id of the last task seen, so that tasks which arrive meanwhile neither repeat
-nor hide any.
+Pages of the list follow each other by the last task seen, so that tasks which arrive meanwhile neither repeat nor hide.
 """
 
 from __future__ import annotations
@@ -125,10 +124,7 @@ class ListQuery(NamedTuple):
 
     @classmethod
     def parse(cls, given: dict[str, str]) -> ListQuery:
-        """Return them as they are in a query.
-
-        :raises Refusal: 422, naming each parameter whose value makes no sense.
-        """
+        """Return them as they are in a query; refuse it by naming each parameter whose value makes no sense."""
         faults: list[tuple[str, str]] = []
         limit, after = _LIMIT, None
         if (text := given.get('limit')) is not None:

@@ -1,11 +1,4 @@
-"""Authentication as a CherryPy tool, ``tools.dispatcher_authentication``; and requests that other sites caused.
-
-The tool is put into the application's configuration by ``authenticate=``; usable in any other CherryPy application too:
-
-.. code-block:: python
-
-    {'/': {'tools.dispatcher_authentication.on': True, 'tools.dispatcher_authentication.schemes': [scheme]}}
-"""
+"""Authentication as a CherryPy tool, ``tools.dispatcher_authentication``; and requests that other sites caused."""
 
 from __future__ import annotations
 
@@ -45,10 +38,7 @@ class _CherryPyBasic:
 
 
 def schemes_of(authenticate: Authenticate | None) -> tuple[Scheme, ...]:
-    """Return the schemes that ``authenticate=`` gives, none for ``None``.
-
-    :raises ConfigurationError: if one is no scheme, or there are none in a list.
-    """
+    """Return the schemes that ``authenticate=`` gives, none for ``None``."""
     if authenticate is None:
         return ()
     given = tuple(authenticate) if isinstance(authenticate, Sequence) else (authenticate,)
@@ -61,10 +51,7 @@ def schemes_of(authenticate: Authenticate | None) -> tuple[Scheme, ...]:
 def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> None:
     """Let the current request through if one of *schemes* gives it *right*; ``None`` needs none.
 
-    What the credentials allow is kept as ``request.dispatcher_rights``. The handshake of webhooks (OPTIONS) needs none:
-    a sender that is still unknown introduces itself there.
-
-    :raises Refusal: 401 without credentials that are known, 403 if they don't give the right.
+    The handshake of webhooks (OPTIONS) needs none: a sender that is still unknown introduces itself there.
     """
     request = cherrypy.serving.request
     if request.method == 'OPTIONS' or right is None:
@@ -87,13 +74,11 @@ def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> N
 
 
 def require_same_site() -> None:
-    """Check that no page of another site caused the current request.
+    """Refuse the current request if a page of another site caused it.
 
     A browser sends credentials that it knows along with any request, whichever page causes it. But it also says which
     site that is: every current browser sends ``Origin`` with a POST, and ``Sec-Fetch-Site`` where it trusts the
     connection (TLS, or this machine). A page can set neither, and a client that sends neither is no browser.
-
-    :raises Refusal: 403 if one did.
     """
     headers = cherrypy.serving.request.headers
     site, origin = headers.get('Sec-Fetch-Site'), headers.get('Origin')

@@ -1,7 +1,6 @@
 """Which senders of webhooks may send, and how much: what they and this receiver agree on.
 
-Specification: HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4 ("Abuse Protection") and section 2.2 (429),
-https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/http-webhook.md, sections 4 and 2.2 (429)
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ class AllowedOrigins:
     def grant(self, origin: str, closed: bool) -> str | None:
         """Return what ``WebHook-Allowed-Origin`` says to *origin*, ``None`` for a refusal.
 
-        :param origin: the value of ``WebHook-Request-Origin``.
         :param closed: whether only this machine can reach the receiver, which is what the default depends on.
         """
         if not _ORIGIN.fullmatch(origin):
@@ -49,8 +47,7 @@ class AllowedOrigins:
 class RateLimit:
     """A limit on deliveries, of all senders together: a bucket that holds a minute's worth and refills steadily.
 
-    :param per_minute: deliveries per minute, ``None`` for no limit; kept as ``per_minute``.
-    :param clock: returns seconds; for tests.
+    :param per_minute: deliveries per minute, ``None`` for no limit.
     """
 
     def __init__(self, per_minute: int | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -83,10 +80,7 @@ class RateLimit:
 
 
 def requested_rate(header: str | None) -> int | None:
-    """Return the rate that ``WebHook-Request-Rate`` asks for, ``None`` without the header.
-
-    :raises ValueError: if it is no positive number.
-    """
+    """Return the rate that ``WebHook-Request-Rate`` asks for, ``None`` without the header."""
     if header is None:
         return None
     if not _RATE.fullmatch(header.strip()):

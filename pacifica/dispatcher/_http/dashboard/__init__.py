@@ -1,7 +1,6 @@
 """The dashboard: pages that show people what became of events, and let operators run them again.
 
-Made by the server, readable without JavaScript; Jinja2 is known here and nowhere else. What the pages show and do is
-that of :mod:`pacifica.dispatcher._operate`.
+Made by the server, readable without JavaScript. What they show and do is that of :mod:`pacifica.dispatcher._operate`.
 """
 
 from __future__ import annotations

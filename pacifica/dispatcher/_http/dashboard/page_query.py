@@ -21,12 +21,7 @@ NUMBERS = ('retried', 'left', 'more')
 
 @dataclass(frozen=True)
 class PageQuery:
-    """A page of the list.
-
-    :param given: the fields that aren't empty, as they were given.
-    :param wanted: the same, to search with.
-    :param before: where the page begins; ``None`` for the newest events.
-    """
+    """A page of the list: the fields that were given and aren't empty, the same to search with, and its beginning."""
 
     given: Mapping[str, str]
     wanted: Filter
@@ -34,10 +29,7 @@ class PageQuery:
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> PageQuery:
-        """Return what the *parameters* of an address or a form say.
-
-        :raises Refusal: 422, naming each whose value makes no sense.
-        """
+        """Return what the *parameters* of an address or a form say; refuse those whose value makes no sense."""
         given = {name: parameters[name].strip() for name in FIELDS if parameters.get(name, '').strip()}
         faults: list[tuple[str, str]] = []
         times = {name: parse_time(given.get(name), name, faults) for name in ('since', 'until')}

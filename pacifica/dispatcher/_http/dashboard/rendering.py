@@ -42,18 +42,19 @@ def page(template: str, **values: Any) -> bytes:
 
     With the query parameter ``fragment`` it is the part that changes while one looks at it.
     """
-    request = cherrypy.serving.request
-    return _rendered(
-        template, fragment=bool(request.params.get('fragment')), may_operate=may_operate(), **values)
+    fragment = bool(cherrypy.serving.request.params.get('fragment'))
+    return _rendered(template, fragment=fragment, may_operate=may_operate(), **values)
 
 
 def render_error(status: int, message: str, faults: Sequence[tuple[str, str]] = ()) -> bytes:
-    """Return an error as a page; given to :class:`Refusal` as the resource's ``render_error``."""
+    """Return an error as a page: the ``render_error`` of the dashboard."""
     return _rendered('error.html', fragment=False, status=status_line(status), message=message, faults=faults)
 
 
 def _rendered(template: str, **values: Any) -> bytes:
-    root = _root(cherrypy.serving.request.path_info)
+    # The way to /dashboard/ is relative, so that pages work under any prefix, also under one that a proxy takes away.
+    depth = cherrypy.serving.request.path_info.count('/')
+    root = 'dashboard/' if depth < 2 else '../' * (depth - 2) or './'
     text = _TEMPLATES.get_template(template).render(root=root, **values)
     secure('text/html; charset=utf-8', 'no-store')
     return text.encode('utf-8', 'replace')
@@ -76,12 +77,3 @@ def user() -> str | None:
 def may_operate() -> bool:
     """Return whether the current request's credentials allow to change anything."""
     return 'operate' in cherrypy.serving.request.dispatcher_rights
-
-
-def _root(path_info: str) -> str:
-    """Return the way from the current page to ``/dashboard/``.
-
-    Relative, so that pages work under any prefix, also under one that a proxy takes away.
-    """
-    depth = path_info.count('/')
-    return 'dashboard/' if depth < 2 else '../' * (depth - 2) or './'

@@ -40,13 +40,7 @@ _TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=ut
 
 
 class Dashboard:
-    """The overview; the other pages hang off it by name, for CherryPy's own dispatchers too.
-
-    :param records: looks one event up.
-    :param search: finds events.
-    :param overview: tells the state of the whole.
-    :param operator: does what the buttons say.
-    """
+    """The overview; the other pages hang off it by name, for CherryPy's own dispatchers too."""
 
     exposed = True
     _cp_config = {f'tools.{TOOL}.right': 'read', 'request.max_body': _MAX_FORM}
@@ -109,10 +103,7 @@ class Events:
         return _see(query.link(retried=str(done.retried), left=str(done.left), more=done.more))
 
     def _press(self, name: str, task_id: UUID) -> None:
-        """Do what the button *name* of an event's page says.
-
-        :raises Refusal: 404 or 422 if there is no such event or button; 409 if the event is in no state for it.
-        """
+        """Do what the button *name* of an event's page says."""
         if self._records.status(task_id) is None:
             raise Refusal(404, f'there is no event {task_id}')
         action = _BUTTONS.get(name)
@@ -170,10 +161,7 @@ class Static:
 
 
 def _form() -> dict[str, str]:
-    """Return the fields of the form that the current request sends.
-
-    :raises Refusal: 415 or 400 if it is none.
-    """
+    """Return the fields of the form that the current request sends."""
     content_type = cherrypy.serving.request.headers.get('Content-Type', '')
     if content_type.partition(';')[0].strip().lower() != 'application/x-www-form-urlencoded':
         raise Refusal(415, 'this takes the forms of the dashboard\'s pages')
