@@ -7,9 +7,8 @@ databases nor HTTP frameworks nor Pacifica's tables are known here.
 from __future__ import annotations
 
 from pacifica.dispatcher._events.decoding import decode, from_dict, is_batch
-from pacifica.dispatcher._events.identity import Identity, identify
 from pacifica.dispatcher._events.received import ReceivedEvent
-from pacifica.dispatcher._events.restoring import to_event
+from pacifica.dispatcher._events.restoring import Identity, identify, to_event
 from pacifica.dispatcher._events.schemas import SCHEMAS
 from pacifica.dispatcher._events.strict_json import dumps, loads
 

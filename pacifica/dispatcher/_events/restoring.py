@@ -1,4 +1,4 @@
-"""Stored JSON → the ``cloudevents.model.Event`` that handlers get, for every version.
+"""Stored JSON → the ``cloudevents.model.Event`` that handlers get, for every version; and which event it is, for logs.
 
 Called by the engine and the router, for events that were accepted before: it must not fail for any of them.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from cloudevents.model import Event
 
 from pacifica.dispatcher._events.media_types import MediaType
 from pacifica.dispatcher._events.strict_json import loads
 
-__all__ = ['to_event']
+__all__ = ['Identity', 'identify', 'to_event']
 
 #: The attributes of 0.1, under their own names; anything else in a 0.1 event is not part of an ``Event``.
 _ATTRIBUTES_0_1 = (
@@ -70,3 +72,48 @@ def _parsed(data: str) -> Any:
         return loads(data)
     except (ValueError, RecursionError):
         return data
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The attributes that tell an event from others, and those of the extension for distributed tracing."""
+
+    event_id: str | None
+    event_type: str | None
+    source: str | None
+    spec_version: str | None
+    subject: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class _Read(msgspec.Struct):
+    """What is read; all else is skipped. 1.0 has extensions among the attributes, 0.1 in an object of their own."""
+
+    id: Any = None
+    eventID: Any = None
+    type: Any = None
+    eventType: Any = None
+    source: Any = None
+    specversion: Any = None
+    cloudEventsVersion: Any = None
+    subject: Any = None
+    traceparent: Any = None
+    tracestate: Any = None
+    extensions: Any = None
+
+
+def identify(event_json: str) -> Identity:
+    """Return which event *event_json*, an accepted one, is."""
+    try:
+        read = msgspec.json.decode(event_json, type=_Read)
+    except msgspec.MsgspecError:  # a lone surrogate, a huge integer: legal JSON all the same
+        event = loads(event_json)
+        read = _Read(**{name: event.get(name) for name in _Read.__struct_fields__})
+    if read.specversion is not None:
+        values = (read.id, read.type, read.source, read.specversion, read.subject, read.traceparent, read.tracestate)
+    else:
+        extensions = read.extensions if isinstance(read.extensions, dict) else {}
+        values = (read.eventID, read.eventType, read.source, read.cloudEventsVersion,
+                  extensions.get('subject'), extensions.get('traceparent'), extensions.get('tracestate'))
+    return Identity(*(value if isinstance(value, str) else None for value in values))

@@ -5,9 +5,8 @@ CherryPy enters here and in what serves it; events are stored and looked up by w
 
 from __future__ import annotations
 
-from pacifica.dispatcher._http.application import FrontDoor, StartRefusedError, create_application
+from pacifica.dispatcher._http.application import FrontDoor, StartRefusedError, WorkerPlugin, create_application
 from pacifica.dispatcher._http.dashboard import Dashboard
-from pacifica.dispatcher._http.plugins import WorkerPlugin
 from pacifica.dispatcher._http.webhook import is_loopback
 
 __all__ = ['Dashboard', 'FrontDoor', 'StartRefusedError', 'WorkerPlugin', 'create_application', 'is_loopback']

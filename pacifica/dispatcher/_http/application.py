@@ -1,34 +1,34 @@
-"""The CherryPy application that is the front door: put together, mounted, started."""
+"""The CherryPy application that is the front door: put together, mounted, started; and a worker beside it."""
 
 from __future__ import annotations
 
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cherrypy
 from cherrypy._cplogging import LogManager, NullHandler
+from cherrypy.process.plugins import SimplePlugin
 
+from pacifica.dispatcher._http import monitoring, tasks
 from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher._http.dashboard import Dashboard
-from pacifica.dispatcher._http.monitoring import HEALTH, Health, Metrics, Ready
 from pacifica.dispatcher._http.openapi import OpenApi
 from pacifica.dispatcher._http.receive import AcceptEvents, Receive
 from pacifica.dispatcher._http.request import FrontDoorRequest, dispatch
 from pacifica.dispatcher._http.resource import Resource
 from pacifica.dispatcher._http.server import limit_exchange, use_for
-from pacifica.dispatcher._http.tasks import TaskList, TaskRecord, TaskStatus
 from pacifica.dispatcher._http.tools import TOOL, schemes_of
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher.authentication import Authenticate, Scheme
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
-    from pacifica.dispatcher._queue.records import Records
 
-__all__ = ['FrontDoor', 'StartRefusedError', 'create_application']
+__all__ = ['FrontDoor', 'StartRefusedError', 'WorkerPlugin', 'create_application']
 
 #: After CherryPy's Daemonizer forked (65), before its server listens (75).
 _START_PRIORITY = 70
@@ -54,7 +54,7 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
     def access(self) -> None:
         """Log the current request, unless it is a probe that all is well; CherryPy calls it."""
         serving = cherrypy.serving
-        if serving.request.path_info.startswith(HEALTH) and str(serving.response.status).startswith('200'):
+        if serving.request.path_info.startswith(monitoring.HEALTH) and str(serving.response.status).startswith('200'):
             return
         logger: logging.Logger | None = self.access_log
         while logger is not None:
@@ -64,20 +64,20 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
             logger = logger.parent if logger.propagate else None
 
 
-class Root(TaskList):
+class Root(tasks.TaskList):
     """The list of tasks; ``resources`` has the others by the first part of their path."""
 
     def __init__(
-        self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: Ready | None,
+        self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: monitoring.Ready | None,
         metrics: Exposition | None, dashboard: Dashboard | None,
     ) -> None:
         super().__init__(records)
         self.resources: dict[str, Any] = {
-            'receive': receive, 'status': TaskStatus(records), 'get': TaskRecord(records),
-            'openapi.json': OpenApi(self.by_path, schemes), 'health': Health(ready),
+            'receive': receive, 'status': tasks.TaskStatus(records), 'get': tasks.TaskRecord(records),
+            'openapi.json': OpenApi(self.by_path, schemes), 'health': monitoring.Health(ready),
         }
         if metrics is not None:
-            self.resources['metrics'] = Metrics(metrics)
+            self.resources['metrics'] = monitoring.Metrics(metrics)
         if dashboard is not None:
             self.resources['dashboard'] = dashboard
         for name, resource in self.resources.items():
@@ -126,7 +126,7 @@ def create_application(
     accept: AcceptEvents,
     records: Records,
     *,
-    ready: Ready | None = None,
+    ready: monitoring.Ready | None = None,
     metrics: Exposition | None = None,
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
@@ -186,3 +186,42 @@ def _start_with_engine(application: FrontDoor, on_start: Callable[[], None] | No
             raise StartRefusedError(str(exc)) from exc
 
     bus.subscribe('start', start, _START_PRIORITY)
+
+
+class Startable(Protocol):
+    """Handles stored events, in threads or processes of its own: a worker of ours, or the application's own."""
+
+    def start(self) -> None:
+        """Begin to take events; returns immediately."""
+
+    def stop(self) -> None:
+        """Take no more events, and return when the running ones have ended."""
+
+
+class WorkerPlugin(SimplePlugin):  # type: ignore[misc]  # CherryPy has no types
+    """Starts a worker when *bus* starts, after the HTTP server listens, and stops it when *bus* stops.
+
+    :param bus: the engine, ``cherrypy.engine``.
+    :param worker: anything with ``start()`` and ``stop()``, such as ``queue.create_worker()``.
+
+    Call ``subscribe()`` on it. On ``stop`` the server stops first (its priority is 25), so that no more events are
+    accepted; then the worker.
+    """
+
+    def __init__(self, bus: Any, worker: Startable) -> None:
+        super().__init__(bus)
+        self.worker = worker
+
+    def start(self) -> None:
+        """Start the worker."""
+        self.bus.log('Starting the dispatcher\'s worker')
+        self.worker.start()
+
+    start.priority = 80  # type: ignore[attr-defined]  # as CherryPy wants it; its HTTP server has 75
+
+    def stop(self) -> None:
+        """Stop the worker; returns when its running events have ended."""
+        self.bus.log('Stopping the dispatcher\'s worker')
+        self.worker.stop()
+
+    stop.priority = 30  # type: ignore[attr-defined]  # after the HTTP server, which has 25

@@ -15,7 +15,7 @@ import cherrypy
 from cheroot.server import HeaderReader, HTTPConnection
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
-from pacifica.dispatcher._http.streams import Deadlines, RequestStream, ResponseStream
+from pacifica.dispatcher._http.streams import PIECE, Deadlines, RequestStream, ResponseStream, TimedSocket
 
 __all__ = ['FrontDoorServer', 'limit_exchange', 'use_for']
 
@@ -179,7 +179,8 @@ class Connection(HTTPConnection):
         super().__init__(server, sock, self._file)
 
     def _file(self, sock: Any, mode: str, _size: int) -> RequestStream | ResponseStream:
-        return RequestStream(sock, self.deadlines) if 'r' in mode else ResponseStream(sock, self.deadlines)
+        stream = RequestStream if 'r' in mode else ResponseStream
+        return stream(TimedSocket(sock, self.deadlines), PIECE)
 
     def communicate(self) -> bool:
         """Read a request and respond to it; ``True`` if the connection may be used for another."""

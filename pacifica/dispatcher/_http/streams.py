@@ -11,10 +11,10 @@ import socket
 import time
 from typing import Any
 
-__all__ = ['Deadlines', 'RequestStream', 'ResponseStream']
+__all__ = ['PIECE', 'Deadlines', 'RequestStream', 'ResponseStream', 'TimedSocket']
 
-#: Bytes of one piece: a request of the usual size comes in one.
-_PIECE = 64 * 1024
+#: Bytes of a stream's buffer: a request of the usual size comes in one piece.
+PIECE = 64 * 1024
 
 
 class Deadlines:
@@ -47,8 +47,8 @@ class Deadlines:
         return min(left, self.idle)
 
 
-class _Connection(io.RawIOBase):
-    """A connection's bytes without a buffer, in one direction."""
+class TimedSocket(io.RawIOBase):
+    """A connection's bytes in one direction, without a buffer."""
 
     def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
         self.deadlines = deadlines
@@ -83,10 +83,7 @@ class _Connection(io.RawIOBase):
 class RequestStream(io.BufferedReader):
     """A request's bytes, as cheroot reads them."""
 
-    raw: _Connection
-
-    def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
-        super().__init__(_Connection(connection, deadlines), _PIECE)
+    raw: TimedSocket
 
     @property
     def bytes_read(self) -> int:
@@ -105,10 +102,7 @@ class RequestStream(io.BufferedReader):
 class ResponseStream(io.BufferedWriter):
     """A response's bytes, as cheroot writes them: what is written goes out in one piece when it is flushed."""
 
-    raw: _Connection
-
-    def __init__(self, connection: socket.socket, deadlines: Deadlines) -> None:
-        super().__init__(_Connection(connection, deadlines), _PIECE)
+    raw: TimedSocket
 
     @property
     def bytes_written(self) -> int:

@@ -5,7 +5,7 @@ Pages of the list follow each other by the last task seen, so that tasks which a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -14,9 +14,7 @@ import cherrypy
 from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
 from pacifica.dispatcher._operate.words import read_time
-
-if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.records import Records
+from pacifica.dispatcher._queue.records import Records
 
 __all__ = ['ListQuery', 'TaskList', 'TaskRecord', 'TaskStatus', 'parse_time']
 

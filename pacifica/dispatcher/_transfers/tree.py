@@ -24,12 +24,6 @@ class BundledFile:
     device: int
     inode: int
 
-    def same(self, found: os.stat_result) -> bool:
-        """Return whether *found* is the file that was listed, unchanged."""
-        return stat.S_ISREG(found.st_mode) and (
-            found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino
-        ) == (self.size, self.mtime_ns, self.device, self.inode)
-
 
 def scan(root: Path) -> list[BundledFile]:
     """Return every file under *root*, in an order that is always the same; empty directories leave no trace.
@@ -144,5 +138,7 @@ _ADVICE = 'write every file to its end before the upload, and leave it alone unt
 
 
 def _same(entry: BundledFile, descriptor: int, when: str) -> None:
-    if not entry.same(os.fstat(descriptor)):
+    found = os.fstat(descriptor)
+    known = (found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
+    if not stat.S_ISREG(found.st_mode) or known != (entry.size, entry.mtime_ns, entry.device, entry.inode):
         raise StagingError(f'{entry.path!a} changed {when} it was sent: {_ADVICE}')

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pacifica.dispatcher._operate.report import EndedEvents, percentile
 from pacifica.dispatcher._operate.words import duration, moment
+from pacifica.dispatcher._queue.overview import Bucket
 from pacifica.dispatcher._queue.status import Status
-
-if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.overview import Bucket
 
 __all__ = ['Chart', 'seconds_chart', 'table', 'throughput_chart']
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode
 from uuid import UUID
 
@@ -14,20 +14,18 @@ import cherrypy
 from pacifica.dispatcher._http.answers import Refusal, revalidated
 from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher._http.dashboard import charts
-from pacifica.dispatcher._http.dashboard.page_query import FIELDS, NUMBERS, PageQuery
 from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
+from pacifica.dispatcher._http.tasks import parse_time
 from pacifica.dispatcher._http.tools import TOOL, require_same_site
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, MOST_COUNTED, RETRIABLE, RETRY, retry_all
 from pacifica.dispatcher._operate.report import StatusReport
+from pacifica.dispatcher._queue.operator import Operator
+from pacifica.dispatcher._queue.overview import Overview
+from pacifica.dispatcher._queue.records import Records
+from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
-
-if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.operator import Operator
-    from pacifica.dispatcher._queue.overview import Overview
-    from pacifica.dispatcher._queue.records import Records
-    from pacifica.dispatcher._queue.search import Search
 
 __all__ = ['Dashboard']
 
@@ -36,6 +34,9 @@ _PAGE = 50
 _MAX_FORM = 64 * 1024
 _MOST_CHARACTERS = 200_000  # of an event that a page shows
 _BUTTONS = {action.name: action for action in (RETRY, CANCEL)}
+#: The fields of the list's form, and what an act adds to the address of the page that tells how it went.
+_FIELDS = ('q', 'status', 'transaction', 'parent', 'type', 'source', 'since', 'until')
+_NUMBERS = ('retried', 'left', 'more')
 _TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
 
 
@@ -98,8 +99,7 @@ class Events:
         query = PageQuery.parse(form)
         if query.wanted.status not in (None, *RETRIABLE):
             raise Refusal(422, f'only events in {" or ".join(RETRIABLE)} are retried all at once')
-        done = with_database(lambda: _valid(
-            lambda: retry_all(self._search, self._operator, query.wanted, query.before, user())))
+        done = _from_place(lambda: retry_all(self._search, self._operator, query.wanted, query.before, user()))
         return _see(query.link(retried=str(done.retried), left=str(done.left), more=done.more))
 
     def _press(self, name: str, task_id: UUID) -> None:
@@ -113,11 +113,10 @@ class Events:
             raise Refusal(409, f'nothing was changed: {action.why_not(self._records.status(task_id))}')
 
     def _list(self) -> bytes:
-        parameters = query_parameters((*FIELDS, *NUMBERS, 'before', 'fragment'))
+        parameters = query_parameters((*_FIELDS, *_NUMBERS, 'before', 'fragment'))
         query = PageQuery.parse(parameters)
         wanted = query.wanted if query.given else replace(query.wanted, routed=True)
-        found = with_database(lambda: _valid(
-            lambda: self._search.page(wanted, limit=_PAGE, before=query.before)))
+        found = _from_place(lambda: self._search.page(wanted, limit=_PAGE, before=query.before))
         return page(
             'events.html', query=query, page=found, statuses=Status,
             again=query.wanted.status or RETRIABLE[0], can_retry=query.wanted.status in (None, *RETRIABLE),
@@ -137,6 +136,41 @@ class Events:
             whole=len(event) <= _MOST_CHARACTERS, done=parameters.get('done'),
             can_retry=record['taskStatus'] in RETRY.possible, can_cancel=record['taskStatus'] in CANCEL.possible,
         )
+
+
+@dataclass(frozen=True)
+class PageQuery:
+    """A page of the list: the fields that were given and aren't empty, the same to search with, and its beginning."""
+
+    given: Mapping[str, str]
+    wanted: Filter
+    before: str | None
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, str]) -> PageQuery:
+        """Return what the *parameters* of an address or a form say; refuse those whose value makes no sense."""
+        given = {name: parameters[name].strip() for name in _FIELDS if parameters.get(name, '').strip()}
+        faults: list[tuple[str, str]] = []
+        times = {name: parse_time(given.get(name), name, faults) for name in ('since', 'until')}
+        status = None
+        if 'status' in given:
+            try:
+                status = Status(given['status'])
+            except ValueError:
+                faults.append(('status', f'must be one of {", ".join(Status)}'))
+        if faults:
+            raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
+        wanted = Filter(
+            status=status, event_type=given.get('type'), source=given.get('source'),
+            transaction_id=given.get('transaction'), parent_transaction=given.get('parent'), since=times['since'],
+            until=times['until'], text=given.get('q'),
+        )
+        return cls(given, wanted, parameters.get('before') or None)
+
+    def link(self, **changed: str | None) -> str:
+        """Return the address of the list with this query, *changed*, relative to the list."""
+        named = {**self.given, **changed}
+        return '?' + urlencode({name: value for name, value in named.items() if value is not None})
 
 
 class Static:
@@ -172,9 +206,9 @@ def _form() -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _valid(query: Callable[[], _T]) -> _T:
+def _from_place(query: Callable[[], _T]) -> _T:
     try:
-        return query()
+        return with_database(query)
     except ValueError as exc:
         raise Refusal(422, 'before is no place in this list', [('before', 'must be what a link said')]) from exc
 
