@@ -52,20 +52,20 @@ def read(headers: Mapping[str, str], body: bytes) -> tuple[ReceivedEvent | None,
             except ValueError as exc:
                 faults.append((name[3:], f'{exc} (header {name})'))
                 attributes[name[3:]] = 'unreadable'
-    if 'datacontenttype' in attributes:
+    if attributes.pop('datacontenttype', None) is not None:
         faults.append(('datacontenttype', 'is the Content-Type header in binary mode'))
-        del attributes['datacontenttype']
-    unreadable = {name for name, _ in faults}
     checked = dict(attributes)
-    faults += [fault for fault in check_attributes(checked) if fault[0] not in unreadable]
-    content_type = headers.get('content-type', '')
+    found = check_attributes(checked)
     message = HTTPMessage({'ce-' + name: quote(value, safe='') for name, value in checked.items()}, b'')
     try:
         from_binary(message, _Attributes())
     except CloudEventValidationError as exc:
-        faults += [fault for fault in sdk_faults(exc) if fault[0] not in unreadable]
+        found += sdk_faults(exc)
+    unreadable = {name for name, _ in faults}
+    faults += [fault for fault in found if fault[0] not in unreadable]
     if faults:
         return None, faults
+    content_type = headers.get('content-type', '')
     if content_type:
         attributes['datacontenttype'] = content_type
     member, data_json = _data(attributes, content_type, body)

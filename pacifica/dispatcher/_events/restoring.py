@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,8 @@ def to_event(event_data: Mapping[str, Any]) -> Event:
         attributes = {name: event_data[name] for name in _ATTRIBUTES_0_1 if name in event_data}
         data = attributes.get('data')
         if isinstance(data, str) and MediaType(str(attributes.get('contentType') or '')).is_json:
-            attributes['data'] = _parsed(data)
+            with suppress(ValueError, RecursionError):
+                attributes['data'] = loads(data)
     # Event's own check and its parsing of data fail for legal events (a string without a content type, for one), and
     # what comes here has been validated: so neither is called.
     event = Event.__new__(Event)
@@ -65,13 +67,6 @@ def _of_1_0(event_data: Mapping[str, Any]) -> dict[str, Any]:
     if extensions:
         attributes['extensions'] = extensions
     return attributes
-
-
-def _parsed(data: str) -> Any:
-    try:
-        return loads(data)
-    except (ValueError, RecursionError):
-        return data
 
 
 @dataclass(frozen=True, slots=True)

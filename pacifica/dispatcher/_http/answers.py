@@ -20,10 +20,8 @@ _PHRASES = {413: 'Request Entity Too Large', 422: 'Unprocessable Entity'}
 class Refusal(cherrypy.HTTPError):  # type: ignore[misc]  # CherryPy has no types
     """A request that is refused, or an answer that can't be given, as JSON.
 
-    :param status: the HTTP status code.
     :param message: what is wrong and what to do about it; the client sees it.
     :param faults: ``(field, what is wrong with it)`` for each.
-    :param headers: further headers of the answer.
     :param retry_after: seconds after which the client may try again.
     """
 

@@ -41,8 +41,6 @@ class StartRefusedError(ConfigurationError, SystemExit):
     'start' listener.
     """
 
-    code: Any
-
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.code = message

@@ -26,8 +26,6 @@ _NO_STORE = {'Cache-Control': 'no-store'}
 
 
 class Live(Resource):
-    """Whether the process answers."""
-
     @operation(right=None, answer=_OK)
     def GET(self) -> bytes:
         """Answer that the process is alive; asks neither the database nor the workers."""
@@ -35,8 +33,6 @@ class Live(Resource):
 
 
 class ReadyCheck(Resource):
-    """Whether events can be taken."""
-
     def __init__(self, ready: Ready | None) -> None:
         self._ready = ready
 
@@ -66,8 +62,6 @@ class Health:
 
 
 class Metrics(Resource):
-    """All metrics, as Prometheus reads them."""
-
     def __init__(self, exposition: Exposition) -> None:
         self._exposition = exposition
 

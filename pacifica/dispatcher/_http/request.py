@@ -32,8 +32,6 @@ def _error_page(status: str, message: str, **_ignored: Any) -> bytes:
 
 
 class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
-    """A request to the front door."""
-
     show_tracebacks = False
     #: Bodies are read by the resource that wants one, raw and under a limit.
     process_request_body = False

@@ -96,7 +96,7 @@ def operation(**declared: Any) -> Callable[[Callable[..., bytes]], Callable[...,
 
 
 class Resource:
-    """Base of the API's resources, whose methods are operations; the right of the first of these is that of them all."""
+    """Base of the API's resources, whose methods are operations; the first one's right is that of them all."""
 
     exposed = True
     _cp_config: dict[str, Any] = {}

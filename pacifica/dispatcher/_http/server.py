@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import cherrypy
@@ -95,8 +96,6 @@ class _Chunks:
 
 
 class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
-    """One request on a connection."""
-
     header_reader = HeaderReader()
 
     def __init__(self, server: Any, conn: Connection) -> None:
@@ -129,7 +128,6 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
         return True
 
     def respond(self) -> None:
-        """Call the application and send what it answers."""
         if self.chunked_read:
             self.rfile = _Chunks(self.conn.rfile, self.server.max_request_body_size)
             self.server.gateway(self).respond()
@@ -161,16 +159,12 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
             f'{self.server.protocol} {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n'
             'Connection: close\r\n\r\n'
         )
-        try:
+        with suppress(OSError):  # the client is gone
             self.conn.wfile.write(head.encode('latin-1') + body)
             self.conn.wfile.flush()
-        except OSError:
-            return  # the client is gone
 
 
 class Connection(HTTPConnection):
-    """A connection, with deadlines."""
-
     RequestHandlerClass = Request
 
     def __init__(self, server: Any, sock: Any, makefile: Any = None) -> None:
@@ -194,10 +188,8 @@ class Connection(HTTPConnection):
         A socket that is closed with unread bytes in it is reset, and an answer on its way is lost (RFC 9112, 9.6).
         """
         if self.lingers:
-            try:
+            with suppress(OSError):  # gone, or slow: there is nothing more to do for it
                 self._drain()
-            except OSError:
-                pass  # gone, or slow: there is nothing more to do for it
         super().close()
 
     def _drain(self) -> None:

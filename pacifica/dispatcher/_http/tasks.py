@@ -56,8 +56,6 @@ _OF_A_TASK: dict[str, Any] = {
 
 
 class TaskStatus(Resource):
-    """The status of a task."""
-
     def __init__(self, records: Records) -> None:
         self._records = records
 
@@ -68,8 +66,6 @@ class TaskStatus(Resource):
 
 
 class TaskRecord(Resource):
-    """Everything that is known of a task."""
-
     def __init__(self, records: Records) -> None:
         self._records = records
 
@@ -86,8 +82,6 @@ def _found(task_id: UUID, value: object) -> bytes:
 
 
 class TaskList(Resource):
-    """The tasks, newest first."""
-
     def __init__(self, records: Records) -> None:
         self._records = records
 

@@ -27,7 +27,6 @@ class _CherryPyBasic:
         self.challenge = basic.challenge
 
     def __call__(self, credentials: Credentials) -> Collection[Right] | None:
-        """Return the rights of the user, ``None`` if there is none or the password is wrong."""
         if credentials.authorization('Basic') is None:
             return None
         try:

@@ -113,7 +113,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
     @cached_property
     def length(self) -> int:
         """The bytes of the whole bundle, known before a file is read: hashes are all of one length."""
-        parts = sum(_header_length(entry) + _padded(entry.size) for entry in self.entries)
+        parts = sum(_header_length(*_of_tar(entry)) + _padded(entry.size) for entry in self.entries)
         no_hash = _hash().hexdigest()
         text = len(json.dumps([*self._head, *(_describe(entry, no_hash) for entry in self.entries)]))
         end = parts + len(_any_header(_METADATA, text, 0)) + _padded(text) + 2 * tarfile.BLOCKSIZE
@@ -148,7 +148,8 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         """
         written, described = 0, list(self._head)
         for entry in self.entries:
-            header, digest = _header(entry), _hash()
+            digest = _hash()
+            header = _short_header(*_of_tar(entry)) or _any_header(*_of_tar(entry))
             yield header
             for data in read_file(self._root, entry, CHUNK):
                 digest.update(data)
@@ -164,14 +165,12 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         yield last + bytes(self.length - written - len(last))
 
 
-def _header(entry: BundledFile) -> bytes:
-    name, mtime = f'data/{entry.path}', entry.mtime_ns // 1_000_000_000
-    return _short_header(name, entry.size, mtime) or _any_header(name, entry.size, mtime)
+def _of_tar(entry: BundledFile) -> tuple[str, int, int]:
+    return f'data/{entry.path}', entry.size, entry.mtime_ns // 1_000_000_000
 
 
-def _header_length(entry: BundledFile) -> int:
-    name, mtime = f'data/{entry.path}', entry.mtime_ns // 1_000_000_000
-    return tarfile.BLOCKSIZE if _is_short(name, entry.size, mtime) else len(_any_header(name, entry.size, mtime))
+def _header_length(name: str, size: int, mtime: int) -> int:
+    return tarfile.BLOCKSIZE if _is_short(name, size, mtime) else len(_any_header(name, size, mtime))
 
 
 def _any_header(name: str, size: int, mtime: int) -> bytes:

@@ -6,13 +6,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from pacifica.dispatcher._paths import conflicts
 from pacifica.dispatcher.exceptions import DownloadError, StagingError
-
-if TYPE_CHECKING:
-    from pacifica.dispatcher.models import File
+from pacifica.dispatcher.models import File
 
 __all__ = ['CHUNK', 'Opener', 'check', 'hasher', 'make_opener', 'wanted_paths']
 

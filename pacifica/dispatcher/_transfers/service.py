@@ -162,26 +162,24 @@ class Service:
     def retry(self, call: Callable[[], _T]) -> _T:
         """Return what *call* returns; repeat it, with growing pauses, while its fault is transient and time is left."""
         backoff = wait_random_exponential(multiplier=0.2, max=5, min=0.05)
+        answered: TransferError | None = None
+
+        def failed(state: RetryCallState) -> None:
+            nonlocal answered
+            fault = state.outcome.exception() if state.outcome else None
+            if isinstance(fault, TransferError) and fault.status is not None and not self.out_of_time():
+                answered = fault
+            _LOG.warning('transfer.retried', extra={'tries': state.attempt_number, 'error': str(fault)})
+
         retrying = Retrying(
             retry=retry_if_exception(lambda exc: isinstance(exc, TransferError) and exc.transient),
             stop=lambda state: self.deadline.remaining < _LEAST_LEFT,
             # Never past the deadline: the less time is left, the sooner the next try.
             wait=lambda state: min(backoff(state), self.deadline.remaining / 2),
-            sleep=self.deadline.sleep, before_sleep=_log_retry, reraise=True,
+            sleep=self.deadline.sleep, before_sleep=failed, reraise=True,
         )
-        answered: TransferError | None = None
-
-        def attempt() -> _T:
-            nonlocal answered
-            try:
-                return call()
-            except TransferError as exc:
-                if exc.status is not None and not self.out_of_time():
-                    answered = exc
-                raise
-
         try:
-            return retrying(attempt)
+            return retrying(call)
         except TransferError as exc:
             if exc.transient and answered is not None and self.out_of_time():
                 # The deadline interrupted the last try: the service's last answer is the better message.
@@ -189,11 +187,6 @@ class Service:
                     f'{answered} (tried until the {self._timeout:g} s were over)', transient=True,
                     status=answered.status) from exc
             raise
-
-
-def _log_retry(state: RetryCallState) -> None:
-    fault = state.outcome.exception() if state.outcome else None
-    _LOG.warning('transfer.retried', extra={'tries': state.attempt_number, 'error': str(fault)})
 
 
 def _session_like(client: Any, deadline: Deadline) -> requests.Session:

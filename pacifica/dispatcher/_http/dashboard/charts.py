@@ -38,8 +38,6 @@ class Tick(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart."""
-
     rects: Sequence[Rect]
     across: Sequence[Tick]
     along: Sequence[Tick]

@@ -54,7 +54,6 @@ class Dashboard:
         self.resources: dict[str, Any] = {'events': self.events, 'static': self.static}
 
     def GET(self, *parts: str, **_params: Any) -> bytes:
-        """Answer the overview."""
         end_of_path(parts)
         query_parameters(('fragment',))
         if cherrypy.serving.request.path_info.count('/') < 2:
@@ -185,7 +184,6 @@ class Static:
                        for file in folder.iterdir() if file.suffix in _TYPES}
 
     def GET(self, *parts: str, **_params: Any) -> bytes:
-        """Answer a file."""
         query_parameters(())
         if len(parts) != 1 or parts[0] not in self._files:
             raise Refusal(404, 'there is no such file here')
