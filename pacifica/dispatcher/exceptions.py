@@ -14,25 +14,10 @@ if TYPE_CHECKING:
     from cloudevents.model import Event
 
 __all__ = [
-    'ConfigurationError',
-    'DatabaseUnavailableError',
-    'DeliveryError',
-    'DispatcherError',
-    'DownloadError',
-    'EventError',
-    'HandlerTimeoutError',
-    'InvalidEventError',
-    'LeaseLostError',
-    'QueueFullError',
-    'RetryLater',
-    'RouteNotFoundRouterError',
-    'RouterError',
-    'StagingError',
-    'TransactionDuplicateAttributeError',
-    'TransferError',
-    'UnsafePathError',
-    'UploadError',
-    'WorkerLostError',
+    'ConfigurationError', 'DatabaseUnavailableError', 'DeliveryError', 'DispatcherError', 'DownloadError', 'EventError',
+    'HandlerTimeoutError', 'InvalidEventError', 'LeaseLostError', 'QueueFullError', 'RetryLater',
+    'RouteNotFoundRouterError', 'RouterError', 'StagingError', 'TransactionDuplicateAttributeError', 'TransferError',
+    'UnsafePathError', 'UploadError', 'WorkerLostError',
 ]
 
 
@@ -70,14 +55,12 @@ class EventError(DispatcherError):
     :param event: the event, kept as the attribute ``event``.
     """
 
-    event: Event | None
-
     def __init__(self, event: Event | None) -> None:
         super().__init__(event)
         self.event = event
 
     def __str__(self) -> str:
-        return f'event {_event_id(self.event)} can\'t be used'
+        return f'event {getattr(self.event, "event_id", None)!r} can\'t be used'
 
 
 class TransactionDuplicateAttributeError(EventError):
@@ -86,8 +69,6 @@ class TransactionDuplicateAttributeError(EventError):
     :param event: the event that repeats the field, kept as ``event``; ``None`` if the transaction has no event.
     :param name: the field's name without its table, for example ``_id``, kept as ``name``.
     """
-
-    name: str
 
     def __init__(self, event: Event | None, name: str) -> None:
         super().__init__(event)
@@ -105,9 +86,6 @@ class InvalidEventError(DispatcherError, ValueError):
     :param status: the HTTP status code that tells the sender, kept as ``status``.
     """
 
-    faults: tuple[tuple[str, str], ...]
-    status: int
-
     def __init__(self, message: str, faults: Sequence[tuple[str, str]] = (), status: int = 400) -> None:
         super().__init__(message)
         self.faults = tuple(faults)
@@ -121,8 +99,6 @@ class RouterError(DispatcherError):
         handlers can't be pickled.
     """
 
-    router: Any
-
     def __init__(self, router: Any) -> None:
         super().__init__()
         self.router = router
@@ -134,8 +110,6 @@ class RouteNotFoundRouterError(RouterError):
     :param router: the router that was asked, kept as ``router``.
     :param event_data: the event as the routes saw it, kept as ``event_data``.
     """
-
-    event_data: Mapping[str, Any]
 
     def __init__(self, router: Any, event_data: Mapping[str, Any]) -> None:
         super().__init__(router)
@@ -161,9 +135,6 @@ class TransferError(StagingError):
     :param status: the HTTP status code of the service's answer, if there was one; kept as ``status``.
     """
 
-    transient: bool
-    status: int | None
-
     def __init__(self, message: str, *, transient: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.transient = transient
@@ -181,16 +152,8 @@ class UploadError(TransferError):
     :param state: Ingest's last answer about the job, kept as ``state``.
     """
 
-    job_id: int | None
-    state: Mapping[str, Any]
-
     def __init__(
-        self,
-        message: str,
-        *,
-        transient: bool = False,
-        status: int | None = None,
-        job_id: int | None = None,
+        self, message: str, *, transient: bool = False, status: int | None = None, job_id: int | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message, transient=transient, status=status)
@@ -204,8 +167,6 @@ class RetryLater(DispatcherError):
     :param seconds: how long to wait at least; ``None`` leaves it to the queue's backoff. Kept as ``seconds``.
     :param reason: shown as the event's last error while it waits.
     """
-
-    seconds: float | None
 
     def __init__(self, seconds: float | None = None, reason: str = 'the handler asked to be run again later') -> None:
         super().__init__(reason)
@@ -231,8 +192,6 @@ class WorkerLostError(DispatcherError):
 class QueueFullError(DispatcherError):
     """More events are waiting than ``max_backlog`` allows: send again after ``retry_after`` seconds."""
 
-    retry_after: int
-
     def __init__(self, message: str, retry_after: int = 60) -> None:
         super().__init__(message)
         self.retry_after = retry_after
@@ -240,7 +199,3 @@ class QueueFullError(DispatcherError):
 
 class DatabaseUnavailableError(DispatcherError):
     """The queue's database did not answer in time: nothing was accepted or changed; try again."""
-
-
-def _event_id(event: Any) -> str:
-    return repr(getattr(event, 'event_id', None))
