@@ -60,13 +60,12 @@ def exposition(connections: Connections) -> Exposition:
 
 
 @contextmanager
-def needing(package: str, what: str, extra: str) -> Iterator[None]:
-    """Say which extra to install if *package* can't be imported inside the ``with`` block."""
+def needing(library: str, what: str, extra: str) -> Iterator[None]:
+    """Say which extra to install if a package, *library* in lower case, can't be imported inside the ``with`` block."""
     try:
         yield
     except ModuleNotFoundError as exc:
-        if (exc.name or '').partition('.')[0] != package:
+        if (exc.name or '').partition('.')[0] != library.lower():
             raise
         raise ConfigurationError(
-            f'{what} needs {package}: install it with pip install "pacifica-dispatcher[{extra}]"'
-        ) from exc
+            f'{what} needs {library}: install it with pip install "pacifica-dispatcher[{extra}]"') from exc

@@ -39,8 +39,6 @@ FINISHED = 'org.pacifica.dispatcher.task.finished'
 #: The type of an outgoing event about an event that ended in any other status.
 FAILED = 'org.pacifica.dispatcher.task.failed'
 
-_OK = '200 OK'
-
 
 @dataclass(frozen=True)
 class FinishedTask:
@@ -71,7 +69,7 @@ class FinishedTask:
     @property
     def failed(self) -> bool:
         """Whether it ended in another status than ``200 OK``."""
-        return self.status != _OK
+        return self.status != '200 OK'
 
     @cached_property
     def event(self) -> Event:

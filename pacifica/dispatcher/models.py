@@ -26,9 +26,7 @@ from pacifica.dispatcher.exceptions import TransactionDuplicateAttributeError
 
 __all__ = ['File', 'PacificaModel', 'Transaction', 'TransactionKeyValue']
 
-_FileT = TypeVar('_FileT', bound='File')
-_KeyValueT = TypeVar('_KeyValueT', bound='TransactionKeyValue')
-_TransactionT = TypeVar('_TransactionT', bound='Transaction')
+_ModelT = TypeVar('_ModelT', bound='PacificaModel')
 
 
 class PacificaModel(ABC):
@@ -107,7 +105,7 @@ class File(PacificaModel):
         return safe_path(self.name, self.subdir)
 
     @classmethod
-    def from_cloudevents_model(cls: type[_FileT], event: Event) -> list[_FileT]:
+    def from_cloudevents_model(cls: type[_ModelT], event: Event) -> list[_ModelT]:
         """Return the files of *event*, in its order; none if its data are no list."""
         return [cls(**item) for item in _items(event) if item.get('destinationTable') == 'Files']
 
@@ -115,8 +113,7 @@ class File(PacificaModel):
 class Transaction(PacificaModel):
     """One transaction of the archive: who uploaded what is in it, from which instrument, for which project.
 
-    Every attribute has the JSON type that the uploader sent, and is ``None`` if the event doesn't give it; other
-    keywords are ignored.
+    As of a :class:`File`, every attribute may be ``None``, and other keywords are ignored.
 
     :param _id: the transaction's id in the archive, a number; given by Ingest, so never set it on an upload.
     :param submitter: the id of the user who uploads, a number.
@@ -148,15 +145,14 @@ class Transaction(PacificaModel):
         self.suspense_date = suspense_date
 
     @classmethod
-    def from_cloudevents_model(cls: type[_TransactionT], event: Event) -> _TransactionT:
+    def from_cloudevents_model(cls: type[_ModelT], event: Event) -> _ModelT:
         """Return the transaction of *event*; an empty one if it has none.
 
         :raises TransactionDuplicateAttributeError: if *event* gives one of the attributes twice.
         """
         attrs: dict[str, Any] = {}
         for item in _items(event):
-            table = item.get('destinationTable')
-            name = _TRANSACTION_FIELDS.get(table) if isinstance(table, str) else None
+            name = _TRANSACTION_FIELDS.get(str(item.get('destinationTable')))
             if name is None:
                 continue
             if name in attrs:
@@ -165,10 +161,7 @@ class Transaction(PacificaModel):
         return cls(**attrs)
 
 
-_TRANSACTION_FIELDS = {
-    f'Transactions.{name}': name
-    for name in ('_id', 'analytical_tool', 'description', 'instrument', 'project', 'submitter', 'suspense_date')
-}
+_TRANSACTION_FIELDS = {f'Transactions.{name}': name for name in Transaction.__annotations__}
 
 
 class TransactionKeyValue(PacificaModel):
@@ -186,7 +179,7 @@ class TransactionKeyValue(PacificaModel):
         self.value = value
 
     @classmethod
-    def from_cloudevents_model(cls: type[_KeyValueT], event: Event) -> list[_KeyValueT]:
+    def from_cloudevents_model(cls: type[_ModelT], event: Event) -> list[_ModelT]:
         """Return the key-values of *event*, in its order; none if its data are no list."""
         return [cls(**item) for item in _items(event) if item.get('destinationTable') == 'TransactionKeyValue']
 

@@ -37,7 +37,6 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.authentication import Authenticate
-from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.hooks import Callback, Notifies, listed
 from pacifica.dispatcher.router import Router
 
@@ -165,14 +164,8 @@ class ReceiveTaskModelBase(Record):
             must share ``PROMETHEUS_MULTIPROC_DIR``.
         :raises ConfigurationError: if Celery is not installed, or what is wanted besides is not.
         """
-        try:
+        with extras.needing('Celery', 'create_celery_app', 'celery'):
             from pacifica.dispatcher._engine.celery_app import create_celery_app
-        except ModuleNotFoundError as exc:
-            if exc.name != 'celery':
-                raise
-            raise ConfigurationError(
-                'create_celery_app needs Celery: install it with pip install "pacifica-dispatcher[celery]"'
-            ) from exc
         queue = cls.create_queue(
             router, name, receive_task_name, retry_for=retry_for, max_attempts=max_attempts, backoff=backoff,
             deduplicate=deduplicate, max_backlog=max_backlog, on_finished=on_finished, on_failed=on_failed,

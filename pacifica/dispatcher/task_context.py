@@ -18,10 +18,6 @@ from uuid import UUID
 __all__ = ['Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
 
 
-def _keep_in_memory(result: Mapping[str, Any]) -> None:
-    """Do nothing more: without a queue the result lives in the context alone."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """One part of an attempt: what it was and how long it took.
@@ -49,7 +45,7 @@ class TaskContext:
     :param task_id: the id that ``POST /receive`` answered.
     :param attempt: 1 for the first run, counted up by each run after a retry or a lost worker.
     :param result: what was saved with :meth:`save_result`, by this attempt or an earlier one.
-    :param save: stores the result durably with the event; given by the engine.
+    :param save: stores the result durably with the event; given by the engine, without which it lives here alone.
     :param stages: what the attempt spent its time on so far; kept with the event when the attempt ends.
     :param around_stage: makes a context manager that each stage runs in, of its name; given by the engine.
     :param event_id: the event's own id, ``eventID`` (0.1) or ``id``.
@@ -60,7 +56,7 @@ class TaskContext:
     task_id: UUID
     attempt: int = 1
     result: dict[str, Any] = field(default_factory=dict)
-    save: Callable[[Mapping[str, Any]], None] = _keep_in_memory
+    save: Callable[[Mapping[str, Any]], None] = field(default=lambda result: None)
     stages: list[Stage] = field(default_factory=list)
     event_id: str | None = None
     route: str | None = None
