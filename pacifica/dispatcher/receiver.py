@@ -21,8 +21,8 @@ import peewee
 from pacifica.dispatcher import _extras as extras
 from pacifica.dispatcher import _http
 from pacifica.dispatcher._engine.event_queue import Acceptor, EventQueue
+from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.retry import RetryPolicy
-from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from pacifica.dispatcher._engine.sender import Sender
+from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent
 from pacifica.dispatcher.authentication import Credentials, Secret, StandardWebhooks
 from pacifica.dispatcher.exceptions import ConfigurationError

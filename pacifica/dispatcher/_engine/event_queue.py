@@ -16,10 +16,10 @@ from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.reconciler import PeriodicReconciler, Reconciled, Reconciler
 from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.runner import TaskRunner
-from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import Metadata

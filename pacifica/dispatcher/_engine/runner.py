@@ -19,7 +19,7 @@ from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
-from pacifica.dispatcher._engine.sender import Sender
+from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError

@@ -16,8 +16,8 @@ from types import FrameType
 
 from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.runner import AnyExecutor, Runner, owner_here
-from pacifica.dispatcher._engine.sender import Sender
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
