@@ -1,7 +1,4 @@
-"""The peewee-backed event queue: what ``create_queue`` returns.
-
-Puts a store, a router and the workers together; what ``create_cherrypy_app`` hands events to.
-"""
+"""The event queue: puts a store, a router and the workers together."""
 
 from __future__ import annotations
 
@@ -52,14 +49,7 @@ class Task:
 
 
 class EventQueue(Acceptor):
-    """Accepts events durably and makes the workers that run them.
-
-    :param store: where events are kept.
-    :param router: which handler an event goes to.
-    :param policy: which failures are retried, and how often an event is run.
-    :param extensions: see its events run.
-    :param sender: sends outgoing events.
-    """
+    """Accepts events durably and makes the workers that run them; made by ``create_queue``."""
 
     def __init__(
         self, store: Store, router: Router, policy: RetryPolicy, extensions: Extensions, sender: Sender,
@@ -81,10 +71,7 @@ class EventQueue(Acceptor):
         return Task(self.accept([_events.from_dict(event)])[0])
 
     def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
-        """Store validated *events*, all or none; return their task ids in order once they are committed.
-
-        :raises DatabaseUnavailableError: if the database did not take them.
-        """
+        """Store validated *events*, all or none; return their task ids in order once they are committed."""
         return [str(task_id) for task_id in self._store.accept(events)]
 
     def create_worker(
@@ -128,7 +115,6 @@ class EventQueue(Acceptor):
             self._store,
             executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout),
             self._sender,
-            self._extensions,
             LeaseKeeper(self._store, self._extensions, self._policy.max_attempts, lease, retention, keep_unrouted),
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
         )
@@ -136,10 +122,9 @@ class EventQueue(Acceptor):
     def create_task_runner(self, lease: float, keep_unrouted: float | None) -> TaskRunner:
         """Return what runs events of this queue by their task ids, for an engine whose workers get messages.
 
-        :param lease: seconds after which the event of a worker that died runs elsewhere.
-        :param keep_unrouted: as for :meth:`create_worker`.
+        Its settings are those of :meth:`create_worker`.
         """
-        return TaskRunner(self._store, self._executor(), self._sender, self._extensions, lease, keep_unrouted)
+        return TaskRunner(self._store, self._executor(), self._sender, lease, keep_unrouted)
 
     def _executor(self) -> Executor:
         return Executor(

@@ -1,7 +1,6 @@
 """A claimed event → how it ended.
 
-Called by every engine with an event it has claimed. Knows routing and user code, and is the first of two walls around
-it: whatever a handler raises comes out as an :class:`~pacifica.dispatcher._queue.outcome.Outcome`. No SQL, no threads.
+The first of two walls around user code: whatever a handler raises comes out as an ``Outcome``. No SQL, no threads.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import contextvars
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -26,6 +25,7 @@ from pacifica.dispatcher.task_context import Stage, TaskContext, task_context
 __all__ = ['Executor']
 
 SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
+"""Keeps what a handler wants kept, durably, and returns it as JSON."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,18 @@ class _Reports:
     results: list[str] = field(default_factory=list)
 
 
+@dataclass(eq=False)
 class Executor:
-    """Runs events through a router.
-
-    :param router: the routes.
-    :param application: the name of the application whose router it is, as the lineage of uploads says it.
-    :param policy: which failures are retried.
-    :param save_result: keeps what a handler wants kept, durably, and returns it as JSON; the store's.
-    :param extensions: see attempts and their stages.
-    """
+    """Runs the events of *application*, as the lineage of uploads calls it, through its router."""
 
     #: What people see of how handlers run.
-    engine = 'threads'
+    engine: ClassVar[str] = 'threads'
 
-    def __init__(
-        self, router: Router, application: str, policy: RetryPolicy, save_result: SaveResult,
-        extensions: Extensions,
-    ) -> None:
-        self.router = router
-        self._application = application
-        self.policy = policy
-        self.extensions = extensions
-        self._save_result = save_result
+    router: Router
+    application: str
+    policy: RetryPolicy
+    save_result: SaveResult
+    extensions: Extensions
 
     def start(self) -> None:
         """Nothing to do: events run in the thread that asks."""
@@ -66,15 +56,15 @@ class Executor:
         """Nothing to do: a thread can't be stopped from outside."""
 
     def execute(self, claimed: ClaimedEvent) -> Outcome | None:
-        """Decode, route and handle the event; return how that ended, whatever it was."""
+        """Decode, route and handle the event; return how that ended, ``None`` if it was stopped from outside."""
         return self.extensions.attempt(claimed, lambda: self._timed(claimed))
 
-    def resume(self, claimed: ClaimedEvent, carrier: Carrier) -> Outcome:
+    def resume(self, claimed: ClaimedEvent, carrier: Carrier) -> Outcome | None:
         """Do so in another process than the one in which the attempt began, whose trace *carrier* carries over."""
         with self.extensions.resumed(carrier):
             return self._timed(claimed)
 
-    def _timed(self, claimed: ClaimedEvent) -> Outcome:
+    def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
         began = time.monotonic()
         progress = _Reports()
         outcome = self._run(claimed, progress)
@@ -88,7 +78,7 @@ class Executor:
             event_data = _events.loads(claimed.event_data)
             route = self.router.match_first_or_raise(event_data)
             name = route.name
-            lineage, own = Lineage.of(event_data), step(self._application, name)
+            lineage, own = Lineage.of(event_data), step(self.application, name)
             if reason := lineage.loop(own, allowed=route.loops == 'allow'):
                 return Outcome.passed_over(reason, name)
             # A context of its own: what a handler sets in a context variable is gone for the next event.
@@ -109,7 +99,7 @@ class Executor:
             task_id=claimed.task_id,
             attempt=claimed.attempt,
             result={} if claimed.result is None else msgspec.json.decode(claimed.result),
-            save=lambda result: progress.results.append(self._save_result(claimed, result)),
+            save=lambda result: progress.results.append(self.save_result(claimed, result)),
             stages=progress.stages,
             around_stage=self.extensions.stage,
             event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),

@@ -1,8 +1,7 @@
 """Handlers in processes of their own: one that hangs is killed at its limit, one that crashes takes nothing with it.
 
-Used by a worker whose ``isolation`` is ``'process'``, in place of calling the executor. Each process serves one event
-at a time over a pipe, and is used again. Processes are started anew ("forkserver", else "spawn"), never forked from
-the threads of the service, so the router is sent to them by pickle.
+Processes are started anew ("forkserver", else "spawn"), never forked from the threads of the service, so the router is
+sent to them by pickle.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _STARTED_ANEW: Any = multiprocessing.get_context(
 
 
 class _Child:
-    """A process that runs one event at a time."""
+    """A process that runs one event at a time, given over a pipe."""
 
     def __init__(self, pickled: bytes) -> None:
         self.pipe, theirs = _STARTED_ANEW.Pipe()
@@ -81,20 +80,16 @@ def _serve(pickled: bytes, pipe: Connection) -> None:
         pipe.send(execute(claimed, carrier))
 
 
-class ProcessExecutor:
-    """Runs events through an executor that lives in other processes.
+class ProcessExecutor(Executor):
+    """Runs events through an *executor* that lives in other processes, each of which is killed after *timeout* seconds.
 
-    :param executor: what runs an event; must survive pickling, with its router and the router's handlers.
-    :param timeout: seconds after which a handler is killed with its process; ``None`` for never.
-    :raises ConfigurationError: if the router can't be sent to another process.
+    :raises ConfigurationError: if the router or one of its handlers can't be sent to another process.
     """
 
-    #: What people see of how handlers run.
     engine = 'processes'
 
     def __init__(self, executor: Executor, timeout: float | None) -> None:
-        self.policy = executor.policy
-        self._extensions = executor.extensions
+        super().__init__(**vars(executor))
         self._timeout = timeout
         try:
             self._pickled = pickle.dumps(executor)
@@ -122,10 +117,6 @@ class ProcessExecutor:
             child.process.kill()
             child.process.join()
 
-    def execute(self, claimed: ClaimedEvent) -> Outcome | None:
-        """Run the event in another process; ``None`` if that was stopped and there is no outcome."""
-        return self._extensions.attempt(claimed, lambda: self._timed(claimed))
-
     def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
         began = time.monotonic()
         child = self._take()
@@ -136,10 +127,12 @@ class ProcessExecutor:
 
     def _execute_in(self, child: _Child, claimed: ClaimedEvent) -> Outcome | None:
         try:
-            outcome = child.execute(claimed, self._extensions.carrier(), self._timeout)
+            outcome = child.execute(claimed, self.extensions.carrier(), self._timeout)
         except TimeoutError:
             self._give_up(child)
-            return self._timed_out(claimed)
+            error = HandlerTimeoutError(
+                f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
+            return self._failed(error, claimed, None)
         except (EOFError, OSError):
             exit_code = self._give_up(child)
             return None if self._stopped else self._lost(claimed, exit_code)
@@ -164,12 +157,6 @@ class ProcessExecutor:
         with self._lock:
             self._busy.discard(child)
         return child.kill()
-
-    def _timed_out(self, claimed: ClaimedEvent) -> Outcome:
-        error = HandlerTimeoutError(
-            f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
-        delay = self.policy.delay(error, claimed.attempt)
-        return Outcome.failed(error) if delay is None else Outcome.retry(error, delay)
 
     def _lost(self, claimed: ClaimedEvent, exit_code: int | None) -> Outcome:
         error = WorkerLostError(f'the handler\'s process died with exit code {exit_code}')

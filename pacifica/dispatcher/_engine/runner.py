@@ -1,7 +1,4 @@
-"""Runs claimed events and writes how they ended: what every engine does, and what Celery's workers run.
-
-Knows claims, leases and outcomes; knows nothing of brokers.
-"""
+"""Runs claimed events and writes how they ended: what every engine does, and what Celery's workers run."""
 
 from __future__ import annotations
 
@@ -12,23 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Union
 from uuid import UUID
 
 from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.extensions import Extensions
-from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = ['AnyExecutor', 'Runner', 'TaskRunner', 'owner_here']
+__all__ = ['Runner', 'TaskRunner', 'owner_here']
 
 _LOG = logging.getLogger(__name__)
-
-AnyExecutor = Union[Executor, ProcessExecutor]
 
 Around = Callable[[UUID], AbstractContextManager[object]]
 
@@ -41,24 +33,18 @@ def owner_here() -> str:
 class Runner:
     """Runs a claimed event while its lease is kept, and writes how it ended; the base of what claims events.
 
-    :param store: the queue's.
-    :param executor: what runs an event.
-    :param sender: sends outgoing events.
-    :param extensions: see events run.
     :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
     """
 
     _keeper: LeaseKeeper
 
-    def __init__(
-        self, store: Store, executor: AnyExecutor, sender: Sender, extensions: Extensions, lease: float,
-    ) -> None:
+    def __init__(self, store: Store, executor: Executor, sender: Sender, lease: float) -> None:
         self.lease = lease
         self.owner = owner_here()
-        self._store = store
+        self.store = store
         self._executor = executor
         self._sender = sender
-        self._extensions = extensions
+        self._extensions = executor.extensions
 
     def _stopping(self) -> bool:
         """Return whether no further event is to be claimed."""
@@ -74,11 +60,17 @@ class Runner:
         finally:
             self._keeper.drop(claimed)
 
-    def _finish(self, claimed: ClaimedEvent, outcome: Outcome, until: float = float('inf')) -> ClaimedEvent | None:
+    def _finish(
+        self, claimed: ClaimedEvent, outcome: Outcome | None, until: float = float('inf'),
+    ) -> ClaimedEvent | None:
         """Write the outcome, for as long as that takes; claim the next event before *until*, unless stopping.
 
-        What a handler did is done: a database that is away must not make it run again if that can be helped.
+        What a handler did is done: a database that is away must not make it run again if that can be helped. An event
+        that was stopped on the way is given back.
         """
+        if outcome is None:
+            self.store.release([claimed])
+            return None
         while True:
             try:
                 return self._write(claimed, outcome, claim=not self._stopping() and time.monotonic() < until)
@@ -96,11 +88,11 @@ class Runner:
         task = self._extensions.ended(claimed, outcome)
         outgoing = () if task is None else self._extensions.outgoing(task)
         if claim:
-            written, following = self._store.finish_and_claim(claimed, outcome, self.owner, self.lease, outgoing)
+            written, following = self.store.finish_and_claim(claimed, outcome, self.owner, self.lease, outgoing)
             if following is not None:
                 self._keeper.hold(following)  # an extension may take its time
         else:
-            written = self._store.finish(claimed, outcome, outgoing)
+            written = self.store.finish(claimed, outcome, outgoing)
         if written:
             self._extensions.finished(claimed, outcome, task)
         else:
@@ -111,16 +103,14 @@ class Runner:
 class TaskRunner(Runner):
     """Runs stored events by their task ids, in whatever process or thread a message about one reaches.
 
-    :param keep_unrouted: seconds after which events that no route matched are deleted; ``None`` keeps them.
     :param present: whether processes that run events are shown as workers.
     """
 
     def __init__(
-        self, store: Store, executor: AnyExecutor, sender: Sender, extensions: Extensions, lease: float,
-        keep_unrouted: float | None = None, *, present: bool = True,
+        self, store: Store, executor: Executor, sender: Sender, lease: float, keep_unrouted: float | None = None, *,
+        present: bool = True,
     ) -> None:
-        super().__init__(store, executor, sender, extensions, lease)
-        self.store = store
+        super().__init__(store, executor, sender, lease)
         self._keep_unrouted = keep_unrouted
         self._present = present
         self._lock = threading.Lock()
@@ -128,7 +118,7 @@ class TaskRunner(Runner):
 
     def once(self, task_id: UUID, around: Around) -> None:
         """Run that one event as :meth:`run` does, and leave no thread behind: for a caller that is no worker."""
-        alone = TaskRunner(self._store, self._executor, self._sender, self._extensions, self.lease, present=False)
+        alone = TaskRunner(self.store, self._executor, self._sender, self.lease, present=False)
         try:
             alone.run(task_id, around)
         finally:
@@ -145,17 +135,14 @@ class TaskRunner(Runner):
         """
         until = time.monotonic() + further
         self.start()
-        claimed = self._store.claim_task(task_id, self.owner, self.lease)
+        claimed = self.store.claim_task(task_id, self.owner, self.lease)
         if claimed is None and further:
-            claimed = self._store.claim(self.owner, self.lease)
+            claimed = self.store.claim(self.owner, self.lease)
         while claimed is not None:
             if self._present:
                 self._keeper.present(self.owner, 'celery', 1)
             with around(claimed.task_id):
                 outcome = self._execute(claimed)
-            if outcome is None:
-                self._store.release([claimed])
-                return
             claimed = self._finish(claimed, outcome, until)
 
     def start(self) -> None:
@@ -170,9 +157,9 @@ class TaskRunner(Runner):
             if self._pid != os.getpid():
                 self.owner = owner_here()
                 self._keeper = LeaseKeeper(
-                    self._store, self._extensions, self._executor.policy.max_attempts, self.lease,
+                    self.store, self._extensions, self._executor.policy.max_attempts, self.lease,
                     keep_unrouted=self._keep_unrouted)
-                if self._store.connections.shared:
+                if self.store.connections.shared:
                     self._keeper.start()
                 self._pid = os.getpid()
 

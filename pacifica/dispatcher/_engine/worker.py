@@ -1,8 +1,7 @@
 """The embedded worker: threads that claim events, run them and write how they ended.
 
-Made by the event queue; started and stopped by the service, the plug-in or a test. Each thread takes one event at a
-time; finishing one and claiming the next is one transaction, which the store shares among all threads that write.
-The lease of what is being handled is kept by a thread that does not depend on any handler.
+Each takes one event at a time; finishing one and claiming the next is one transaction. The lease of what is being
+handled is kept by a thread that does not depend on any handler.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
-from pacifica.dispatcher._engine.runner import AnyExecutor, Runner, owner_here
+from pacifica.dispatcher._engine.runner import Runner, owner_here
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
@@ -79,33 +78,13 @@ class Wakeup:
 
 
 class Worker(Runner):
-    """Runs the events of a queue.
-
-    :param store: the queue's.
-    :param executor: what runs an event: in the handler thread, or in a process of its own.
-    :param sender: sends outgoing events.
-    :param extensions: see events run.
-    :param keeper: keeps leases, and takes over the events of dead workers.
-    :param concurrency: how many events are handled at the same time.
-    :param lease: seconds for which a claim holds unless renewed: how soon the event of a dead worker runs elsewhere.
-    :param poll_interval: seconds between looks at the queue while nothing wakes the worker.
-    :param grace: seconds that :meth:`stop` gives running handlers.
-    """
+    """Runs the events of a queue; the settings are those of ``EventQueue.create_worker``."""
 
     def __init__(
-        self,
-        store: Store,
-        executor: AnyExecutor,
-        sender: Sender,
-        extensions: Extensions,
-        keeper: LeaseKeeper,
-        *,
-        concurrency: int,
-        lease: float,
-        poll_interval: float,
-        grace: float,
+        self, store: Store, executor: Executor, sender: Sender, keeper: LeaseKeeper, *, concurrency: int, lease: float,
+        poll_interval: float, grace: float,
     ) -> None:
-        super().__init__(store, executor, sender, extensions, lease)
+        super().__init__(store, executor, sender, lease)
         self.concurrency = concurrency
         self.grace = grace
         self._keeper = keeper
@@ -118,13 +97,13 @@ class Worker(Runner):
 
         For tests and scripts: the worker need not be started.
         """
-        claimed = self._store.claim(self.owner, self.lease)
+        claimed = self.store.claim(self.owner, self.lease)
         if claimed is None:
             return False
         self._executor.start()
         outcome = self._execute(claimed)
         if outcome is None:
-            self._store.release([claimed])
+            self.store.release([claimed])
         else:
             self._write(claimed, outcome)
         return True
@@ -138,12 +117,12 @@ class Worker(Runner):
         with self._lifecycle:
             if self._threads:
                 return
-            self._store.connections.require_shared()
+            self.store.connections.require_shared()
             self.owner = owner_here()
             self._keeper.present(self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
             self._wakeup.reset()
-            self._store.subscribe(self._wakeup.notify)
+            self.store.subscribe(self._wakeup.notify)
             self._threads = [
                 threading.Thread(target=self._loop, name=f'pacifica-dispatcher-handler-{number}', daemon=True)
                 for number in range(self.concurrency)
@@ -169,7 +148,7 @@ class Worker(Runner):
             self._keeper.stop()
             if left := self._keeper.drop_all():
                 self._release(left)
-            self._store.unsubscribe(self._wakeup.notify)
+            self.store.unsubscribe(self._wakeup.notify)
             self._threads = []
 
     def run(self) -> None:
@@ -205,31 +184,23 @@ class Worker(Runner):
             polled = self._wakeup.wait()
 
     def _work_until_idle(self, polled: bool) -> None:
-        claimed = self._store.claim(self.owner, self.lease)
+        claimed = self.store.claim(self.owner, self.lease)
         more = polled  # who found an event unasked for may have found one of many
         while claimed is not None:
             if more:
                 self._wakeup.notify(1)
-            outcome = self._execute(claimed)
-            if outcome is None:
-                self._store.release([claimed])
+            claimed, more = self._finish(claimed, self._execute(claimed)), True
+            if claimed is not None and self._stopping():
+                self._keeper.drop(claimed)
+                self._release([claimed])
                 return
-            claimed, more = self._unless_stopping(self._finish(claimed, outcome)), True
 
     def _stopping(self) -> bool:
         return self._wakeup.closed
 
-    def _unless_stopping(self, following: ClaimedEvent | None) -> ClaimedEvent | None:
-        """Return what was claimed, or give it back if the worker is stopping by now."""
-        if following is None or not self._wakeup.closed:
-            return following
-        self._keeper.drop(following)
-        self._release([following])
-        return None
-
     def _release(self, claimed: Sequence[ClaimedEvent]) -> None:
         _LOG.warning('worker.released', extra={'task_ids': [str(one.task_id) for one in claimed]})
         try:
-            self._store.release(claimed)
+            self.store.release(claimed)
         except DatabaseUnavailableError:
             _LOG.exception('worker.release_failed')  # they run again when their leases are over
