@@ -1,9 +1,7 @@
 """The Celery engine: the row first, the message second. The one door for Celery.
 
-``delay(event)`` commits the row, then publishes a message that carries its task id, under that id. The worker claims
-the row by the guarded claim that all engines share, so a message may come twice, late or never. Handlers' exceptions
-end on the row and never reach Celery's own error path. Each process that handles events keeps its leases; the worker's
-main process sends lost messages again.
+A message carries a task id, and may come twice, late or never: the worker claims the row as all engines do. Handlers'
+exceptions end on the row and never reach Celery's own error path.
 
 Messages of receivers of the 0.2 series carry whole events. Such a receiver has answered the event's sender with 200 and
 an id, so nothing is refused here: an event that can't be handled ends in an error that ``/get`` shows.
@@ -14,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -43,7 +41,7 @@ def create_celery_app(runner: TaskRunner, receive_task_name: str, *args: Any, **
     """Return ``Celery(*args, **kwargs)`` with a task *receive_task_name* that runs events by *runner*."""
     app = celery.Celery(*args, **kwargs)
     app.task(
-        _receive,
+        ReceiveTask.receive,
         name=receive_task_name,
         # The application's own base class of tasks, if it was given one, goes on to count.
         base=type('ReceiveTask', (ReceiveTask, app.Task), {}),
@@ -52,18 +50,9 @@ def create_celery_app(runner: TaskRunner, receive_task_name: str, *args: Any, **
         store=runner.store,
         runner=runner,
     )
-
-    class Janitor(_JanitorStep):
-        task_name = receive_task_name
-
-    app.steps['worker'].add(Janitor)
-    signals.worker_process_shutdown.connect(partial(_stop, runner), weak=False)
+    app.steps['worker'].add(type('Janitor', (_JanitorStep,), {'task_name': receive_task_name}))
+    signals.worker_process_shutdown.connect(lambda **_: runner.stop(), weak=False)
     return app
-
-
-def _stop(runner: TaskRunner, **_signal: Any) -> None:
-    """End what this process of a pool has running besides events."""
-    runner.stop()
 
 
 class _JanitorStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -74,27 +63,22 @@ class _JanitorStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has
 
     def create(self, worker: Any) -> _JanitorStep:
         """Make what :meth:`start` starts."""
-        self._task = worker.app.tasks[self.task_name]
-        self._announcer = Announcer(
-            self._task.store, self._task.publish, self._task.backlog, again=_MESSAGE_LIFETIME)
+        task = worker.app.tasks[self.task_name]
+        self._runner = task.runner
+        self._announcer = Announcer(task.store, task.publish, task.backlog, again=_MESSAGE_LIFETIME)
         return self
 
     def start(self, worker: Any) -> None:
         """Take over the events of dead workers, and send the messages that brokers lost."""
-        self._task.runner.start()
+        self._runner.start()
         self._announcer.start()
 
     def stop(self, worker: Any) -> None:
         """Stop doing so, now that nothing is running any more."""
         self._announcer.stop()
-        self._task.runner.stop()
+        self._runner.stop()
 
     terminate = stop
-
-
-def _receive(task: ReceiveTask, event: Any) -> None:
-    """Run the event whose task id, or in a message of the 0.2 series which itself, is given."""
-    task.receive(event)
 
 
 class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no types
@@ -110,7 +94,7 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
         self._publisher = Publisher(self.publish, lambda task_ids: self.store.waiting(task_ids), self.backlog)
 
     def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
-        """Store *events*, then have a message published for each; a broker that is away costs time, not the event."""
+        """Store *events*, then have a message published for each, without waiting for the broker."""
         task_ids = self.store.accept(events, announced=_MESSAGE_LIFETIME)
         if self.app.conf.task_always_eager:
             for task_id in task_ids:
@@ -159,10 +143,7 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
                 raise
 
     def receive(self, event: Any) -> None:
-        """Run what a message is about; never raise.
-
-        A dict is a message of a 0.2 receiver: it is stored first, under the id that the receiver answered with.
-        """
+        """Run what a message is about, a task id or, from a 0.2 receiver, an event as a dict; never raise."""
         try:
             task_id = self._store_whole(event) if isinstance(event, Mapping) else _uuid(event)
             around = partial(_as_request, self)
@@ -176,6 +157,7 @@ class ReceiveTask(celery.Task, Acceptor):  # type: ignore[misc]  # Celery has no
             _LOG.exception('celery.turn_failed', extra={'task_id': self.request.id})
 
     def _store_whole(self, event: Mapping[str, Any]) -> UUID:
+        """Store the event under the id that the 0.2 receiver answered with."""
         received = _received(event)
         task_id = _task_id_of(self.request.id)
         if self.store.accept([received], task_id=task_id, announced=_MESSAGE_LIFETIME) != [task_id]:
@@ -219,17 +201,12 @@ def _received(event: Mapping[str, Any]) -> _events.ReceivedEvent:
 
     :raises InvalidEventError: if it can't even be written as JSON.
     """
-    try:
-        return _events.from_dict(event)
-    except InvalidEventError:
-        return _unchecked(event)
-
-
-def _unchecked(event: Mapping[str, Any]) -> _events.ReceivedEvent:
     def text(name: str) -> str:
         value = event.get(name)
         return value if isinstance(value, str) else ''
 
+    with suppress(InvalidEventError):
+        return _events.from_dict(event)
     try:
         return _events.ReceivedEvent(
             event_type=text('eventType'), cloud_events_version=text('cloudEventsVersion'), source=text('source'),

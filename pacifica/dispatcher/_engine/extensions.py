@@ -7,11 +7,13 @@ One that fails is logged and costs nobody anything else.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
+from pacifica.dispatcher._queue.transitions import Rescued
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Outgoing, ended
 from pacifica.dispatcher.hooks import Callback, FinishedTask
 
@@ -22,8 +24,6 @@ _EVENT_LOG = logging.getLogger('pacifica.dispatcher.events')
 _ERROR_CHARACTERS = 200
 
 Carrier = Mapping[str, str]
-"""What a trace needs to go on in another process."""
-
 Run = Callable[[], 'Outcome | None']
 
 
@@ -35,14 +35,11 @@ class Extension:
         return nullcontext(lambda outcome: None)
 
     def stage(self, name: str, /) -> AbstractContextManager[object]:
-        """Return a context manager for a part of an attempt to run in, in the process of its handler.
-
-        An extension that has this method goes there by pickle.
-        """
+        """Return a context manager for a part of an attempt to run in; the extension goes to the handler's process."""
         return nullcontext()
 
     def carrier(self) -> Carrier:
-        """Return what :meth:`resumed` needs in the handler's process."""
+        """Return what :meth:`resumed` needs to go on with a trace in the handler's process."""
         return {}
 
     def resumed(self, carrier: Carrier, /) -> AbstractContextManager[object]:
@@ -81,7 +78,7 @@ class Extensions:
         return Extensions, tuple(each for each in self._extensions if type(each).stage is not Extension.stage)
 
     def attempt(self, claimed: ClaimedEvent, run: Run) -> Outcome | None:
-        """Return what *run* does; an extension that fails around it is logged."""
+        """Return what *run* does, in the context managers of all; one that fails is logged."""
         for around in reversed(self._called['attempt']):
             run = partial(_attempt, around, claimed, run)
         return run()
@@ -120,19 +117,24 @@ class Extensions:
         if task is not None:
             self._show('task_ended', task)
 
-    def task_ended(self, task: FinishedTask) -> None:
-        """Show the end of an event whose last worker died."""
-        self._show('task_ended', task)
-
     def lease_lost(self, claimed: ClaimedEvent) -> None:
         """Show and log that the outcome of an attempt was not written."""
         _LOG.warning('worker.lease_lost', extra={'task_id': str(claimed.task_id), 'attempt': claimed.attempt})
         self._show('lease_lost', claimed)
 
-    def rescued(self, again: int, ended: int) -> None:
-        """Show and log that events of dead workers were taken over."""
-        _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
-        self._show('rescued', again, ended)
+    def rescued(self, rescued: Rescued) -> None:
+        """Show and log that events of dead workers were taken over, if any were."""
+        again, ended, tasks = rescued
+        if again or ended:
+            _LOG.warning('janitor.rescued', extra={'run_again': again, 'ended': ended})
+            self._show('rescued', again, ended)
+        if tasks:  # in a thread of its own: leases must be renewed, however long a callback takes
+            threading.Thread(
+                target=self._show_ends, args=(tasks,), name='pacifica-dispatcher-rescued', daemon=True).start()
+
+    def _show_ends(self, tasks: Sequence[FinishedTask]) -> None:
+        for task in tasks:
+            self._show('task_ended', task)
 
     def _show(self, what: str, *arguments: Any) -> None:
         for see in self._called[what]:

@@ -1,15 +1,10 @@
-"""Keeps the leases of what a worker has claimed, and takes over the events of dead workers.
-
-Each worker has one; its thread depends on no handler.
-"""
+"""Keeps the leases of what a worker has claimed, and takes over the events of dead workers."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from pacifica.dispatcher._engine.extensions import Extensions
@@ -18,7 +13,6 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherError
-from pacifica.dispatcher.hooks import FinishedTask
 
 __all__ = ['LeaseKeeper']
 
@@ -28,14 +22,10 @@ _PRUNE_BATCHES = 20
 
 
 class LeaseKeeper(Periodic):
-    """Renews each lease three times before it would end.
+    """Renews each lease three times before it would end, in a thread that depends on no handler.
 
-    :param store: the queue's.
-    :param extensions: see the events that are rescued.
     :param max_attempts: after how many attempts the event of a dead worker ends.
-    :param lease: seconds a claim holds.
-    :param retention: seconds after which events that have ended are deleted; ``None`` keeps them.
-    :param keep_unrouted: seconds after which those that no route matched are; ``None`` keeps them as others.
+    :param lease: as *retention* and *keep_unrouted* those of ``EventQueue.create_worker``.
     """
 
     def __init__(
@@ -90,23 +80,11 @@ class LeaseKeeper(Periodic):
         if self._heartbeat is not None:
             self._store.beat(self._heartbeat)
         if time.monotonic() >= self._rescue_from:
-            self._rescue(began)
+            self._extensions.rescued(self._store.rescue(self._max_attempts, began, self._extensions.outgoing))
         if self._retention is not None:
             self._prune(self._retention)
         if self._keep_unrouted is not None:
             self._prune(self._keep_unrouted, unrouted=True)
-
-    def _rescue(self, asked: float) -> None:
-        again, ended, tasks = self._store.rescue(self._max_attempts, asked, self._extensions.outgoing)
-        if again or ended:
-            self._extensions.rescued(again, ended)
-        if tasks:  # in a thread of its own: leases must be renewed, however long a callback takes
-            threading.Thread(
-                target=self._show, args=(tasks,), name='pacifica-dispatcher-rescued', daemon=True).start()
-
-    def _show(self, tasks: Sequence[FinishedTask]) -> None:
-        for task in tasks:
-            self._extensions.task_ended(task)
 
     def _prune(self, retention: float, *, unrouted: bool = False) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time

@@ -1,12 +1,7 @@
 """Sends messages about stored events, without letting anybody wait for a broker.
 
-Used by an engine whose workers wait for messages. The publisher sends those of events that were just stored; one that
-could not be sent is forgotten. The announcer finds events that are due with no message on its way, whatever the broker
-lost. The row is the truth, and the message only says that there is one.
-
-A message costs sender, broker and worker more than its event costs the database, and one is enough to make a worker go
-on with whatever is due. So while the broker holds messages that no worker has taken yet, further ones wait here; and of
-events that some worker took meanwhile, none is sent.
+The row is the truth: a message only says that there is one, costs more than its event costs the database, and makes a
+worker go on with whatever is due. So while the broker holds messages that no worker has taken, further ones wait here.
 """
 
 from __future__ import annotations
@@ -16,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID
@@ -33,33 +29,28 @@ _FEW_MESSAGES = 100
 _ROWS = 1000
 _ROWS_WHILE_BUSY = 100
 _STOP_SECONDS = 5.0
+_AWAY_SECONDS = 5.0  # without attempts after one that failed: each may take as long as the broker's time-out
+_MOST_WAITING = 10_000  # messages; those of further events are left to the announcer
 
 
 class Publisher:
-    """Publishes in a thread of its own, or immediately.
+    """Publishes messages of events that were just stored, in a thread of its own or immediately.
+
+    One that could not be sent is forgotten.
 
     :param publish: sends the message of a task; raises what the broker's client raises.
     :param waiting: returns those of several tasks that still wait for a worker; the others need no message.
     :param backlog: returns how many messages the broker holds; raises what the broker's client raises.
-    :param pause: seconds without attempts after one that failed: each may take as long as the broker's time-out.
-    :param most: how many messages wait for the broker at most; those of further events are left to the announcer.
     """
 
     def __init__(
-        self,
-        publish: Callable[..., Any],
-        waiting: Callable[[Sequence[UUID]], Collection[UUID]],
+        self, publish: Callable[..., Any], waiting: Callable[[Sequence[UUID]], Collection[UUID]],
         backlog: Callable[[], int],
-        *,
-        pause: float = 5.0,
-        most: int = 10_000,
     ) -> None:
         self._publish = publish
         self._still_waiting = waiting
         self._backlog = backlog
         self._unasked = 0  # messages sent since the broker was last asked
-        self._pause = pause
-        self._most = most
         self._away_until = 0.0
         self._lock = threading.Lock()
         self._waiting: SimpleQueue[UUID] = SimpleQueue()
@@ -70,7 +61,7 @@ class Publisher:
         if self._pid != os.getpid():
             self._start()
         for task_id in task_ids:
-            if self._waiting.qsize() < self._most:
+            if self._waiting.qsize() < _MOST_WAITING:
                 self._waiting.put(task_id)
 
     def send(self, task_id: UUID, **options: Any) -> Any:
@@ -80,7 +71,7 @@ class Publisher:
         try:
             return self._publish(task_id, **options)
         except Exception as exc:  # a broker's client has errors of many libraries
-            self._away_until = time.monotonic() + self._pause
+            self._away_until = time.monotonic() + _AWAY_SECONDS
             _LOG.warning('publisher.broker_unavailable', extra={'task_id': str(task_id), 'error': str(exc)})
             return None
 
@@ -102,11 +93,9 @@ class Publisher:
         task_ids = [self._waiting.get()]
         if self._unasked >= _ENOUGH:
             self._await_room()
-        try:
+        with suppress(Empty):
             while len(task_ids) < _ENOUGH:
                 task_ids.append(self._waiting.get_nowait())
-        except Empty:
-            pass
         if len(task_ids) > 1:
             task_ids = self._wanted(task_ids)
         self._unasked += len(task_ids)
@@ -136,25 +125,16 @@ class Publisher:
 
 
 class Announcer(Periodic):
-    """Announces waiting events of which the broker has no message.
+    """Announces events that are due of which the broker has no message, once a second.
 
-    :param store: the queue's.
-    :param publish: sends the message of a task; raises what the broker's client raises.
-    :param backlog: returns how many messages the broker holds; raises what the broker's client raises.
+    :param publish: as *backlog* the same as for :class:`Publisher`.
     :param again: seconds after which a message that nobody acted on counts as lost.
-    :param interval: seconds between turns.
     """
 
     def __init__(
-        self,
-        store: Store,
-        publish: Callable[[UUID], object],
-        backlog: Callable[[], int],
-        *,
-        again: float = 10.0,
-        interval: float = 1.0,
+        self, store: Store, publish: Callable[[UUID], object], backlog: Callable[[], int], *, again: float,
     ) -> None:
-        super().__init__('announcer', interval, _STOP_SECONDS)  # a turn may wait long for a broker
+        super().__init__('announcer', 1.0, _STOP_SECONDS)  # a turn may wait long for a broker
         self._store = store
         self._publish = publish
         self._backlog = backlog

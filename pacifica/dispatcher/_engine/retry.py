@@ -1,7 +1,4 @@
-"""Which failures are worth another attempt, and when.
-
-Used by the executor, once a handler has raised. Knows errors and time; knows nothing of queues.
-"""
+"""Which failures are worth another attempt, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thread that takes turns, with a pause before each: the shell around announcer, lease keeper and reconciler."""
+"""One thread that takes turns, with a pause before each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ __all__ = ['Periodic']
 class Periodic:
     """Takes a turn every *interval* seconds while it is started.
 
-    :param name: what the thread is called.
-    :param interval: seconds between turns.
     :param patience: seconds that :meth:`stop` waits for a turn that is under way; ``None`` for as long as it takes.
     """
 
