@@ -167,10 +167,8 @@ class EventQueue(Acceptor):
         """
         if interval <= 0:
             raise ConfigurationError(f'interval must be more than 0, not {interval!r}')
-        metadata = Metadata(metadata_url)
-        return PeriodicReconciler(
-            self._store, Reconciler(self._store, self.router, metadata), metadata, interval,
-            None if since is None else _utc(since))
+        reconciler = Reconciler(self._store, self.router, Metadata(metadata_url))
+        return PeriodicReconciler(reconciler, interval, None if since is None else _utc(since))
 
     def prune(self, older_than: float) -> int:
         """Delete every event that ended more than *older_than* seconds ago; return how many were deleted.

@@ -1,8 +1,4 @@
-"""Finds what was never delivered: asks Metadata for transactions, and stores the events of those that a route wants.
-
-Once, from a given time on; or again and again, at the start of a service and once an interval for all services of a
-queue together. Then the time is kept in the database, and moves on only after all events before it are stored.
-"""
+"""Finds what was never delivered: asks Metadata for transactions, and stores the events of those that a route wants."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from multiprocessing.pool import ThreadPool
+from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import Any
 
 from pacifica.dispatcher import _events
@@ -59,16 +55,13 @@ class Reconciled:
 class Reconciler:
     """Compares what Metadata knows with what is in a queue.
 
-    :param store: the queue's.
-    :param router: says which events are wanted.
-    :param metadata: the service.
     :raises ConfigurationError: if the queue doesn't recognise repeated events.
     """
 
     def __init__(self, store: Store, router: Router, metadata: Metadata) -> None:
         if not store.deduplicate:
             raise ConfigurationError('reconcile needs a queue that knows which events it had: deduplicate=True')
-        self._store, self._router, self._metadata = store, router, metadata
+        self.store, self.metadata, self._router = store, metadata, router
 
     def run(
         self, since: datetime, until: datetime = datetime.max, *, dry_run: bool = False,
@@ -89,11 +82,11 @@ class Reconciler:
         found = Reconciled(unwanted=set(unwanted))
         listed: set[int] = set()
         with ThreadPool(_REQUESTS) as pool:  # of daemons: a request that hangs doesn't keep the process from ending
-            for page in self._metadata.pages(since):
+            for page in self.metadata.pages(since):
                 between()
                 old = [transaction for transaction, updated in page.items() if updated <= until]
-                for transaction, event in self._events(pool, self._absent(old, found.unwanted), between):
-                    self._take(transaction, event, found, dry_run)
+                for transaction, asked in self._ask(pool, self._absent(old, found.unwanted), between):
+                    self._take(transaction, asked, found, dry_run)
                 listed.update(page)
                 found.looked_at += len(page)
                 found.recent += len(page) - len(old)
@@ -101,38 +94,31 @@ class Reconciler:
         found.unwanted &= listed
         return found
 
-    def _events(
+    def _ask(
         self, pool: ThreadPool, transactions: Sequence[int], between: Callable[[], None],
-    ) -> Iterator[tuple[int, dict[str, Any] | UnreadableTransactionError]]:
+    ) -> Iterator[tuple[int, AsyncResult[dict[str, Any]]]]:
         for begin in range(0, len(transactions), _REQUESTS):  # each may have 100,000 files: few are in memory at a time
             some = transactions[begin:begin + _REQUESTS]
             between()
-            yield from zip(some, pool.map(self._event_of, some))
-
-    def _event_of(self, transaction: int) -> dict[str, Any] | UnreadableTransactionError:
-        try:
-            return self._metadata.event_of(transaction)
-        except UnreadableTransactionError as exc:
-            return exc
+            yield from [(each, pool.apply_async(self.metadata.event_of, (each,))) for each in some]
 
     def _take(
-        self, transaction: int, event: dict[str, Any] | UnreadableTransactionError, found: Reconciled, dry_run: bool,
+        self, transaction: int, asked: AsyncResult[dict[str, Any]], found: Reconciled, dry_run: bool,
     ) -> None:
-        if isinstance(event, UnreadableTransactionError):
-            found.unreadable[transaction] = str(event)
-        elif not self._wants(event):
-            found.unwanted.add(transaction)
-        else:
-            try:
+        try:
+            event = asked.get()
+            if self._wants(event):
                 received = _events.from_dict(event)
-                found.missing[transaction] = None if dry_run else str(self._store.accept([received])[0])
-            except InvalidEventError as exc:  # also one that is larger than the database takes
-                found.unreadable[transaction] = str(exc)
+                found.missing[transaction] = None if dry_run else str(self.store.accept([received])[0])
+            else:
+                found.unwanted.add(transaction)
+        except (UnreadableTransactionError, InvalidEventError) as exc:  # also one larger than the database takes
+            found.unreadable[transaction] = str(exc)
 
     def _absent(self, transactions: Sequence[int], unwanted: set[int]) -> list[int]:
         """Return those of the *transactions* whose events never came, and that may be wanted."""
         keys = {event_key(*Metadata.source_of(transaction)): transaction for transaction in transactions}
-        known = Records(self._store.connections).known(list(keys)) if keys else set()
+        known = Records(self.store.connections).known(list(keys)) if keys else set()
         return [transaction for key, transaction in keys.items() if key not in known and transaction not in unwanted]
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
@@ -152,19 +138,16 @@ class _StoppedError(Exception):
 class PeriodicReconciler(Periodic):
     """Stores what was never delivered, while its service runs.
 
-    :param store: the queue's.
-    :param reconciler: what compares.
-    :param metadata: the service, whose clock counts.
+    From when on to look is kept in the database, and moves on only after all events before it are stored.
+
     :param interval: seconds between two looks, of all services of the queue together.
     :param since: from when on the very first one looks, UTC without a zone; by default from the start of this service.
     """
 
-    def __init__(
-        self, store: Store, reconciler: Reconciler, metadata: Metadata, interval: float, since: datetime | None = None,
-    ) -> None:
+    def __init__(self, reconciler: Reconciler, interval: float, since: datetime | None = None) -> None:
         # A request that is under way when it stops is not waited for.
         super().__init__('reconciler', min(interval, _POLL_SECONDS), _STOP_SECONDS)
-        self._store, self._reconciler, self._metadata = store, reconciler, metadata
+        self._store, self._reconciler = reconciler.store, reconciler
         self._between, self._first = interval, since
         self._token = secrets.token_hex(16)
         self._began = time.monotonic()
@@ -187,7 +170,7 @@ class PeriodicReconciler(Periodic):
         self._renewed = time.monotonic()
         next_since, again = None, min(self._between, _DELIVERY_SECONDS)
         try:
-            now = self._metadata.now()
+            now = self._reconciler.metadata.now()
             since = turn.since or self._first or now - timedelta(seconds=time.monotonic() - self._began)
             found = self._reconciler.run(
                 since, now - timedelta(seconds=_DELIVERY_SECONDS), unwanted=self._unwanted, between=self._go_on)
@@ -200,10 +183,7 @@ class PeriodicReconciler(Periodic):
         return found
 
     def _go_on(self) -> None:
-        """Keep the turn.
-
-        :raises _StoppedError: if there is to be no more.
-        """
+        """Keep the turn; raise :class:`_StoppedError` if there is to be no more."""
         if self._stopping.is_set():
             raise _StoppedError
         if time.monotonic() >= self._renewed + _LEASE_SECONDS / 3:
