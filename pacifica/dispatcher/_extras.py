@@ -1,7 +1,4 @@
-"""What the receiver factory adds if it is wanted, and installed: metrics and traces.
-
-Prometheus's and OpenTelemetry's libraries are imported here, on demand, and nowhere without it.
-"""
+"""What the receiver factory adds if it is wanted, and installed: Prometheus's metrics and OpenTelemetry's traces."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ An upload carries this in its key-values, which Pacifica Metadata publishes with
     Pacifica.Dispatcher.lineage.2             facility.raw/plot
 
 Each step has a key of its own, because Metadata shows one value of a key given twice, and at most 255 characters, which
-are the most it keeps. Used by the executor, which ends loops, by whatever makes an upload, and by the store, which
-keeps the transactions of an event in columns of their own.
+are the most it keeps.
 """
 
 from __future__ import annotations
@@ -22,15 +21,12 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    'LINEAGE_PREFIX', 'MOST_CHARACTERS', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'parent_transaction',
-    'step', 'transaction_id',
+    'MOST_CHARACTERS', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'parent_transaction', 'step',
+    'transaction_id',
 ]
 
 #: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
 SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
-
-#: What the key of each step begins with; its number follows, from 1.
-LINEAGE_PREFIX = 'Pacifica.Dispatcher.lineage.'
 
 #: With so many steps, an event is not handled even by a route that allows loops.
 MOST_STEPS = 16
@@ -39,8 +35,8 @@ MOST_STEPS = 16
 MOST_CHARACTERS = 255
 
 _ID_CHARACTERS = 64  # of the id of a transaction, as text
-
-_NUMBER = re.compile(re.escape(LINEAGE_PREFIX) + r'([1-9][0-9]{0,3})')
+_PREFIX = 'Pacifica.Dispatcher.lineage.'  # of the key of each step; its number follows, from 1
+_NUMBER = re.compile(re.escape(_PREFIX) + r'([1-9][0-9]{0,3})')
 
 
 def step(application: str, route: str) -> str:
@@ -54,16 +50,11 @@ def step(application: str, route: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What an event says of where it comes from.
+    """What an event says of where it comes from."""
 
-    :param steps: the routes that led to it, the first one first.
-    :param source: the transaction that the last of them handled, as the event gives it.
-    :param transaction: the transaction of the event itself, from which further ones may be made.
-    """
-
-    steps: tuple[str, ...] = ()
-    source: Any = None
-    transaction: Any = None
+    steps: tuple[str, ...] = ()  # the first one first
+    source: Any = None  # the transaction that the last of them handled, as the event gives it
+    transaction: Any = None  # the event's own, from which further ones may be made
 
     @classmethod
     def of(cls, event_data: Mapping[str, Any]) -> Lineage:
@@ -98,7 +89,7 @@ class Lineage:
         """Return the key-values of an upload that the route whose step is *own* makes from the event."""
         source = {} if self.transaction is None else {SOURCE_KEY: self.transaction}
         steps = enumerate((*self.steps, own), 1)
-        return {**source, **{f'{LINEAGE_PREFIX}{number}': value for number, value in steps}}
+        return {**source, **{f'{_PREFIX}{number}': value for number, value in steps}}
 
 
 def is_lineage(key: object) -> bool:
@@ -110,8 +101,7 @@ def transaction_id(data_json: str) -> str | None:
     """Return the id of the transaction in *data_json*, the data of an event as Pacifica Metadata publishes them.
 
     That is the value of the object whose ``destinationTable`` is ``Transactions._id`` (see :mod:`..models`), as text.
-    Only that object is parsed: the data may list tens of thousands of files. ``None`` if there is none, or it is no
-    whole number and no short text.
+    ``None`` if there is none, or it is no whole number and no short text.
     """
     return _value(data_json, 'destinationTable', 'Transactions._id')
 
@@ -122,29 +112,20 @@ def parent_transaction(data_json: str) -> str | None:
 
 
 def _value(data_json: str, member: str, text: str) -> str | None:
-    """Return the value of the first object in which *member* is *text*."""
-    mark = f'"{text}"'
-    position = data_json.find(mark)
-    while position >= 0:
-        value = _value_around(data_json, position, member, text)
-        if value is not None:
-            return value
-        position = data_json.find(mark, position + 1)
+    """Return the value of the first object in which *member* is *text*.
+
+    Only that object is parsed: the data may list tens of thousands of files.
+    """
+    position = -1
+    while (position := data_json.find(f'"{text}"', position + 1)) >= 0:
+        begin, end = data_json.rfind('{', 0, position), data_json.find('}', position)
+        if begin < 0 or end < 0:
+            continue
+        try:
+            item: Any = msgspec.json.decode(data_json[begin:end + 1])
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            continue  # braces inside its strings: an event that Pacifica does not send
+        value = item.get('value') if isinstance(item, dict) and item.get(member) == text else None
+        if isinstance(value, (int, str)) and not isinstance(value, bool) and 0 < len(str(value)) <= _ID_CHARACTERS:
+            return str(value)
     return None
-
-
-def _value_around(data_json: str, position: int, member: str, text: str) -> str | None:
-    """Return the value of the innermost object around *position*."""
-    begin, end = data_json.rfind('{', 0, position), data_json.find('}', position)
-    if begin < 0 or end < 0:
-        return None
-    try:
-        item: Any = msgspec.json.decode(data_json[begin:end + 1])
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None  # braces inside its strings: an event that Pacifica does not send
-    if not isinstance(item, dict) or item.get(member) != text:
-        return None
-    value = item.get('value')
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    return str(value) if 0 < len(str(value)) <= _ID_CHARACTERS else None

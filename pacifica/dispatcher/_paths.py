@@ -1,8 +1,5 @@
 """Which paths may be used inside a directory, and putting files there without leaving it.
 
-Called by the models (is this name a file's at all?), the download (where does it go?) and staging (where may a handler
-write?). Knows paths and the file system; knows nothing of events, archives or services.
-
 Paths come from strangers: events, archives, handlers. They are relative, posix, and stay where they are put on every
 platform: what is a file's name on Linux but a way out on Windows (``..\\x``, ``C:x``) is refused everywhere.
 """
@@ -26,8 +23,7 @@ def safe_path(name: object, subdir: object = None) -> str:
 
     Empty and ``.`` parts of *subdir* are left out; those of *name* are refused, because they name no file.
 
-    :raises UnsafePathError: if this can be no file inside a directory: not text, empty, absolute, with ``..``, NUL,
-        a backslash or a drive letter, or characters that no file name can have.
+    :raises UnsafePathError: if this can be no file inside a directory.
     """
     subdir = '' if subdir is None else subdir
     if not isinstance(name, str) or not isinstance(subdir, str):

@@ -32,8 +32,6 @@ class StagedEvent(Event):
     :raises StagingError: if openers are of a runner that doesn't say which files they open, and not one for each file.
     """
 
-    input_directory: Path
-    output_directory: Path
     #: The event's files, in its order.
     files: list[File]
     #: The transaction of the upload. Filled in: submitter, instrument and project of the event. Change what you like.
@@ -54,8 +52,7 @@ class StagedEvent(Event):
         self._openers = _by_path(self.files, openers)
         source = Transaction.from_cloudevents_model(event)
         self.transaction = Transaction(
-            submitter=source.submitter, instrument=source.instrument, project=source.project,
-        )
+            submitter=source.submitter, instrument=source.instrument, project=source.project)
         self.key_values = []
         if source._id is not None:
             self.key_values.append(TransactionKeyValue(key=PROVENANCE_KEY, value=source._id))
@@ -66,9 +63,9 @@ class StagedEvent(Event):
         """Open one of the event's files for reading.
 
         :param file: one of :attr:`files`, or its path.
-        :param mode: ``'r'`` for text, ``'rb'`` for bytes.
+        :param mode: ``'r'`` for text, ``'rb'`` for bytes. More keywords are those of :func:`open`.
         :param encoding: of the text; by default the one that the event names for the file, else UTF-8. Ends of lines
-            stay as they are. More keywords are those of :func:`open`.
+            stay as they are.
         :raises FileNotFoundError: if the event has no such file, or it was not staged in.
         :raises ValueError: if *mode* is one for writing.
         """

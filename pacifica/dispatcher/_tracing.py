@@ -1,8 +1,7 @@
 """A span for each attempt at an event: the one door for OpenTelemetry, extra ``otel``.
 
-Imported by the receiver factory if traces are wanted. Only the API is used: which spans are kept, and where they go, is
-for the application's SDK to say. Attributes follow the semantic conventions for messaging and CloudEvents
-(https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/), as far as there are any.
+Only the API is used: which spans are kept, and where they go, is for the application's SDK to say. Attributes follow
+https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/, as far as they can.
 """
 
 from __future__ import annotations
@@ -21,25 +20,18 @@ from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
 __all__ = ['OpenTelemetrySpans']
 
-_NAME = 'pacifica.dispatcher'
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 
 class OpenTelemetrySpans(Extension):
-    """Traces the attempts at the events of a queue.
-
-    :param queue: whose events these are.
-    """
+    """Traces the attempts at the events of a queue."""
 
     def __init__(self, queue: QueueName) -> None:
         self._queue = queue
 
     @contextmanager
     def attempt(self, claimed: ClaimedEvent) -> Iterator[Callable[[Outcome], None]]:
-        """Make a span ``process TASK`` of kind CONSUMER, linked to the span in which the event was made, if it says so.
-
-        It is the current one inside the block: what the handler calls becomes its children.
-        """
+        """Make a span ``process TASK`` of kind CONSUMER, linked to that in which the event was made, if it says so."""
         event = claimed.identity
         attributes = {
             'messaging.system': 'pacifica_dispatcher',
@@ -84,7 +76,7 @@ class OpenTelemetrySpans(Extension):
 @lru_cache(maxsize=1)
 def _tracer() -> trace.Tracer:
     """Return the tracer; made at first use, when the application has had time to set the SDK up."""
-    return trace.get_tracer(_NAME)
+    return trace.get_tracer('pacifica.dispatcher')
 
 
 def _links(traceparent: str | None, tracestate: str | None) -> list[Link]:

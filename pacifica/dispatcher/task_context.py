@@ -18,9 +18,9 @@ from uuid import UUID
 __all__ = ['Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stage:
-    """One part of an attempt: what it was and how long it took.
+    """One part of an attempt: what it was and how long it took. Inside of :func:`stage`, fill in what becomes known.
 
     :param name: ``'download'``, ``'handle'`` or ``'upload'``; any name for parts of your own.
     :param seconds: wall-clock seconds.
@@ -111,35 +111,19 @@ def task_context(task: TaskContext) -> Iterator[TaskContext]:
         _CURRENT.reset(token)
 
 
-@dataclass
-class Timing:
-    """What :func:`stage` hands out: fill in what becomes known inside the block."""
-
-    files: int | None = None
-    bytes: int | None = None
-    job_id: Any = None
-    seconds: float = 0.0
-
-
 @contextmanager
-def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> Iterator[Timing]:
-    """Time the ``with`` block as a part of the current task's attempt, shown in the event's timeline.
-
-    :param name: what the block does; staging uses ``'download'``, ``'handle'`` and ``'upload'``.
-    :param files: how many files it is about.
-    :param bytes: how many bytes these have.
-    """
-    timing = Timing(files, bytes)
+def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> Iterator[Stage]:
+    """Time the ``with`` block as a :class:`Stage` of the current task's attempt, shown in the event's timeline."""
+    part = Stage(name, 0.0, files, bytes, failed=True)
     task = current_task()
     began = time.monotonic()
-    failed = True
     try:
         with nullcontext() if task is None else task.around_stage(name):
-            yield timing
-        failed = False
+            yield part
+        part.failed = False
     finally:
-        timing.seconds = time.monotonic() - began
+        part.seconds = round(time.monotonic() - began, 6)
+        if not isinstance(part.job_id, int):  # of a runner of the user's own
+            part.job_id = None
         if task is not None:
-            job_id = timing.job_id if isinstance(timing.job_id, int) else None
-            task.stages.append(
-                Stage(name, round(timing.seconds, 6), timing.files, timing.bytes, job_id, failed))
+            task.stages.append(part)

@@ -83,24 +83,23 @@ class Extensions:
             run = partial(_attempt, around, claimed, run)
         return run()
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> AbstractContextManager[object]:
         """Run a part of an attempt; an extension that fails around it fails it."""
-        with ExitStack() as stack:
-            for around in self._called['stage']:
-                stack.enter_context(around(name))
-            yield
+        return self._around('stage', name)
 
     def carrier(self) -> Carrier:
         """Return what :meth:`resumed` needs in the handler's process."""
         return {key: value for carrier in self._called['carrier'] for key, value in carrier().items()}
 
-    @contextmanager
-    def resumed(self, carrier: Carrier) -> Iterator[None]:
+    def resumed(self, carrier: Carrier) -> AbstractContextManager[object]:
         """Go on with an attempt of another process."""
+        return self._around('resumed', carrier)
+
+    @contextmanager
+    def _around(self, what: str, argument: Any) -> Iterator[None]:
         with ExitStack() as stack:
-            for around in self._called['resumed']:
-                stack.enter_context(around(carrier))
+            for around in self._called[what]:
+                stack.enter_context(around(argument))
             yield
 
     def ended(self, claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:

@@ -119,13 +119,15 @@ class ProcessExecutor(Executor):
 
     def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
         began = time.monotonic()
-        child = self._take()
-        outcome = None if child is None else self._execute_in(child, claimed)
+        outcome = self._run_elsewhere(claimed)
         if outcome is None or outcome.seconds is not None:
             return outcome
         return outcome._replace(seconds=time.monotonic() - began)  # of a process that could not say so itself
 
-    def _execute_in(self, child: _Child, claimed: ClaimedEvent) -> Outcome | None:
+    def _run_elsewhere(self, claimed: ClaimedEvent) -> Outcome | None:
+        child = self._take()
+        if child is None:
+            return None
         try:
             outcome = child.execute(claimed, self.extensions.carrier(), self._timeout)
         except TimeoutError:
@@ -134,8 +136,10 @@ class ProcessExecutor(Executor):
                 f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
             return self._failed(error, claimed, None)
         except (EOFError, OSError):
-            exit_code = self._give_up(child)
-            return None if self._stopped else self._lost(claimed, exit_code)
+            lost = WorkerLostError(f'the handler\'s process died with exit code {self._give_up(child)}')
+            if self._stopped:
+                return None
+            return Outcome.failed(lost) if claimed.attempt >= self.policy.max_attempts else Outcome.retry(lost, 0.0)
         self._put_back(child)
         return outcome
 
@@ -157,7 +161,3 @@ class ProcessExecutor(Executor):
         with self._lock:
             self._busy.discard(child)
         return child.kill()
-
-    def _lost(self, claimed: ClaimedEvent, exit_code: int | None) -> Outcome:
-        error = WorkerLostError(f'the handler\'s process died with exit code {exit_code}')
-        return Outcome.failed(error) if claimed.attempt >= self.policy.max_attempts else Outcome.retry(error, 0.0)

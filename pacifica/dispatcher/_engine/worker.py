@@ -32,10 +32,6 @@ class Wakeup:
     def __init__(self, poll_interval: float) -> None:
         self._poll_interval = poll_interval
         self._condition = threading.Condition(threading.Lock())
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew after :meth:`close`."""
         self.closed = False
         self._permits = 0
         self._waiting = 0
@@ -88,7 +84,7 @@ class Worker(Runner):
         self.concurrency = concurrency
         self.grace = grace
         self._keeper = keeper
-        self._wakeup = Wakeup(poll_interval)
+        self._poll_interval = poll_interval
         self._threads: list[threading.Thread] = []
         self._lifecycle = threading.RLock()
 
@@ -121,7 +117,7 @@ class Worker(Runner):
             self.owner = owner_here()
             self._keeper.present(self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
-            self._wakeup.reset()
+            self._wakeup = Wakeup(self._poll_interval)
             self.store.subscribe(self._wakeup.notify)
             self._threads = [
                 threading.Thread(target=self._loop, name=f'pacifica-dispatcher-handler-{number}', daemon=True)
