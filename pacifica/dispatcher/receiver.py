@@ -54,10 +54,7 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def create_table(cls, safe: bool = True, **options: Any) -> None:
-        """Make the table, or upgrade one of the 0.2 series in place.
-
-        The arguments of :meth:`peewee.Model.create_table` are accepted and ignored: existing rows are kept.
-        """
+        """Make the table, or upgrade one of the 0.2 series in place; peewee's arguments are accepted and ignored."""
         cls.migrate()
 
     @classmethod
@@ -151,17 +148,13 @@ class ReceiveTaskModelBase(Record):
         """Return a Celery application with a task that runs the events of this table.
 
         ``celery_app.tasks[receive_task_name].delay(event)`` stores the CloudEvent given as a dict, then publishes its
-        task id, which is the result's ``id``. Give the task to :meth:`create_cherrypy_app`.
+        task id, which is the result's ``id``. Give the task to :meth:`create_cherrypy_app`. All that is not listed here
+        is the same as for :meth:`create_queue`.
 
-        :param router: which handler an event goes to.
-        :param name: the application's name, ``task_application_name`` on its records.
-        :param receive_task_name: the task's name, ``task_name`` on its records.
         :param args: passed on to ``celery.Celery`` after the name, as *kwargs* is: broker, backend and so on.
-        :param retry_for: as all up to *notify* the same as for :meth:`create_queue`.
         :param lease: seconds after which the event of a worker that died runs elsewhere.
         :param keep_unrouted: seconds after which events that no route matched are deleted; ``None`` keeps them.
-        :param metrics: as *tracing* the same as for :meth:`create_queue`; where Celery forks its workers, processes
-            must share ``PROMETHEUS_MULTIPROC_DIR``.
+        :param metrics: where Celery forks its workers, processes must share ``PROMETHEUS_MULTIPROC_DIR``.
         :raises ConfigurationError: if Celery is not installed, or what is wanted besides is not.
         """
         with extras.needing('Celery', 'create_celery_app', 'celery'):

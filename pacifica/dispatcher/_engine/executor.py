@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextvars
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
@@ -26,14 +26,6 @@ __all__ = ['Executor']
 
 SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
 """Keeps what a handler wants kept, durably, and returns it as JSON."""
-
-
-@dataclass(frozen=True)
-class _Reports:
-    """What a handler reports as it runs: the parts of the attempt, and results (JSON), of which the last counts."""
-
-    stages: list[Stage] = field(default_factory=list)
-    results: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -66,13 +58,13 @@ class Executor:
 
     def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
         began = time.monotonic()
-        progress = _Reports()
-        outcome = self._run(claimed, progress)
+        stages: list[Stage] = []
+        saved: list[str] = []
+        outcome = self._run(claimed, stages, saved)
         return outcome._replace(
-            stages=tuple(progress.stages), result=progress.results[-1] if progress.results else outcome.result,
-            seconds=time.monotonic() - began)
+            stages=tuple(stages), result=saved[-1] if saved else outcome.result, seconds=time.monotonic() - began)
 
-    def _run(self, claimed: ClaimedEvent, progress: _Reports) -> Outcome:
+    def _run(self, claimed: ClaimedEvent, stages: list[Stage], saved: list[str]) -> Outcome:
         name: str | None = None
         try:
             event_data = _events.loads(claimed.event_data)
@@ -81,8 +73,19 @@ class Executor:
             lineage, own = Lineage.of(event_data), step(self.application, name)
             if reason := lineage.loop(own, allowed=route.loops == 'allow'):
                 return Outcome.passed_over(reason, name)
+            task = TaskContext(
+                task_id=claimed.task_id,
+                attempt=claimed.attempt,
+                result={} if claimed.result is None else msgspec.json.decode(claimed.result),
+                save=lambda result: saved.append(self.save_result(claimed, result)),
+                stages=stages,
+                around_stage=self.extensions.stage,
+                event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),
+                route=name,
+                provenance=lineage.key_values(own),
+            )
             # A context of its own: what a handler sets in a context variable is gone for the next event.
-            contextvars.copy_context().run(self._handle, route, lineage.key_values(own), event_data, claimed, progress)
+            contextvars.copy_context().run(_handle, task, route, event_data)
         except RouteNotFoundRouterError as exc:
             if name is None:
                 return Outcome.no_route(exc)
@@ -91,24 +94,11 @@ class Executor:
             return self._failed(exc, claimed, name)
         return Outcome.succeeded(name)
 
-    def _handle(
-        self, route: Route, provenance: Mapping[str, Any], event_data: Mapping[str, Any], claimed: ClaimedEvent,
-        progress: _Reports,
-    ) -> None:
-        task = TaskContext(
-            task_id=claimed.task_id,
-            attempt=claimed.attempt,
-            result={} if claimed.result is None else msgspec.json.decode(claimed.result),
-            save=lambda result: progress.results.append(self.save_result(claimed, result)),
-            stages=progress.stages,
-            around_stage=self.extensions.stage,
-            event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),
-            route=route.name,
-            provenance=provenance,
-        )
-        with task_context(task):
-            route(event_data)
-
     def _failed(self, error: BaseException, claimed: ClaimedEvent, route: str | None) -> Outcome:
         delay = self.policy.delay(error, claimed.attempt)
         return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
+
+
+def _handle(task: TaskContext, route: Route, event_data: Mapping[str, Any]) -> None:
+    with task_context(task):
+        route(event_data)

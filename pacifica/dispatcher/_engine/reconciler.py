@@ -36,20 +36,13 @@ _DELIVERY_SECONDS = 10.0
 
 @dataclass
 class Reconciled:
-    """What was found.
-
-    :param looked_at: how many transactions there are.
-    :param unwanted: those that were not here and no route wants.
-    :param missing: the task ids of the events that were not here, by transaction; ``None`` if they were not stored.
-    :param unreadable: the transactions that Metadata lists but can't show, or whose events can't be stored, and why.
-    :param recent: how many are too young to be missing: their delivery may be on its way.
-    """
+    """What was found, by transaction."""
 
     looked_at: int = 0
-    unwanted: set[int] = field(default_factory=set)
-    missing: dict[int, str | None] = field(default_factory=dict)
-    unreadable: dict[int, str] = field(default_factory=dict)
-    recent: int = 0
+    unwanted: set[int] = field(default_factory=set)  # those that were not here and no route wants
+    missing: dict[int, str | None] = field(default_factory=dict)  # task ids; None if the event was not stored
+    unreadable: dict[int, str] = field(default_factory=dict)  # why Metadata can't show it, or it can't be stored
+    recent: int = 0  # how many are too young to be missing: their delivery may be on its way
 
 
 class Reconciler:
@@ -70,9 +63,8 @@ class Reconciler:
     ) -> Reconciled:
         """Store the event of each transaction that changed after *since* that is not here and that a route wants.
 
-        :param since: UTC without a zone, by the archive's clock.
-        :param until: those that changed later are left for the next time.
-        :param dry_run: store nothing.
+        :param since: as *until*, from which on they are left for the next time, UTC without a zone, by the archive's
+            clock.
         :param unwanted: transactions of which it is known that no route wants them.
         :param progress: called after each page of transactions.
         :param between: called before each few requests; what it raises ends this.

@@ -146,13 +146,10 @@ class TaskRunner(Runner):
             claimed = self._finish(claimed, outcome, until)
 
     def start(self) -> None:
-        """Start the thread that keeps this process's leases and takes over the events of dead workers.
+        """Start the thread that keeps this process's leases and takes over the events of dead workers, unless it runs.
 
-        Nothing to do if it runs already; a forked child has none of its parent's threads. A database that only one
-        thread can see has no other workers, and no use for it.
+        A forked child has none of its parent's. A database that only one thread can see has no use for it.
         """
-        if self._pid == os.getpid():
-            return
         with self._lock:
             if self._pid != os.getpid():
                 self.owner = owner_here()
