@@ -89,8 +89,8 @@ class Notify:
     :param token: sent as a bearer token.
     :param signing_secret: signs each delivery by Standard Webhooks (https://www.standardwebhooks.com); needs the
         package ``standardwebhooks``, the extra ``webhooks``.
-    :param event_types: the types of events whose ends are sent; by default all but outgoing events themselves, so that
-        two dispatchers that notify each other don't do so for ever.
+    :param event_types: the types of events whose ends are sent; by default all but outgoing events themselves: two
+        dispatchers that notify each other would do so for ever.
     :param only_failed: whether ends in ``200 OK`` are left out.
     :param timeout: seconds that one delivery may take.
     :param name: tells this receiver from others of the same queue. Events that wait to be sent keep it: don't change it

@@ -21,8 +21,8 @@ import peewee
 from pacifica.dispatcher import _extras as extras
 from pacifica.dispatcher import _http
 from pacifica.dispatcher._engine.event_queue import Acceptor, EventQueue
+from pacifica.dispatcher._engine.executor import Executor, RetryPolicy
 from pacifica.dispatcher._engine.outgoing import Sender
-from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections
@@ -67,10 +67,7 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def close_connections(cls) -> None:
-        """Close the connections that queue and front door have open; they are opened anew if needed.
-
-        The application's own, of the database object it passed, are its own affair.
-        """
+        """Close what queue and front door have open, until they need it again; not the application's connections."""
         cls._writer.connections.close()
 
     @classmethod
@@ -116,13 +113,10 @@ class ReceiveTaskModelBase(Record):
             installed.
         """
         queue, receivers = QueueName(name, receive_task_name), listed(notify)
-        return EventQueue(
-            Store(cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog),
-            router,
-            RetryPolicy(tuple(retry_for), max_attempts, backoff),
-            extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing),
-            Sender(receivers),
-        )
+        store = Store(cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog)
+        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
+        extensions = extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing)
+        return EventQueue(store, Executor(router, name, policy, store.save_result, extensions), Sender(receivers))
 
     @classmethod
     def create_celery_app(

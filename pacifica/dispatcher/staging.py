@@ -39,12 +39,11 @@ class StagedEventHandler(EventHandler):
     An event without files is handled without a download, and a handler that made no file causes no upload. Whatever
     fails, the temporary directories are removed.
 
-    :param downloader_runner: fetches the files; ``None`` for handlers that need none (``event.files`` still lists
-        them).
+    :param downloader_runner: fetches the files; ``None`` for handlers that need none (``event.files`` lists them).
     :param event_handler: its ``handle`` gets a :class:`StagedEvent`.
     :param uploader_runner: sends what the handler made; ``None`` for handlers that make nothing to be uploaded.
     :param keep_failed: keep the directories of an event that failed, and say where in the log
-        (``staging_kept``): ``True`` in the directory for temporary files, a path in that directory.
+        (``staging.kept``): ``True`` in the directory for temporary files, a path in that directory.
     :param download_timeout: wall-clock seconds for the download.
     :param upload_timeout: wall-clock seconds for the upload, until the archive has confirmed it.
     :param directory: where the temporary directories are made; the system's default if ``None``. Results may be large.
@@ -66,8 +65,7 @@ class StagedEventHandler(EventHandler):
     def handle(self, event: Event) -> None:
         """Stage in, handle, stage out.
 
-        :raises StagingError: if the files can't be fetched or the upload is not confirmed; of these,
-            :class:`DownloadError` and :class:`UploadError` say whether the cause is transient.
+        :raises StagingError: if the files can't be fetched or the upload is not confirmed.
         :raises UnsafePathError: if the event names a file that can be in no directory.
         :raises Exception: what the inner handler raised, as it is.
         """
@@ -88,8 +86,7 @@ class StagedEventHandler(EventHandler):
         with stage('download', files=len(files), bytes=sum(sizes)) as done:
             openers = self.downloader_runner.download(str(target), files, timeout=self.download_timeout)
         _LOG.info('staging.downloaded', extra={
-            'event_id': event.event_id, 'files': len(files), 'seconds': round(done.seconds, 3),
-        })
+            'event_id': event.event_id, 'files': len(files), 'seconds': round(done.seconds, 3)})
         return StagedEvent(event, self.downloader_runner.input_directory(str(target)), output, files, openers)
 
     def _stage_out(self, staged: StagedEvent) -> None:
@@ -103,12 +100,10 @@ class StagedEventHandler(EventHandler):
         with stage('upload', files=files, bytes=size) as done:
             _, job_id, _ = self.uploader_runner.upload(
                 str(staged.output_directory), staged.transaction, with_provenance(staged.key_values),
-                timeout=self.upload_timeout,
-            )
+                timeout=self.upload_timeout)
             done.job_id = job_id
         _LOG.info('staging.uploaded', extra={
-            'event_id': staged.event_id, 'job_id': job_id, 'seconds': round(done.seconds, 3),
-        })
+            'event_id': staged.event_id, 'job_id': job_id, 'seconds': round(done.seconds, 3)})
 
     @contextmanager
     def _directories(self, event: Event) -> Iterator[Path]:
@@ -136,13 +131,11 @@ class StagedEventHandler(EventHandler):
                 _LOG.exception('staging.not_moved', extra={'event_id': event.event_id, 'directory': str(root)})
         task = current_task()
         _LOG.warning('staging.kept', extra={
-            'event_id': event.event_id, 'task_id': str(task.task_id) if task else None, 'directory': str(kept),
-        })
+            'event_id': event.event_id, 'task_id': str(task.task_id) if task else None, 'directory': str(kept)})
 
     def _remove(self, root: Path, event: Event) -> None:
         try:
             remove(root)
         except OSError as exc:
             _LOG.error('staging.not_removed', extra={
-                'event_id': event.event_id, 'directory': str(root), 'error': str(exc),
-            })
+                'event_id': event.event_id, 'directory': str(root), 'error': str(exc)})

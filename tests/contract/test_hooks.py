@@ -278,7 +278,7 @@ def test_a_lost_lease_writes_neither_the_end_nor_the_outgoing_event(model: Any, 
     wait_until(lambda: store.rescue(3).again)
 
     outcome = Outcome.succeeded()
-    outgoing = queue._extensions.outgoing(ended(held, outcome))
+    outgoing = queue._executor.extensions.outgoing(ended(held, outcome))
     written = store.finish(held, outcome, outgoing) if way == 'finish' else store.finish_and_claim(
         held, outcome, 'slow', 0.01, outgoing)[0]
 
@@ -296,7 +296,7 @@ def test_an_outgoing_event_that_cant_be_stored_leaves_its_event_unended(
     queue = queue_of(model, notify=NOWHERE)
     task_id = queue.delay(ingest_event()).id
     held = queue._store.claim('worker', 60)
-    outgoing = queue._extensions.outgoing(ended(held, Outcome.succeeded()))
+    outgoing = queue._executor.extensions.outgoing(ended(held, Outcome.succeeded()))
     run = Accept.run
 
     def broken(session: Any, operations: Any) -> Any:

@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._metrics import definitions
 from pacifica.dispatcher._metrics.definitions import DATABASE, PREFIX
+from pacifica.dispatcher._queue.transitions import Rescued
 from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import RetryLater
 from pacifica.dispatcher.receiver import create_peewee_model
@@ -57,7 +58,7 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
     queue = model.create_queue(router, application, 'my.tasks.receive', metrics=True)
     worker = queue.create_worker()
     worker._keeper.present('here:1', 'threads', 4)
-    queue._extensions.rescued(0, 1)
+    queue._executor.extensions.rescued(Rescued(0, 1, []))
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
         own = {'destinationTable': 'TransactionKeyValue', 'key': 'Pacifica.Dispatcher.lineage.1',
                'value': step(application, next(iter(router)).name)}

@@ -10,18 +10,15 @@ from typing import Any
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.executor import Executor
-from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.isolation import ProcessExecutor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.reconciler import PeriodicReconciler, Reconciled, Reconciler
-from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._engine.runner import TaskRunner
 from pacifica.dispatcher._engine.worker import Worker
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.exceptions import ConfigurationError
-from pacifica.dispatcher.router import Router
 
 __all__ = ['Acceptor', 'EventQueue', 'Task']
 
@@ -51,19 +48,16 @@ class Task:
 class EventQueue(Acceptor):
     """Accepts events durably and makes the workers that run them; made by ``create_queue``."""
 
-    def __init__(
-        self, store: Store, router: Router, policy: RetryPolicy, extensions: Extensions, sender: Sender,
-    ) -> None:
+    def __init__(self, store: Store, executor: Executor, sender: Sender) -> None:
         self._store = store
-        self.router = router
-        self._policy = policy
-        self._extensions = extensions
+        self._executor = executor
         self._sender = sender
+        self.router = executor.router
 
     def delay(self, event: Mapping[str, Any]) -> Task:
         """Store *event*, a CloudEvent as a dict, and wake a worker; return once it is committed.
 
-        An event with the source and id of an earlier one is that event again: its task is returned, and it runs once.
+        An event with the source and id of an earlier one is that event again: its task is returned.
 
         :raises InvalidEventError: if it is no CloudEvent; nothing was stored.
         :raises DatabaseUnavailableError: if the database did not take it.
@@ -110,25 +104,17 @@ class EventQueue(Acceptor):
             raise ConfigurationError(f"isolation must be 'thread' or 'process', not {isolation!r}")
         if handler_timeout is not None and isolation == 'thread':
             raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
-        executor = self._executor()
+        executor = self._executor if isolation == 'thread' else ProcessExecutor(self._executor, handler_timeout)
         return Worker(
-            self._store,
-            executor if isolation == 'thread' else ProcessExecutor(executor, handler_timeout),
-            self._sender,
-            LeaseKeeper(self._store, self._extensions, self._policy.max_attempts, lease, retention, keep_unrouted),
-            concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace,
-        )
+            self._store, executor, self._sender, LeaseKeeper(self._store, executor, lease, retention, keep_unrouted),
+            concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace)
 
     def create_task_runner(self, lease: float, keep_unrouted: float | None) -> TaskRunner:
         """Return what runs events of this queue by their task ids, for an engine whose workers get messages.
 
         Its settings are those of :meth:`create_worker`.
         """
-        return TaskRunner(self._store, self._executor(), self._sender, lease, keep_unrouted)
-
-    def _executor(self) -> Executor:
-        return Executor(
-            self.router, self._store.name.application, self._policy, self._store.save_result, self._extensions)
+        return TaskRunner(self._store, self._executor, self._sender, lease, keep_unrouted)
 
     def reconcile(
         self, metadata_url: str, since: datetime, *, dry_run: bool = False,
@@ -159,10 +145,8 @@ class EventQueue(Acceptor):
         visible later. From when on the next look asks is kept in the database, and several services of one
         queue look once, not each. While Metadata doesn't answer it logs so once, and goes on trying.
 
-        :param metadata_url: where Metadata is.
         :param interval: seconds between two looks.
-        :param since: from when on the very first look of the queue asks, by the archive's clock, UTC if it has no zone;
-            by default from now on.
+        :param since: from when on the very first look of the queue asks; by default from now on.
         :raises ConfigurationError: if the interval is not more than 0, or the queue doesn't recognise repeated events.
         """
         if interval <= 0:

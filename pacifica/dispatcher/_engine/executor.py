@@ -1,4 +1,4 @@
-"""A claimed event → how it ended.
+"""A claimed event → how it ended, and whether it is tried again.
 
 The first of two walls around user code: whatever a handler raises comes out as an ``Outcome``. No SQL, no threads.
 """
@@ -6,6 +6,7 @@ The first of two walls around user code: whatever a handler raises comes out as 
 from __future__ import annotations
 
 import contextvars
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,17 +16,39 @@ import msgspec
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
-from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._lineage import Lineage, step
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
-from pacifica.dispatcher.exceptions import RouteNotFoundRouterError
+from pacifica.dispatcher.exceptions import RetryLater, RouteNotFoundRouterError, TransferError
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Stage, TaskContext, task_context
 
-__all__ = ['Executor']
+__all__ = ['Executor', 'RetryPolicy']
 
 SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
 """Keeps what a handler wants kept, durably, and returns it as JSON."""
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When a failed attempt is followed by another: after :class:`RetryLater`, and transfers that failed in passing."""
+
+    retry_for: tuple[type[BaseException], ...] = ()  # what is retried besides
+    max_attempts: int = 3  # lost workers included
+    base: float = 5.0  # seconds before the second attempt, before jitter
+    factor: float = 4.0  # by which the wait grows with each attempt
+    longest: float = 3600.0  # seconds
+
+    def delay(self, error: BaseException, attempt: int) -> float | None:
+        """Return the seconds to wait before the attempt after *attempt*, or ``None`` if *error* is final."""
+        if attempt >= self.max_attempts:
+            return None
+        if isinstance(error, RetryLater) and error.seconds is not None:
+            return max(0.0, error.seconds)
+        transient = isinstance(error, RetryLater) or (isinstance(error, TransferError) and error.transient)
+        if not transient and not isinstance(error, self.retry_for):
+            return None
+        # Jitter over the upper half, so that what failed together is not tried together.
+        return float(min(self.base * self.factor ** (attempt - 1), self.longest) * random.uniform(0.5, 1.0))
 
 
 @dataclass(eq=False)

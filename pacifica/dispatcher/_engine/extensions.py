@@ -1,7 +1,6 @@
 """The one seam around a run: an ordered list of extensions that see an attempt start, its stages and its end.
 
-Logs, callbacks, outgoing events, metrics and traces are extensions. They are called in the thread that runs the event.
-One that fails is logged and costs nobody anything else.
+They are called in the thread that runs the event. One that fails is logged and costs nobody anything else.
 """
 
 from __future__ import annotations
@@ -147,10 +146,7 @@ def _attempt(
     around: Callable[[ClaimedEvent], AbstractContextManager[Callable[[Outcome], None]]], claimed: ClaimedEvent,
     run: Run,
 ) -> Outcome | None:
-    """Return what *run* does, in the context manager of one extension.
-
-    :raises Exception: what *run* raises.
-    """
+    """Return what *run* does, and raise what it raises, in the context manager of one extension."""
     outcomes: list[Outcome | None] = []
     running = False
     try:
@@ -189,11 +185,7 @@ class EventLog(Extension):
 
 
 class Callbacks(Extension):
-    """Calls the user's ``on_finished`` or ``on_failed`` with each event that has ended.
-
-    :param function: the user's.
-    :param only_failed: whether events that ended in ``200 OK`` are left out.
-    """
+    """Calls the user's ``on_finished``, or ``on_failed`` if *only_failed*, with each event that has ended."""
 
     def __init__(self, function: Callback, *, only_failed: bool = False) -> None:
         self._function = function

@@ -36,9 +36,8 @@ class _Child:
         theirs.close()  # so that its end is noticed here when it dies
 
     def execute(self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None) -> Outcome | None:
-        """Return how the event ended.
+        """Return how the event ended; raise TimeoutError after *timeout* seconds, of which starting up is none.
 
-        :raises TimeoutError: if it has not after *timeout* seconds; the process's start does not count.
         :raises EOFError, OSError: if the process died.
         """
         if not self._ready:
@@ -49,13 +48,12 @@ class _Child:
         outcome: Outcome | None = self.pipe.recv()
         return outcome
 
-    def kill(self) -> int | None:
+    def kill(self) -> Any:
         """End the process, if it has not ended yet; return its exit code, negative for a signal."""
         self.process.kill()
         self.process.join()
         self.pipe.close()
-        exit_code: int | None = self.process.exitcode
-        return exit_code
+        return self.process.exitcode
 
 
 def _serve(pickled: bytes, pipe: Connection) -> None:
@@ -157,7 +155,7 @@ class ProcessExecutor(Executor):
             if not self._stopped:
                 self._idle.append(child)
 
-    def _give_up(self, child: _Child) -> int | None:
+    def _give_up(self, child: _Child) -> Any:
         with self._lock:
             self._busy.discard(child)
         return child.kill()

@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Any
 
-from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.turns import Periodic
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
@@ -24,18 +24,16 @@ _PRUNE_BATCHES = 20
 class LeaseKeeper(Periodic):
     """Renews each lease three times before it would end, in a thread that depends on no handler.
 
-    :param max_attempts: after how many attempts the event of a dead worker ends.
-    :param lease: as *retention* and *keep_unrouted* those of ``EventQueue.create_worker``.
+    The settings are those of ``EventQueue.create_worker``.
     """
 
     def __init__(
-        self, store: Store, extensions: Extensions, max_attempts: int, lease: float, retention: float | None = None,
-        keep_unrouted: float | None = None,
+        self, store: Store, executor: Executor, lease: float, retention: float | None, keep_unrouted: float | None,
     ) -> None:
         super().__init__('keeper', lease / 4)
         self._store = store
-        self._extensions = extensions
-        self._max_attempts = max_attempts
+        self._extensions = executor.extensions
+        self._max_attempts = executor.policy.max_attempts
         self._lease = lease
         self._retention = retention
         self._keep_unrouted = keep_unrouted

@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.executor import RetryPolicy
 from pacifica.dispatcher._engine.extensions import Extension
-from pacifica.dispatcher._engine.retry import RetryPolicy
 from pacifica.dispatcher._lineage import transaction_id
 from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent, Outcome, Outgoing
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter

@@ -143,16 +143,14 @@ class Announcer(Periodic):
     def run_once(self) -> int:
         """Publish what waits without a message; return how many messages were sent.
 
-        While the broker holds many messages, events wait because workers are busy. Then no more is sent than messages
-        are missing, one for each event, the longest waiting first: a lost message is found all the same, and the
-        broker never holds many more messages than there are events.
-
         :raises DatabaseUnavailableError: if the database does not answer.
         :raises Exception: what the broker's client raises; what was not sent is announced again later.
         """
         messages = self._backlog()
         limit = _ROWS
         if messages >= _FEW_MESSAGES:
+            # Events wait because workers are busy. No more is sent than messages are missing, one for each event: a
+            # lost one is found all the same, and the broker never holds many more messages than there are events.
             limit = min(self._store.count_due(messages + _ROWS_WHILE_BUSY) - messages, _ROWS_WHILE_BUSY)
         if limit <= 0:
             return 0

@@ -63,8 +63,7 @@ class Reconciler:
     ) -> Reconciled:
         """Store the event of each transaction that changed after *since* that is not here and that a route wants.
 
-        :param since: as *until*, from which on they are left for the next time, UTC without a zone, by the archive's
-            clock.
+        :param since: UTC without a zone, by the archive's clock, as is *until*; what changed later waits for next time.
         :param unwanted: transactions of which it is known that no route wants them.
         :param progress: called after each page of transactions.
         :param between: called before each few requests; what it raises ends this.

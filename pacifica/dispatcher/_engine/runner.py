@@ -153,9 +153,7 @@ class TaskRunner(Runner):
         with self._lock:
             if self._pid != os.getpid():
                 self.owner = owner_here()
-                self._keeper = LeaseKeeper(
-                    self.store, self._extensions, self._executor.policy.max_attempts, self.lease,
-                    keep_unrouted=self._keep_unrouted)
+                self._keeper = LeaseKeeper(self.store, self._executor, self.lease, None, self._keep_unrouted)
                 if self.store.connections.shared:
                     self._keeper.start()
                 self._pid = os.getpid()

@@ -1,8 +1,4 @@
-"""The embedded worker: threads that claim events, run them and write how they ended.
-
-Each takes one event at a time; finishing one and claiming the next is one transaction. The lease of what is being
-handled is kept by a thread that does not depend on any handler.
-"""
+"""The embedded worker: threads that claim events, run them and write how they ended, and claim in one transaction."""
 
 from __future__ import annotations
 
