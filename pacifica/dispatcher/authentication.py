@@ -215,11 +215,7 @@ class StandardWebhooks:
 
 def rights_of(credentials: Credentials, schemes: Sequence[Scheme]) -> Collection[Right] | None:
     """Return the rights that the first scheme that knows *credentials* gives them, ``None`` if none knows them."""
-    for scheme in schemes:
-        rights = scheme(credentials)
-        if rights is not None:
-            return rights
-    return None
+    return next((rights for scheme in schemes if (rights := scheme(credentials)) is not None), None)
 
 
 def challenges(schemes: Iterable[object]) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -128,8 +127,8 @@ class RemoteDownloaderRunner(DownloaderRunner):
     :param downloader: says where Cartd is and how to authenticate; its session's settings are used.
     :param progress: called with how far each download has come; see :class:`Progress`.
     :param request_timeout: seconds that Cartd may stay silent in one request.
-    :param cart_timeout: seconds after which a cart that is still in staging gets a second one beside it; by default a
-        quarter of the download's timeout, at most 30.
+    :param cart_timeout: seconds after which a cart in staging gets a second one beside it; by default a quarter of the
+        download's timeout, at most 30.
     """
 
     def __init__(
@@ -151,13 +150,10 @@ class RemoteDownloaderRunner(DownloaderRunner):
 
         files = list(files or ())
         paths = staged.wanted_paths(files)
-        meter = Meter('download', len(files), _total(files), self.progress)
+        sizes = [file.size for file in files]
+        total = sum(sizes) if all(isinstance(size, int) for size in sizes) else None
+        meter = Meter('download', len(files), total, self.progress)
         target = self.input_directory(basedir_name)
         with cart.CartService(self.downloader, timeout, self.request_timeout) as service:
             cart.fetch(service, dict(zip(paths, files)), meter, target, self.cart_timeout)
         return [staged.make_opener(target / path, file) for file, path in zip(files, paths)]
-
-
-def _total(files: Sequence[File]) -> int | None:
-    sizes = [file.size for file in files]
-    return sum(sizes) if all(isinstance(size, int) for size in sizes) else None

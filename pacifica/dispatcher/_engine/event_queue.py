@@ -28,11 +28,7 @@ class Acceptor(ABC):
 
     @abstractmethod
     def accept(self, events: Sequence[_events.ReceivedEvent]) -> list[str]:
-        """Store validated *events*, all or none; return their task ids in order once they are committed.
-
-        :raises QueueFullError: if too many events are waiting; nothing was stored.
-        :raises DatabaseUnavailableError: if the database did not take them.
-        """
+        """Store *events* as :meth:`Store.accept` does; return their task ids as text."""
 
 
 @dataclass(frozen=True, slots=True)

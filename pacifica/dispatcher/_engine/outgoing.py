@@ -1,7 +1,6 @@
-"""Outgoing events: those about an event that has ended, stored in the transaction that ends it, and sending them.
+"""Outgoing events: those about an event that has ended, and sending them, in the process that has claimed them.
 
-They are sent by the process that has claimed them: the credentials go to no other. No error holds a credential, or more
-of a URL than the host.
+So the credentials go to no other. No error holds a credential, or more of a URL than the host.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -117,8 +115,7 @@ def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= _CHARACTERS else f'{text[:_CHARACTERS - 1]}…'
 
 
-@dataclass(frozen=True)
-class _Fault:
+class _Fault(NamedTuple):
     """Why an event was not taken: a message without secrets, whether that is transient, after how many seconds."""
 
     message: str

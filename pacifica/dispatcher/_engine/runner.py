@@ -63,15 +63,11 @@ class Runner:
     def _finish(
         self, claimed: ClaimedEvent, outcome: Outcome | None, until: float = float('inf'),
     ) -> ClaimedEvent | None:
-        """Write the outcome, for as long as that takes; claim the next event before *until*, unless stopping.
-
-        What a handler did is done: a database that is away must not make it run again if that can be helped. An event
-        that was stopped on the way is given back.
-        """
+        """Write the outcome, or give the event back without one; claim the next before *until*, unless stopping."""
         if outcome is None:
             self.store.release([claimed])
             return None
-        while True:
+        while True:  # what a handler did is done: a database that is away must not make it run again
             try:
                 return self._write(claimed, outcome, claim=not self._stopping() and time.monotonic() < until)
             except DatabaseUnavailableError:
