@@ -72,21 +72,10 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def create_queue(
-        cls,
-        router: Router,
-        name: str,
-        receive_task_name: str,
-        *,
-        retry_for: Sequence[type[BaseException]] = (),
-        max_attempts: int = 3,
-        backoff: float = 5.0,
-        deduplicate: bool = True,
-        max_backlog: int | None = None,
-        on_finished: Callback | None = None,
-        on_failed: Callback | None = None,
-        notify: Notifies = None,
-        metrics: bool = False,
-        tracing: bool = False,
+        cls, router: Router, name: str, receive_task_name: str, *, retry_for: Sequence[type[BaseException]] = (),
+        max_attempts: int = 3, backoff: float = 5.0, deduplicate: bool = True, max_backlog: int | None = None,
+        on_finished: Callback | None = None, on_failed: Callback | None = None, notify: Notifies = None,
+        metrics: bool = False, tracing: bool = False,
     ) -> EventQueue:
         """Return the event queue of an application in this table.
 
@@ -120,24 +109,11 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def create_celery_app(
-        cls,
-        router: Router,
-        name: str,
-        receive_task_name: str,
-        *args: Any,
-        retry_for: Sequence[type[BaseException]] = (),
-        max_attempts: int = 3,
-        backoff: float = 5.0,
-        deduplicate: bool = True,
-        max_backlog: int | None = None,
-        on_finished: Callback | None = None,
-        on_failed: Callback | None = None,
-        notify: Notifies = None,
-        lease: float = 30.0,
-        keep_unrouted: float | None = 86_400.0,
-        metrics: bool = False,
-        tracing: bool = False,
-        **kwargs: Any,
+        cls, router: Router, name: str, receive_task_name: str, *args: Any,
+        retry_for: Sequence[type[BaseException]] = (), max_attempts: int = 3, backoff: float = 5.0,
+        deduplicate: bool = True, max_backlog: int | None = None, on_finished: Callback | None = None,
+        on_failed: Callback | None = None, notify: Notifies = None, lease: float = 30.0,
+        keep_unrouted: float | None = 86_400.0, metrics: bool = False, tracing: bool = False, **kwargs: Any,
     ) -> celery.Celery:
         """Return a Celery application with a task that runs the events of this table.
 
@@ -162,17 +138,9 @@ class ReceiveTaskModelBase(Record):
 
     @classmethod
     def create_cherrypy_app(
-        cls,
-        receive_task: Any,
-        script_name: str = '',
-        *,
-        authenticate: Authenticate | None = None,
-        allowed_origins: Iterable[str] | None = None,
-        allowed_rate: int | None = None,
-        max_body: int = 100_000_000,
-        request_timeout: float = 30.0,
-        metrics: bool = False,
-        dashboard: bool = True,
+        cls, receive_task: Any, script_name: str = '', *, authenticate: Authenticate | None = None,
+        allowed_origins: Iterable[str] | None = None, allowed_rate: int | None = None, max_body: int = 100_000_000,
+        request_timeout: float = 30.0, metrics: bool = False, dashboard: bool = True,
     ) -> cherrypy.Application:
         """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
 

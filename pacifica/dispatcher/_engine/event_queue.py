@@ -65,15 +65,8 @@ class EventQueue(Acceptor):
         return [str(task_id) for task_id in self._store.accept(events)]
 
     def create_worker(
-        self,
-        concurrency: int = 4,
-        *,
-        lease: float = 30.0,
-        poll_interval: float = 1.0,
-        grace: float = 30.0,
-        retention: float | None = None,
-        keep_unrouted: float | None = 86_400.0,
-        isolation: str = 'thread',
+        self, concurrency: int = 4, *, lease: float = 30.0, poll_interval: float = 1.0, grace: float = 30.0,
+        retention: float | None = None, keep_unrouted: float | None = 86_400.0, isolation: str = 'thread',
         handler_timeout: float | None = None,
     ) -> Worker:
         """Return a worker for this queue, which runs events once it is started.
