@@ -24,10 +24,7 @@ def extensions(
     queue: QueueName, on_finished: Callback | None, on_failed: Callback | None, receivers: Sequence[Notify],
     metrics: bool, tracing: bool,
 ) -> Extensions:
-    """Return what sees the events of a queue run: log, callbacks, outgoing events, metrics, traces; in this order.
-
-    :raises ConfigurationError: if metrics or traces are wanted and not installed.
-    """
+    """Return what sees the events of a queue run: log, callbacks, outgoing events, metrics, traces; in this order."""
     found: list[Extension] = [EventLog()]
     if on_finished is not None:
         found.append(Callbacks(on_finished))
@@ -47,10 +44,7 @@ def extensions(
 
 
 def exposition(connections: Connections) -> Exposition:
-    """Return what is shown at ``/metrics``.
-
-    :raises ConfigurationError: if metrics are not installed.
-    """
+    """Return what is shown at ``/metrics``."""
     with needing('prometheus_client', 'metrics=True', 'metrics'):
         from pacifica.dispatcher._metrics import Exposition
     return Exposition(Overview(connections))
@@ -58,7 +52,7 @@ def exposition(connections: Connections) -> Exposition:
 
 @contextmanager
 def needing(library: str, what: str, extra: str) -> Iterator[None]:
-    """Say which extra to install if a package, *library* in lower case, can't be imported inside the ``with`` block."""
+    """Raise ConfigurationError, saying what to install, if *library* can't be imported inside the ``with`` block."""
     try:
         yield
     except ModuleNotFoundError as exc:

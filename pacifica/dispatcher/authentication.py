@@ -45,10 +45,7 @@ ALL_RIGHTS: frozenset[Right] = frozenset(('send', 'read', 'operate'))
 
 
 class Secret:
-    """A secret that doesn't show itself.
-
-    :param value: the secret, not empty.
-    """
+    """A secret, not empty, that doesn't show itself."""
 
     __slots__ = ('_value',)
 

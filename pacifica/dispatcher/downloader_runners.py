@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -118,6 +119,7 @@ def _verify(file: File, path: Path) -> str | None:
     return staged.check(file, size, digest)
 
 
+@dataclass(eq=False, repr=False)
 class RemoteDownloaderRunner(DownloaderRunner):
     """Fetches the files from a Pacifica Cartd service.
 
@@ -131,14 +133,11 @@ class RemoteDownloaderRunner(DownloaderRunner):
         download's timeout, at most 30.
     """
 
-    def __init__(
-        self, downloader: Downloader, *, progress: ProgressCallback | None = None, request_timeout: float = 30,
-        cart_timeout: float | None = None,
-    ) -> None:
-        self.downloader = downloader
-        self.progress = progress
-        self.request_timeout = request_timeout
-        self.cart_timeout = cart_timeout
+    downloader: Downloader
+    _: KW_ONLY
+    progress: ProgressCallback | None = None
+    request_timeout: float = 30
+    cart_timeout: float | None = None
 
     def input_directory(self, basedir_name: str) -> Path:
         """Return ``data`` in *basedir_name*."""

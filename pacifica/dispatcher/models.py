@@ -187,6 +187,5 @@ class TransactionKeyValue(PacificaModel):
 def _items(event: Event) -> Iterator[Mapping[str, Any]]:
     """Return the objects that *event*'s data list, without what else lies among them."""
     data: Any = event.data
-    if not isinstance(data, (list, tuple)):
-        return iter(())
-    return (item for item in data if isinstance(item, dict))
+    items = data if isinstance(data, (list, tuple)) else ()
+    return (item for item in items if isinstance(item, dict))

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from cloudevents.model import Event
@@ -33,6 +34,7 @@ __all__ = ['PROVENANCE_KEY', 'StagedEvent', 'StagedEventHandler']
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class StagedEventHandler(EventHandler):
     """Fetches an event's files, lets *event_handler* work on them, and uploads what it made.
 
@@ -49,18 +51,14 @@ class StagedEventHandler(EventHandler):
     :param directory: where the temporary directories are made; the system's default if ``None``. Results may be large.
     """
 
-    def __init__(
-        self, downloader_runner: DownloaderRunner | None, event_handler: EventHandler,
-        uploader_runner: UploaderRunner | None, *, keep_failed: bool | str | os.PathLike[str] = False,
-        download_timeout: float = 180, upload_timeout: float = 180, directory: str | os.PathLike[str] | None = None,
-    ) -> None:
-        self.downloader_runner = downloader_runner
-        self.event_handler = event_handler
-        self.uploader_runner = uploader_runner
-        self.keep_failed = keep_failed
-        self.download_timeout = download_timeout
-        self.upload_timeout = upload_timeout
-        self.directory = directory
+    downloader_runner: DownloaderRunner | None
+    event_handler: EventHandler
+    uploader_runner: UploaderRunner | None
+    _: KW_ONLY
+    keep_failed: bool | str | os.PathLike[str] = False
+    download_timeout: float = 180
+    upload_timeout: float = 180
+    directory: str | os.PathLike[str] | None = None
 
     def handle(self, event: Event) -> None:
         """Stage in, handle, stage out.

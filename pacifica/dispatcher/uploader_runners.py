@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,7 @@ class LocalUploaderRunner(UploaderRunner):
         return path
 
 
+@dataclass(eq=False, repr=False)
 class RemoteUploaderRunner(UploaderRunner):
     """Sends the bundle to a Pacifica Ingest service and waits until the archive has it.
 
@@ -107,15 +109,12 @@ class RemoteUploaderRunner(UploaderRunner):
         environment says (``POLICY_ADDR``, ``POLICY_PORT``), else on this machine.
     """
 
-    def __init__(
-        self, uploader: Uploader, *, progress: ProgressCallback | None = None, request_timeout: float = 30,
-        read_back: Downloader | None = None, policy_url: str | None = None,
-    ) -> None:
-        self.uploader = uploader
-        self.progress = progress
-        self.request_timeout = request_timeout
-        self.read_back = read_back
-        self.policy_url = policy_url
+    uploader: Uploader
+    _: KW_ONLY
+    progress: ProgressCallback | None = None
+    request_timeout: float = 30
+    read_back: Downloader | None = None
+    policy_url: str | None = None
 
     def upload(
         self, basedir_name: str, transaction: Transaction | None = None,

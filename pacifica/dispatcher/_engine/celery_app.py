@@ -197,10 +197,7 @@ def _only_argument(args: Any, kwargs: Any) -> Any:
 
 
 def _received(event: Mapping[str, Any]) -> _events.ReceivedEvent:
-    """Return *event* as it is stored, valid or not.
-
-    :raises InvalidEventError: if it can't even be written as JSON.
-    """
+    """Return *event* as it is stored, valid or not; raise InvalidEventError if it can't even be written as JSON."""
     def text(name: str) -> str:
         value = event.get(name)
         return value if isinstance(value, str) else ''

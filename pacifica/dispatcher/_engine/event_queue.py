@@ -99,10 +99,7 @@ class EventQueue(Acceptor):
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace)
 
     def create_task_runner(self, lease: float, keep_unrouted: float | None) -> TaskRunner:
-        """Return what runs events of this queue by their task ids, for an engine whose workers get messages.
-
-        Its settings are those of :meth:`create_worker`.
-        """
+        """Return what runs events by their task ids, for workers that get messages; see :meth:`create_worker`."""
         return TaskRunner(self._store, self._executor, self._sender, lease, keep_unrouted)
 
     def reconcile(
@@ -144,7 +141,7 @@ class EventQueue(Acceptor):
         return PeriodicReconciler(reconciler, interval, None if since is None else _utc(since))
 
     def prune(self, older_than: float) -> int:
-        """Delete every event that ended more than *older_than* seconds ago; return how many were deleted.
+        """Delete every event that ended more than *older_than* seconds ago; return how many were.
 
         :raises DatabaseUnavailableError: if the database did not answer in time.
         """

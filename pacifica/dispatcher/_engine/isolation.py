@@ -36,10 +36,7 @@ class _Child:
         theirs.close()  # so that its end is noticed here when it dies
 
     def execute(self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None) -> Outcome | None:
-        """Return how the event ended; raise TimeoutError after *timeout* seconds, of which starting up is none.
-
-        :raises EOFError, OSError: if the process died.
-        """
+        """Return how it ended; raise TimeoutError if too late, its start apart, EOFError or OSError if it died."""
         if not self._ready:
             self._ready = self.pipe.recv()
         self.pipe.send((claimed, carrier))

@@ -22,10 +22,7 @@ _PRUNE_BATCHES = 20
 
 
 class LeaseKeeper(Periodic):
-    """Renews each lease three times before it would end, in a thread that depends on no handler.
-
-    The settings are those of ``EventQueue.create_worker``.
-    """
+    """Renews each lease three times before it would end, in a thread that depends on no handler."""
 
     def __init__(
         self, store: Store, executor: Executor, lease: float, retention: float | None, keep_unrouted: float | None,
@@ -56,10 +53,7 @@ class LeaseKeeper(Periodic):
         return left
 
     def present(self, owner: str, engine: str, concurrency: int) -> None:
-        """Send a heartbeat with each turn from now on, for people to see: where the worker runs, its kind and size.
-
-        Called again it changes nothing.
-        """
+        """Send a heartbeat with each turn, if that isn't done yet: where the worker runs, its kind and size."""
         if self._heartbeat is None:
             worker_id = secrets.token_hex(16)
             self._heartbeat = Heartbeat(worker_id, self._store.name, owner, engine, concurrency, self._lease)

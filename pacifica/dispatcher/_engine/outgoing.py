@@ -148,10 +148,7 @@ class Sender:
 
 
 class _Receiver:
-    """One receiver, and whether it answered lately.
-
-    One that hangs holds up one delivery in a while, not every thread that could handle events.
-    """
+    """One receiver; if it hangs, it holds up one delivery in a while, not every thread that could handle events."""
 
     def __init__(self, notify: Notify) -> None:
         self._notify = notify

@@ -76,10 +76,7 @@ class Runner:
                     return None
 
     def _write(self, claimed: ClaimedEvent, outcome: Outcome, *, claim: bool = False) -> ClaimedEvent | None:
-        """Write the outcome, and *claim* the next event in the same transaction, whose lease is kept from then on.
-
-        :raises DatabaseUnavailableError: if the database did not take it.
-        """
+        """Write the outcome, and *claim* the next event in the same transaction, whose lease is kept from then on."""
         following = None
         task = self._extensions.ended(claimed, outcome)
         outgoing = () if task is None else self._extensions.outgoing(task)
@@ -97,10 +94,7 @@ class Runner:
 
 
 class TaskRunner(Runner):
-    """Runs stored events by their task ids, in whatever process or thread a message about one reaches.
-
-    :param present: whether processes that run events are shown as workers.
-    """
+    """Runs stored events by their task ids, in whatever process a message reaches; shown as a worker if *present*."""
 
     def __init__(
         self, store: Store, executor: Executor, sender: Sender, lease: float, keep_unrouted: float | None = None, *,
