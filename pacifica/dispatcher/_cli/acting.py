@@ -12,14 +12,14 @@ from uuid import UUID
 
 import click
 
-from pacifica.dispatcher._cli.options import combined, database_option, filter_options, json_option, task_ids
+from pacifica.dispatcher._cli.options import as_task_id, combined, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
+from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action
+from pacifica.dispatcher._operate.selection import TaskIDs, events, is_empty
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._operate.actions import Action
-    from pacifica.dispatcher._operate.selection import TaskIDs
     from pacifica.dispatcher._queue.search import Filter
 
 __all__ = ['How', 'act_options', 'agree', 'no_events', 'report']
@@ -57,7 +57,7 @@ act_options = combined(
 
 
 @click.command('retry', short_help='Run events again that have ended.')
-@click.argument('task_ids', metavar='[ID]...', nargs=-1, callback=task_ids)
+@click.argument('task_ids', metavar='[ID]...', nargs=-1, type=as_task_id)
 @database_option
 @click.option('--failed', is_flag=True, help='All that failed, as --status failed.')
 @filter_options()
@@ -71,9 +71,6 @@ def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wante
     For each event a line says what was done. Before more than one is changed it asks. The exit status is 0 if every
     event is run again, 1 if some are not, since they have not ended yet, or if nothing matches.
     """
-    from pacifica.dispatcher._operate.actions import RETRY
-    from pacifica.dispatcher._operate.selection import is_empty
-
     by_filter = failed or not is_empty(wanted)
     if by_filter == bool(task_ids):
         raise click.UsageError('say which events: either by their task ids, or --failed, or by the options of "list"')
@@ -85,7 +82,7 @@ def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wante
 
 
 @click.command('cancel', short_help='Have events not run that wait.')
-@click.argument('task_ids', metavar='[ID]...', nargs=-1, callback=task_ids)
+@click.argument('task_ids', metavar='[ID]...', nargs=-1, type=as_task_id)
 @database_option
 @filter_options(status=False)
 @act_options
@@ -98,9 +95,6 @@ def cancel_command(database: Any, task_ids: tuple[UUID, ...], wanted: Filter, ho
     For each event a line says what was done. Before more than one is changed it asks. The exit status is 0 if every
     event is cancelled, 1 if some are not, since they don't wait, or if nothing matches.
     """
-    from pacifica.dispatcher._operate.actions import CANCEL
-    from pacifica.dispatcher._operate.selection import is_empty
-
     if bool(task_ids) != is_empty(wanted):
         raise click.UsageError('say which events: either by their task ids, or by the options of "list"')
     wanted = replace(wanted, status=Status.ACCEPTED)
@@ -110,8 +104,6 @@ def cancel_command(database: Any, task_ids: tuple[UUID, ...], wanted: Filter, ho
 
 def _chosen(table: Table, named: Sequence[UUID], wanted: Filter) -> TaskIDs:
     """Return the events that were named, in their order, or else those that *wanted* describes, oldest first."""
-    from pacifica.dispatcher._operate.selection import TaskIDs, events
-
     if named:
         return TaskIDs(dict.fromkeys(named))
     return TaskIDs(UUID(row['taskID']) for row in events(table.search, wanted)).reversed()
@@ -119,8 +111,6 @@ def _chosen(table: Table, named: Sequence[UUID], wanted: Filter) -> TaskIDs:
 
 def _act(table: Table, action: Action, chosen: TaskIDs, how: How) -> int:
     """Do *action* to each event, print what was done, and return the exit status: 0 if it was done to all."""
-    from pacifica.dispatcher._operate.actions import BATCH
-
     count = len(chosen)
     if not count:
         return no_events()
@@ -141,10 +131,7 @@ def _act(table: Table, action: Action, chosen: TaskIDs, how: How) -> int:
 
 
 def agree(announcement: str, count: int, yes: bool) -> bool:
-    """Return whether *count* events may be changed: one always, more if somebody says so.
-
-    :raises UsageFault: if there is nobody to ask.
-    """
+    """Return whether *count* events may be changed: one always, more if somebody says so."""
     if count <= 1 or yes:
         return True
     if not sys.stdin.isatty():

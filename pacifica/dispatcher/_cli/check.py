@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli.output import EXIT_FAILED, printable
+from pacifica.dispatcher._cli.output import EXIT_FAILED
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
-from pacifica.dispatcher._operate.words import one_line
+from pacifica.dispatcher._operate.words import one_line, printable
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._clients.event_files import FileEvent

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import click
 
-from pacifica.dispatcher._cli.options import database_option, filter_options, json_option, task_id
+from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import (
     Column, UsageFault, notice, on_terminal, print_json, print_table, status_name,
 )
 from pacifica.dispatcher._cli.table import existing_table
+from pacifica.dispatcher._operate.selection import batches, events, is_empty
 from pacifica.dispatcher._operate.words import error_text, moment
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _SHOWN = (
 @click.option('--limit', type=click.IntRange(min=0), default=50, show_default=True, metavar='N',
               help='How many events at most; 0 for all.')
 @click.option('--all', 'everything', is_flag=True, help='All that fit, as --limit 0.')
-@click.option('--after', callback=task_id, metavar='ID', default=None,
+@click.option('--after', type=as_task_id, metavar='ID', default=None,
               help='Only events that come after this one: the last of the page before.')
 @json_option
 def list_command(
@@ -46,8 +47,6 @@ def list_command(
     type, transaction, attempts, source, event id, error. --json prints a JSON object in each line, with the keys of
     GET /get/ID. Neither is cut to any width. Characters that can't be printed are written as in JSON (\\u001b).
     """
-    from pacifica.dispatcher._operate.selection import batches, events, is_empty
-
     with existing_table(database) as table:
         before = None if after is None else table.search.cursor(after)
         if after is not None and before is None:
@@ -68,13 +67,11 @@ def list_command(
             notice(f'there are more: --after {last["taskID"]}, or --all')
 
 
-def print_events(rows: Sequence[Mapping[str, Any]], more: Sequence[tuple[Column, Sequence[object]]] = ()) -> None:
-    """Print a page of events; *more* are further columns."""
-    columns, values = (_SHOWN, _for_terminal) if on_terminal() else ((), _for_pipe)
-    print_table(
-        [*columns, *(column for column, _ in more)],
-        [[*values(row), *(texts[number] for _, texts in more)] for number, row in enumerate(rows)],
-    )
+def print_events(rows: Sequence[Mapping[str, Any]], routes: Sequence[str] = ()) -> None:
+    """Print a page of events, each with the one of *routes* that it would take, if these are given."""
+    values = _for_terminal if on_terminal() else _for_pipe
+    columns = [*_SHOWN, Column('WOULD RUN')] if routes else _SHOWN
+    print_table(columns, [[*values(row), *routes[number:number + 1]] for number, row in enumerate(rows)])
 
 
 def _for_terminal(row: Mapping[str, Any]) -> list[object]:

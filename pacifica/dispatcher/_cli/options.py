@@ -6,7 +6,6 @@ A value that can't work is refused here, before anything is started, in words th
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -22,18 +21,19 @@ from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_
 
 if TYPE_CHECKING:
     import peewee
-    import requests
+    from requests import PreparedRequest
     from requests.auth import AuthBase
 
     from pacifica.dispatcher._queue.search import Filter
 
 __all__ = [
-    'combined', 'credentials_options', 'database_option', 'duration', 'filter_options', 'http_url', 'json_option',
-    'moment', 'options', 'queue_options', 'router_options', 'seconds', 'secret_of', 'task_id', 'task_ids',
+    'as_task_id', 'combined', 'converting', 'credentials_options', 'database_option', 'duration', 'filter_options',
+    'http_url', 'json_option', 'moment', 'options', 'queue_options', 'router_options', 'seconds', 'secret_of',
     'tracing_option',
 ]
 
 _F = TypeVar('_F', bound=Callable[..., Any])
+_T = TypeVar('_T')
 _UNITS = {'s': 1.0, 'm': 60.0, 'h': 3600.0, 'd': 86_400.0, 'w': 604_800.0}
 _PART = r'(\d+(?:\.\d+)?)([smhdw])'
 _LONGEST = 36_500 * 86_400.0  # beyond a hundred years dates run out of numbers
@@ -52,31 +52,31 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
 
 
 def combined(argument: str, make: Callable[..., Any], *decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
-    """Return what adds several options to a command, which gets them as one: what *make* returns for their values.
-
-    :param argument: the name of that one.
-    :param make: its parameters have the names of the options.
-    """
-    names = inspect.signature(make).parameters
+    """Return what adds several options to a command, which gets as *argument* what *make* returns for their values."""
+    names = [each.name for each in options(*decorators)(click.Command(None)).params]
 
     def decorate(command: _F) -> _F:
         @functools.wraps(command)
-        def with_argument(*args: Any, **given: Any) -> Any:
-            values = {name: given.pop(name) for name in names if name in given}
-            return command(*args, **{argument: make(**values)}, **given)
+        def with_argument(**given: Any) -> Any:
+            values = {name: given.pop(name) for name in names}
+            return command(**{argument: make(**values)}, **given)
         return options(*decorators)(cast(_F, with_argument))
     return decorate
 
 
+def converting(convert: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:
+    """Make the callback of an option of *convert*, which isn't called if the option isn't given."""
+    @functools.wraps(convert)
+    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> _T | None:
+        return None if value is None else convert(value)
+    return callback
+
+
 # Times
 
-def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Return the seconds of a length of time: ``90s``, ``15m``, ``2h``, ``30d``, ``1w`` or several of these.
-
-    :raises click.BadParameter: if it is none, or more than a hundred years.
-    """
-    if value is None:
-        return None
+@converting
+def duration(value: str) -> float:
+    """Return the seconds of a length of time: ``90s``, ``15m``, ``2h``, ``30d``, ``1w`` or several of these."""
     found = _seconds_of(value)
     if found is None:
         raise click.BadParameter(
@@ -90,15 +90,9 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return duration(ctx, param, f'{value}s' if bare else value)
 
 
-def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Return a point in time as the table keeps it: ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC.
-
-    It is given in ISO 8601, UTC if without a zone, or as how long ago it was.
-
-    :raises click.BadParameter: if it is neither.
-    """
-    if value is None:
-        return None
+@converting
+def moment(value: str) -> str:
+    """Return a time, given in ISO 8601 or as how long ago it was, as the table keeps it."""
     ago = _seconds_of(value)
     try:
         if ago is not None:
@@ -119,11 +113,9 @@ def _seconds_of(text: str) -> float | None:
 
 # Which database, and whose events
 
-def _database(_ctx: click.Context, _param: click.Parameter, value: str) -> peewee.Database:
-    """Return the database object for a URL as :func:`playhouse.db_url.connect` takes it; nothing is connected yet.
-
-    :raises click.BadParameter: if it is no such URL.
-    """
+@converting
+def _database(value: str) -> peewee.Database:
+    """Return the database object for a URL as :func:`playhouse.db_url.connect` takes it; nothing is connected yet."""
     from playhouse import db_url
 
     shown = without_password(value)
@@ -177,53 +169,32 @@ tracing_option = click.option(
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON, for programs.')
 
 
-def task_id(_ctx: click.Context, _param: click.Parameter, value: str | None) -> UUID | None:
-    """Return a task id: a UUID, which ``POST /receive`` has answered.
-
-    :raises click.BadParameter: if it is none.
-    """
+def as_task_id(value: str) -> UUID:
+    """Return a task id, as the type of an argument or option."""
     try:
-        return None if value is None else UUID(value)
+        return UUID(value)
     except ValueError as exc:
         raise click.BadParameter(
             f'{value!r} is no task id, which is a UUID as "pacifica-dispatcher list" shows it') from exc
 
 
-def task_ids(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[UUID | None, ...]:
-    """Return :func:`task_id` of each."""
-    return tuple(task_id(ctx, param, value) for value in values)
-
-
-def _status(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Return the status string of a name, of a number, or of itself.
-
-    :raises click.BadParameter: if it is none of these.
-    """
-    if value is None:
-        return None
+@converting
+def _status(value: str) -> str:
+    """Return the status string of a name, of a number, or of itself."""
     for name, status in STATUS_NAMES.items():
         if value.lower() in (name, status.lower(), status.partition(' ')[0]):
             return status
     raise click.BadParameter(f'{value!r} is no status: write {", ".join(STATUS_NAMES)}, or the status string')
 
 
-def _filter(
-    *, event_type: str | None, source: str | None, transaction: str | None, parent: str | None, since: str | None,
-    until: str | None, text: str | None, status: Any = None,
-) -> Filter:
+def _filter(**values: Any) -> Filter:
     from pacifica.dispatcher._queue.search import Filter
 
-    return Filter(
-        status=status, event_type=event_type, source=source, transaction_id=transaction, parent_transaction=parent,
-        since=since, until=until, text=text,
-    )
+    return Filter(**values)
 
 
 def filter_options(*, status: bool = True) -> Callable[[_F], _F]:
-    """Return what adds the options that say which events are wanted; the command gets them as ``wanted``, a ``Filter``.
-
-    :param status: whether ``--status`` is among them.
-    """
+    """Return what adds the options that say which events are ``wanted``, a ``Filter``, with or without ``--status``."""
     return combined('wanted', _filter, *(_FILTER_OPTIONS if status else _FILTER_OPTIONS[1:]))
 
 
@@ -232,8 +203,8 @@ _FILTER_OPTIONS = (
                  help='In this status: waiting, processing, ok, failed or unrouted, or the status string.'),
     click.option('--type', 'event_type', metavar='TYPE', default=None, help='Of this type, as the event names it.'),
     click.option('--source', metavar='SOURCE', default=None, help='From this source, as the event names it.'),
-    click.option('--transaction', metavar='ID', default=None, help='About this transaction of the archive.'),
-    click.option('--parent', metavar='ID', default=None, help='About transactions made from this one.'),
+    click.option('--transaction', 'transaction_id', metavar='ID', help='About this transaction of the archive.'),
+    click.option('--parent', 'parent_transaction', metavar='ID', help='About transactions made from this one.'),
     click.option('--since', callback=moment, metavar='TIME', default=None,
                  help='Accepted then or later: ISO 8601, UTC if it names no zone, or how long ago, such as 2h or 3d.'),
     click.option('--until', callback=moment, metavar='TIME', default=None, help='Accepted before that, likewise.'),
@@ -245,13 +216,9 @@ _FILTER_OPTIONS = (
 
 # Services, and credentials for them
 
-def http_url(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Check the URL of an HTTP service, as a callback of an option.
-
-    :raises click.BadParameter: if it is none, or has credentials in it.
-    """
-    if value is None:
-        return None
+@converting
+def http_url(value: str) -> str:
+    """Check the URL of an HTTP service, which must have no credentials in it."""
     try:
         parts = urlsplit(value)
         fine = parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0
@@ -271,9 +238,6 @@ def secret_of(
     """Return the secret that the options of *prefix* name, a token or the password of *user*; ``None`` without any.
 
     Secrets come from files or the environment, never from the command line, which every user of the machine can read.
-
-    :raises UsageFault: if the options contradict each other.
-    :raises ConfigurationError: if a file or a variable holds no secret.
     """
     from pacifica.dispatcher.authentication import Secret
 
@@ -303,8 +267,7 @@ def _auth(
     class Bearer(AuthBase):
         """Sends a bearer token; as an ``auth=`` of requests, it is not sent on to where a redirect leads."""
 
-        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-            """Add the header to *request*."""
+        def __call__(self, request: PreparedRequest) -> PreparedRequest:
             request.headers['Authorization'] = f'Bearer {secret}'
             return request
 

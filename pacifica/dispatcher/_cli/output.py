@@ -23,18 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     'EXIT_FAILED', 'EXIT_INTERRUPTED', 'EXIT_STATUSES', 'EXIT_USAGE', 'Column', 'UsageFault', 'console', 'notice',
-    'on_terminal', 'print_json', 'print_table', 'printable', 'progress', 'rich_table', 'status_name', 'status_text',
-    'styled',
+    'on_terminal', 'print_json', 'print_table', 'progress', 'rich_table', 'status_name', 'status_text', 'styled',
 ]
 
 EXIT_FAILED = 1
-"""The command did what was asked, and the answer is no: for example the demo's event did not end in ``200 OK``."""
-
 EXIT_USAGE = 2
-"""The command can't do what was asked as it was asked."""
-
 EXIT_INTERRUPTED = 130
-"""It was interrupted (SIGINT) before it had anything to stop cleanly."""
 
 #: What the manual and ``--help`` say of each exit status.
 EXIT_STATUSES = {
@@ -55,13 +49,7 @@ class UsageFault(click.ClickException):
 
 
 class Column(NamedTuple):
-    """A column of a table.
-
-    :param title: shown on a terminal only.
-    :param whole: whether its texts are never cut to fit the terminal.
-    :param right: whether they are numbers.
-    :param fold: whether texts that don't fit go on in the next line, instead of being cut.
-    """
+    """A column of a table, whose texts are cut to fit the terminal, unless they are *whole* or *fold* into lines."""
 
     title: str
     whole: bool = False
@@ -128,7 +116,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
 
 
 def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> RichTable:
-    """Return *rows* as a table of rich's, whose columns are cut to fit the terminal unless they are ``whole``."""
+    """Return *rows* as a table of rich's."""
     from rich.table import Table
     from rich.text import Text
 

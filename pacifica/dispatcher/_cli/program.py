@@ -33,11 +33,9 @@ class _Commands(click.Group):
     """A group that imports the module of a command when the command is asked for, be it by the manual."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, in the order of the alphabet."""
         return sorted(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command called *cmd_name*; ``None`` if there is none."""
         if cmd_name not in _MODULES:
             return None
         module = import_module(f'pacifica.dispatcher._cli.{_MODULES[cmd_name]}')
@@ -101,12 +99,7 @@ def demo_command(keep: bool) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit.
-
-    :param arguments: what follows the program's name; the process's own arguments by default.
-
-    The exit status is one of :data:`~pacifica.dispatcher._cli.output.EXIT_STATUSES`.
-    """
+    """Run the command line, with the process's own arguments by default, and exit."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # records may hold what an old terminal can't show
             stream.reconfigure(errors='backslashreplace')

@@ -26,11 +26,7 @@ _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
 
 class RouterReference(NamedTuple):
-    """A router and where it was found.
-
-    :param module: the module's dotted name.
-    :param attribute: the router's name in it.
-    """
+    """A router and where it was found."""
 
     module: str
     attribute: str
@@ -46,16 +42,13 @@ class RouterReference(NamedTuple):
 
 
 def router_reference(ctx: click.Context, _param: click.Parameter, value: str | None) -> RouterReference | None:
-    """Return :func:`find_router` of an argument, as its callback."""
+    """Return :func:`find_router` of *value*, as the callback of an option."""
     _refuse_while_completing(ctx)
     return None if value is None else find_router(value)
 
 
 def find_router(value: str) -> RouterReference:
-    """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router.
-
-    :raises click.BadParameter: if there is no such module or router in it.
-    """
+    """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router."""
     from pacifica.dispatcher.router import Router
 
     if not _is_reference(value):
@@ -65,24 +58,19 @@ def find_router(value: str) -> RouterReference:
         )
     module_name, _, attribute = value.partition(':')
     module = _import(module_name)
-    found: object = module
-    for part in attribute.split('.'):
-        if not hasattr(found, part):
-            routers = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
-            raise click.BadParameter(
-                f'module {module_name!r} has no {attribute!r}; routers in it: {", ".join(routers) or "none"}',
-            )
-        found = getattr(found, part)
+    try:
+        found: object = reduce(getattr, attribute.split('.'), module)
+    except AttributeError as exc:
+        routers = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
+        raise click.BadParameter(
+            f'module {module_name!r} has no {attribute!r}; routers in it: {", ".join(routers) or "none"}') from exc
     if not isinstance(found, Router):
         raise click.BadParameter(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
     return RouterReference(module_name, attribute, found)
 
 
 def authentication(ctx: click.Context, _param: click.Parameter, value: str | None) -> Authenticate | None:
-    """Import the module of ``MODULE:NAME`` and return what has that name in it, as the callback of an option.
-
-    :raises click.BadParameter: if there is no such module or name, or it is no scheme of authentication.
-    """
+    """Import the module of ``MODULE:NAME`` and return what has that name in it, as the callback of an option."""
     from pacifica.dispatcher._http.tools import schemes_of
     from pacifica.dispatcher.exceptions import ConfigurationError
 
@@ -103,11 +91,8 @@ def authentication(ctx: click.Context, _param: click.Parameter, value: str | Non
 
 
 def _refuse_while_completing(ctx: click.Context) -> None:
-    """Leave a callback that would run the user's code, if the shell only wants to know what may follow.
-
-    :raises click.BadParameter: which click ignores then.
-    """
-    if ctx.resilient_parsing:
+    """Leave a callback that would run the user's code, if the shell only wants to know what may follow."""
+    if ctx.resilient_parsing:  # in which click ignores the error
         raise click.BadParameter('no module is imported to complete a command')
 
 
@@ -118,10 +103,7 @@ def _is_reference(value: str) -> bool:
 
 
 def _import(name: str) -> ModuleType:
-    """Import a module of the user's, with the current directory on the path.
-
-    :raises click.BadParameter: if there is none, or importing it fails, saying where.
-    """
+    """Import a module of the user's, with the current directory on the path; say where that fails."""
     here = os.getcwd()
     if here not in sys.path and '' not in sys.path:
         sys.path.insert(0, here)

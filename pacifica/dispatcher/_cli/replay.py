@@ -13,13 +13,16 @@ from uuid import UUID
 import click
 
 from pacifica.dispatcher._cli.acting import How, act_options, agree, no_events, report
-from pacifica.dispatcher._cli.options import database_option, filter_options
+from pacifica.dispatcher._cli.list import print_events
+from pacifica.dispatcher._cli.options import converting, database_option, filter_options
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table
+from pacifica.dispatcher._operate.actions import REPLAY, Pace
+from pacifica.dispatcher._operate.selection import TaskIDs, batches, ended, event_of, is_empty
+from pacifica.dispatcher._operate.words import route_label
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._operate.actions import Pace
     from pacifica.dispatcher._queue.search import Filter
     from pacifica.dispatcher.router import Route, Router
 
@@ -28,14 +31,13 @@ __all__ = ['replay_command']
 _NO_ROUTE = '(no route: would end in 422)'
 
 
-def _route(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Route | None:
+@converting
+def _route(value: str) -> Route:
     """Return a route whose path is *value*; what its parser prints of mistakes is in the error too."""
     from pacifica.dispatcher.event_handlers import NoopEventHandler
     from pacifica.dispatcher.exceptions import ConfigurationError
     from pacifica.dispatcher.router import Route
 
-    if value is None:
-        return None
     try:
         with redirect_stderr(io.StringIO()):
             return Route.parse(value, NoopEventHandler())
@@ -70,16 +72,12 @@ def replay_command(
     Before more than one is run it asks. The exit status is 0 if every event is run again, 1 if some are not, since
     somebody else has run them meanwhile, or if nothing matches. Events that have not ended are left out.
     """
-    from pacifica.dispatcher._operate.actions import Pace
-    from pacifica.dispatcher._operate.selection import Replayable
-
-    chosen = Replayable(wanted, jsonpath)
-    if everything == chosen.is_restricted:
+    if everything != (jsonpath is None and is_empty(wanted)):
         raise click.UsageError('say which events: by the options of "list", by --jsonpath, or --all')
     if reference is not None and not how.dry_run:
         raise click.UsageError('--route shows what would be done: say --dry-run too')
     with existing_table(database) as table:
-        rows = chosen.rows(table.search, table.records, notice)
+        rows = ended(table.search, table.records, wanted, jsonpath, notice)
         if how.dry_run:
             sys.exit(_preview(table, rows, reference.router if reference else None, how.as_json))
         sys.exit(_replay(table, rows, Pace(rate, max_waiting), how))
@@ -87,8 +85,6 @@ def replay_command(
 
 def _replay(table: Table, rows: Iterator[Mapping[str, Any]], pace: Pace, how: How) -> int:
     """Run the events again, oldest first, and return the exit status."""
-    from pacifica.dispatcher._operate.actions import REPLAY
-    from pacifica.dispatcher._operate.selection import TaskIDs
     from pacifica.dispatcher._queue.values import QueueName
 
     queues: set[QueueName] = set()
@@ -119,9 +115,6 @@ def _replay(table: Table, rows: Iterator[Mapping[str, Any]], pace: Pace, how: Ho
 
 def _preview(table: Table, rows: Iterator[Mapping[str, Any]], router: Router | None, as_json: bool) -> int:
     """Print which events would be run, and how many each route of *router* would take; return the exit status."""
-    from pacifica.dispatcher._cli.list import print_events
-    from pacifica.dispatcher._operate.selection import batches
-
     counts: Counter[str] = Counter()
     found = 0
     for page in batches(rows):
@@ -129,7 +122,7 @@ def _preview(table: Table, rows: Iterator[Mapping[str, Any]], router: Router | N
         found += len(page)
         counts.update(routes)
         if not as_json:
-            print_events(page, [(Column('WOULD RUN'), routes)] if routes else ())
+            print_events(page, routes)
         for number, row in enumerate(page if as_json else ()):
             taken = {'wouldRun': None if routes[number] == _NO_ROUTE else routes[number]} if routes else {}
             print_json({**row, **taken})
@@ -146,9 +139,6 @@ def _preview(table: Table, rows: Iterator[Mapping[str, Any]], router: Router | N
 
 def _route_of(router: Router, table: Table, row: Mapping[str, Any]) -> str:
     """Return the first route that takes the event."""
-    from pacifica.dispatcher._operate.selection import event_of
-    from pacifica.dispatcher._operate.words import route_label
-
     event = event_of(table.records, row)
     for route in router if event is not None else ():
         try:

@@ -9,15 +9,14 @@ from uuid import UUID
 
 import click
 
-from pacifica.dispatcher._cli.options import database_option, json_option, task_id
-from pacifica.dispatcher._cli.output import console, print_json, printable, status_text, styled
+from pacifica.dispatcher._cli.options import as_task_id, database_option, json_option
+from pacifica.dispatcher._cli.output import console, print_json, status_text, styled
 from pacifica.dispatcher._cli.table import existing_table
-from pacifica.dispatcher._operate.words import duration, error_text
+from pacifica.dispatcher._operate.timeline import TimelineEntry, document, entries, skip_reason, uploads
+from pacifica.dispatcher._operate.words import duration, error_text, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-    from pacifica.dispatcher._operate.timeline import TimelineEntry
 
 __all__ = ['show_command']
 
@@ -33,7 +32,7 @@ _WIDTH = 14
 
 
 @click.command('show', short_help='Show all that is known of one event.')
-@click.argument('task_id', metavar='ID', callback=task_id)
+@click.argument('task_id', metavar='ID', type=as_task_id)
 @database_option
 @json_option
 @click.option('--traceback', is_flag=True, help='Show the whole traceback of its error.')
@@ -58,8 +57,6 @@ def show_command(database: Any, task_id: UUID, as_json: bool, traceback: bool, l
 
 
 def _paragraphs(record: Mapping[str, Any], traceback: bool, lines: int | None) -> Iterator[str | Text]:
-    from pacifica.dispatcher._operate.timeline import entries, skip_reason
-
     yield _named('Task id', record['taskID'])
     skipped = f', skipped: {printable(skip_reason(record))}' if record['skipped'] else ''
     yield styled(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']), skipped)
@@ -123,8 +120,6 @@ def _entry(entry: TimelineEntry) -> Iterator[str | Text]:
 
 def _result(record: Mapping[str, Any]) -> Iterator[str | Text]:
     """What the handler has saved: uploads in words, the rest as JSON."""
-    from pacifica.dispatcher._operate.timeline import uploads
-
     result = record['result']
     if not result:
         return
@@ -143,8 +138,6 @@ def _result(record: Mapping[str, Any]) -> Iterator[str | Text]:
 
 
 def _document(text: str, lines: int | None) -> Iterator[str | Text]:
-    from pacifica.dispatcher._operate.timeline import document
-
     told = document(text).splitlines()
     yield from (f'  {printable(line)}' for line in told[:lines])
     if lines is not None and len(told) > lines:

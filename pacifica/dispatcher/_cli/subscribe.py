@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli.options import combined, http_url, secret_of
+from pacifica.dispatcher._cli.options import combined, converting, http_url, secret_of
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals
 
@@ -22,11 +22,9 @@ _CHANGED = {'name': 'name', 'jsonpath': 'JSONPath', 'auth': 'credentials'}
 _FILE = click.Path(dir_okay=False)
 
 
-def _jsonpath(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    """Check a JSONPath, as a callback of an option.
-
-    :raises click.BadParameter: if it is none: Notifications would answer as if they were broken.
-    """
+@converting
+def _jsonpath(value: str) -> str:
+    """Check a JSONPath: to one that is none Notifications would answer as if they were broken."""
     from pacifica.dispatcher._clients.subscription import jsonpath_fault
 
     if reason := jsonpath_fault(value):

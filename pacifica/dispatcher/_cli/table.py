@@ -44,9 +44,6 @@ def existing_table(database: Any) -> Iterator[Table]:
     """The table in *database*, inside the ``with`` block, for commands that must not make or upgrade it.
 
     A mistyped database is left as it was found: a table made there would be empty for ever, and say that all is well.
-
-    :raises UsageFault: if there is none or it is of an earlier version, or if the database can't be used, then or
-        inside the block.
     """
     import peewee
 
@@ -96,10 +93,7 @@ def _require(database: Any) -> None:
 
 
 def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
-    """Return the model of the table in *database*, and what was done to have it: see ``ReceiveTaskModel.migrate``.
-
-    :raises UsageFault: if the database can't be used.
-    """
+    """Return the model of the table in *database*, and what was done to have it: see ``ReceiveTaskModel.migrate``."""
     import peewee
 
     from pacifica.dispatcher.receiver import create_peewee_model
@@ -112,7 +106,6 @@ def open_table(database: Any) -> tuple[type[ReceiveTaskModelBase], str]:
 
 
 def _open_fault(database: Any, exc: Exception) -> UsageFault:
-    """Return what to say of an error that peewee raised for *database*."""
     import peewee
 
     if isinstance(exc, peewee.ImproperlyConfigured):

@@ -6,28 +6,24 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from pacifica.dispatcher._operate.selection import pages
-from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.values import QueueName
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.operator import Operator
+    from pacifica.dispatcher._queue.search import Filter, Search
+    from pacifica.dispatcher._queue.values import QueueName
 
 __all__ = [
     'BATCH', 'CANCEL', 'MOST_COUNTED', 'REPLAY', 'RETRIABLE', 'RETRY', 'Action', 'Pace', 'RetriedAll', 'retry_all',
 ]
 
-BATCH = 200
-"""How many events are changed in one transaction."""
-
-RETRIABLE = (Status.FAILED, Status.UNPROCESSABLE)
-"""What "retry all" is for; the first is meant where no status is named."""
-
-MOST_COUNTED = 2000
-"""How many further events "retry all" counts."""
-
+BATCH = 200  # events are changed in one transaction
+RETRIABLE = (Status.FAILED, Status.UNPROCESSABLE)  # what "retry all" is for; the first where no status is named
+MOST_COUNTED = 2000  # further events are counted by "retry all"
 _MOST_RETRIED = 1000
 _MOST_PAGES = 10  # windows of the table that are looked through for further events
 _POLL_SECONDS = 0.5
@@ -46,11 +42,7 @@ class Action(NamedTuple):
     possible: frozenset[Status]
 
     def run(self, operator: Operator, task_ids: Sequence[UUID], by: str | None) -> list[bool]:
-        """Do it to each event and return to which it was done.
-
-        :param by: who wants that, for the events' timelines.
-        :raises DatabaseUnavailableError: if the database did not take the change.
-        """
+        """Do it to each event, for *by*, and return to which it was done."""
         if self.name == 'cancel':
             return operator.cancel(task_ids, by=by)
         return operator.retry(task_ids, by=by, afresh=self.name == 'replay')
@@ -71,10 +63,9 @@ CANCEL = Action('cancel', 'cancelled', frozenset({Status.ACCEPTED}))
 
 @dataclass(frozen=True)
 class RetriedAll:
-    """How "retry all" went.
+    """How "retry all" went: how many events run again, and which are left.
 
-    :param retried: how many events run again.
-    :param left: how many there still are; ``MOST_COUNTED`` stands for that many or more.
+    :param left: ``MOST_COUNTED`` stands for that many or more.
     :param more: where these begin; ``None`` if there are none.
     """
 
@@ -89,7 +80,6 @@ def retry_all(search: Search, operator: Operator, wanted: Filter, before: str | 
     :param wanted: with a status of ``RETRIABLE``, or none, which means the first of these.
     :param before: where to begin, so that those which fail again immediately aren't taken again and again.
     :raises ValueError: if *before* is no place in a list.
-    :raises DatabaseUnavailableError: if the database did not answer.
     """
     wanted = replace(wanted, status=wanted.status or RETRIABLE[0])
     retried, more = 0, before

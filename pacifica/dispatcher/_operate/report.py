@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from pacifica.dispatcher._queue.overview import COUNT_LIMIT, Bucket, Overview, QueueState
@@ -15,13 +16,7 @@ _SPANS = {'hour': (60.0, 60), 'day': (3600.0, 24)}
 
 
 class StatusReport:
-    """How many events are in which status, what waits, who works, and how fast; read from *overview* now.
-
-    The attributes are those of :class:`Overview`; ``ended`` has the :class:`EndedEvents` of the last ``hour`` and
-    ``day``.
-
-    :raises DatabaseUnavailableError: if the database does not answer.
-    """
+    """How many events are in which status, what waits, who works, and how fast; read from *overview* now."""
 
     def __init__(self, overview: Overview) -> None:
         self.counts = overview.counts()
@@ -41,10 +36,9 @@ class EndedEvents:
 
     def __init__(self, buckets: Sequence[Bucket]) -> None:
         self.buckets = buckets
-        self.counts: dict[Status, int] = {}
+        self.counts: Counter[Status] = Counter()
         for bucket in buckets:
-            for status, count in bucket.counts.items():
-                self.counts[status] = self.counts.get(status, 0) + count
+            self.counts.update(bucket.counts)
         self._seconds = sorted(seconds for bucket in buckets for seconds in bucket.seconds)
 
     def percentile(self, part: float) -> float | None:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pacifica.dispatcher._events import loads
-from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher._queue.search import Filter, Page, Search
 from pacifica.dispatcher._queue.status import FINAL
-from pacifica.dispatcher.router import Route
 
-__all__ = ['PAGE', 'Replayable', 'TaskIDs', 'batches', 'event_of', 'events', 'is_empty', 'pages']
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.records import Records
+    from pacifica.dispatcher._queue.search import Filter, Page, Search
+    from pacifica.dispatcher.router import Route
 
-PAGE = 500
-"""Events that are in memory at the same time."""
+__all__ = ['TaskIDs', 'batches', 'ended', 'event_of', 'events', 'is_empty', 'pages']
 
-_T = TypeVar('_T')
+_PAGE = 500  # events are in memory at the same time
 _BYTES = 16
 
 
-def pages(search: Search, wanted: Filter, *, limit: int = PAGE, before: str | None = None) -> Iterator[Page]:
+def pages(search: Search, wanted: Filter, *, limit: int = _PAGE, before: str | None = None) -> Iterator[Page]:
     """Yield what *wanted* describes, newest first, reading a page when the one before is used up.
 
     :param limit: how many events a page has at most; it may have none.
@@ -42,10 +39,9 @@ def events(search: Search, wanted: Filter, *, before: str | None = None) -> Iter
     return (row for page in pages(search, wanted, before=before) for row in page.rows)
 
 
-def batches(items: Iterable[_T], size: int = PAGE) -> Iterator[list[_T]]:
-    """Yield *items* in lists of *size*, the last one shorter."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+def batches(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield *rows* in lists of a page, the last one shorter."""
+    while batch := list(islice(rows, _PAGE)):
         yield batch
 
 
@@ -81,36 +77,28 @@ class TaskIDs:
 
 def event_of(records: Records, row: Mapping[str, Any]) -> Any:
     """Return an event as routes see it; ``None`` if it was pruned meanwhile."""
+    from pacifica.dispatcher._events import loads
+
     text = records.event_json(UUID(row['taskID']))
     return None if text is None else loads(text)
 
 
-@dataclass(frozen=True)
-class Replayable:
-    """The events that have ended, fit *wanted*, and match *route* if there is one."""
+def ended(
+    search: Search, records: Records, wanted: Filter, route: Route | None, warn: Callable[[str], None],
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the events that have ended, fit *wanted*, and match *route* if there is one, newest first.
 
-    wanted: Filter
-    route: Route | None
+    :param warn: called with what is to be said of an event that the route's JSONPath can't be matched with.
+    """
+    for row in events(search, wanted):
+        if row['taskStatus'] in FINAL and (route is None or _matches(route, records, row, warn)):
+            yield row
 
-    @property
-    def is_restricted(self) -> bool:
-        """Whether it leaves any ended event out."""
-        return self.route is not None or not is_empty(self.wanted)
 
-    def rows(self, search: Search, records: Records, warn: Callable[[str], None]) -> Iterator[Mapping[str, Any]]:
-        """Yield the events, newest first.
-
-        :param warn: called with what is to be said of an event that the route's JSONPath can't be matched with.
-        """
-        for row in events(search, self.wanted):
-            if row['taskStatus'] in FINAL and (self.route is None or self._matches(self.route, records, row, warn)):
-                yield row
-
-    @staticmethod
-    def _matches(route: Route, records: Records, row: Mapping[str, Any], warn: Callable[[str], None]) -> bool:
-        event = event_of(records, row)
-        try:
-            return event is not None and route.match(event)
-        except Exception as exc:  # a JSONPath may raise anything on a document it was not written for
-            warn(f'{row["taskID"]} is left out, since the JSONPath can\'t be matched: {type(exc).__name__}: {exc}')
-            return False
+def _matches(route: Route, records: Records, row: Mapping[str, Any], warn: Callable[[str], None]) -> bool:
+    event = event_of(records, row)
+    try:
+        return event is not None and route.match(event)
+    except Exception as exc:  # a JSONPath may raise anything on a document it was not written for
+        warn(f'{row["taskID"]} is left out, since the JSONPath can\'t be matched: {type(exc).__name__}: {exc}')
+        return False
