@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -175,24 +175,15 @@ def open_queue(
         reference.router, name, task_name or f'{name}.receive', notify=notify, metrics=metrics, tracing=tracing)
 
 
-@contextmanager
-def serving_metrics(port: int | None, host: str) -> Iterator[None]:
-    """Serve what this process counts inside the ``with`` block, unless *port* is ``None``.
-
-    :raises ConfigurationError: if it can't listen there, or metrics are not installed.
-    """
+def serving_metrics(port: int | None, host: str) -> AbstractContextManager[None]:
+    """Serve what this process counts inside the ``with`` block, unless *port* is ``None``."""
     if port is None:
-        yield
-        return
+        return nullcontext()
     from pacifica.dispatcher._extras import needing
 
     with needing('prometheus_client', '--metrics-port', 'metrics'):
         from pacifica.dispatcher._metrics import serve_process
-    stop = serve_process(port, host)
-    try:
-        yield
-    finally:
-        stop()
+    return serve_process(port, host)
 
 
 class _Formatter(logging.Formatter):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,11 +31,7 @@ _MOST_LIFETIME = 60.0
 
 
 class Exposition:
-    """What the front door serves under ``/metrics``, and its own part of it: what it received.
-
-    :param overview: the table at a glance.
-    :raises ConfigurationError: if the directory that processes were to share is none.
-    """
+    """What the front door serves under ``/metrics``, and its own part of it: what it received."""
 
     def __init__(self, overview: Overview) -> None:
         self._registry = _processes()
@@ -57,35 +54,28 @@ def _requests(status: int) -> Counter:
     return definitions.RECEIVE_REQUESTS.labels(str(status))
 
 
-def serve_process(port: int, host: str) -> Callable[[], None]:
-    """Serve what this process counts (with a shared directory: all of them) on a port; return what stops that.
-
-    :raises ConfigurationError: if it can't listen there, or the shared directory is none.
-    """
+@contextmanager
+def serve_process(port: int, host: str) -> Iterator[None]:
+    """Serve what this process counts (with a shared directory: all of them) on a port, inside the ``with`` block."""
     try:
         server, thread = start_http_server(port, host, _processes())
     except (OSError, OverflowError) as exc:
         raise ConfigurationError(f'can\'t serve metrics on port {port} of {host}: {exc}; choose another') from exc
-
-    def stop() -> None:
+    try:
+        yield
+    finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
-    return stop
-
 
 def _processes() -> CollectorRegistry:
     """Return a registry of what processes count: this one, or all that share the directory."""
-    registry = CollectorRegistry()
     directory = os.environ.get(_DIRECTORY)
-    if directory is None:
-        registry.register(REGISTRY)
-        return registry
-    if not os.path.isdir(directory):
-        raise ConfigurationError(
-            f'{_DIRECTORY} names no directory: make it, empty, before the first process starts')
-    registry.register(_SharedDirectory(Path(directory)))
+    if directory is not None and not os.path.isdir(directory):
+        raise ConfigurationError(f'{_DIRECTORY} names no directory: make it, empty, before the first process starts')
+    registry = CollectorRegistry()
+    registry.register(REGISTRY if directory is None else _SharedDirectory(Path(directory)))
     return registry
 
 
@@ -116,10 +106,8 @@ def _is_empty(path: Path) -> bool:
 class DatabaseCollector:
     """A collector of prometheus_client's, for a table.
 
-    :param overview: the table at a glance.
     :param lifetime: seconds for which what was read is good enough, so that several who scrape cost one query; longer
         if reading takes long, so that the database spends a hundredth of its time on this at most.
-    :param clock: seconds of a monotonic clock.
     """
 
     def __init__(

@@ -17,10 +17,7 @@ __all__ = ['CountingObserver', 'code']
 
 
 class CountingObserver(Extension):
-    """Counts for one queue. Handlers in processes of their own are counted by their worker.
-
-    :param queue: whose events these are.
-    """
+    """Counts for one queue. Handlers in processes of their own are counted by their worker."""
 
     def __init__(self, queue: QueueName) -> None:
         self._queue = queue
@@ -38,7 +35,8 @@ class CountingObserver(Extension):
             name = stage.name if stage.name in definitions.STAGES else 'other'
             _duration(self._queue, route, name).observe(stage.seconds)
             if not stage.failed and name in ('download', 'upload'):
-                _transferred(self._queue, name, stage.files or 0, stage.bytes or 0)
+                definitions.TRANSFERRED_FILES.labels(*self._queue, name).inc(stage.files or 0)
+                definitions.TRANSFERRED_BYTES.labels(*self._queue, name).inc(stage.bytes or 0)
         if outcome.status in FINAL:
             _finished(self._queue, route, outcome.status).inc()
             if outcome.skipped:
@@ -46,7 +44,7 @@ class CountingObserver(Extension):
             # Both times are the database's; how long the attempt took is the host's, which needs no clock to agree.
             self._event_seconds.observe(max(0.0, claimed.claimed_at - seconds(claimed.created)) + took)
         else:
-            _retries(self._queue, route).inc()
+            definitions.RETRIES.labels(*self._queue, route).inc()
 
     def lease_lost(self, claimed: ClaimedEvent) -> None:
         """Count an attempt that came to nothing."""
@@ -61,7 +59,6 @@ class CountingObserver(Extension):
 
 
 def code(status: Status) -> str:
-    """Return the number of a status."""
     return status.value.partition(' ')[0]
 
 
@@ -73,13 +70,3 @@ def _duration(queue: QueueName, route: str, stage: str) -> Histogram:
 @lru_cache(maxsize=1024)
 def _finished(queue: QueueName, route: str, status: Status) -> Counter:
     return definitions.EVENTS_FINISHED.labels(*queue, route, code(status))
-
-
-@lru_cache(maxsize=1024)
-def _retries(queue: QueueName, route: str) -> Counter:
-    return definitions.RETRIES.labels(*queue, route)
-
-
-def _transferred(queue: QueueName, direction: str, files: int, size: int) -> None:
-    definitions.TRANSFERRED_FILES.labels(*queue, direction).inc(files)
-    definitions.TRANSFERRED_BYTES.labels(*queue, direction).inc(size)
