@@ -1,10 +1,4 @@
-"""Clients of services: of a receiver of events, and of Pacifica Notifications, which send them.
-
-:mod:`.http` makes the requests; :mod:`.event_files` reads events and :mod:`.receiver_client` posts them; by a
-:mod:`.subscription` a receiver gets events, and :mod:`.subscription_keeper` keeps it enabled. Used by the command line.
-"""
-
-from __future__ import annotations
+"""Clients of services, for the command line: of a receiver, and of Pacifica Notifications, which send it events."""
 
 from pacifica.dispatcher.exceptions import DispatcherError
 

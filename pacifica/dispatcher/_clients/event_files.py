@@ -1,9 +1,6 @@
 """Files with events, and the requests that carry them: CloudEvents over HTTP, as a sender writes them.
 
-A file holds one event, a JSON array of events, or an event a line. The receiver's side is
-:mod:`pacifica.dispatcher._events`. Nothing is checked or filled in here: what the receiver says to the event as it
-stands is what the user of ``send`` wants to know.
-
+Nothing is checked or filled in: what the receiver says to the event as it stands is what ``send`` is to show.
 Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3
 """
 
@@ -56,11 +53,7 @@ class FileEvent:
 
 
 def read_events(files: Iterable[str]) -> list[FileEvent]:
-    """Return the events of all *files*, in order.
-
-    :param files: paths; ``-`` is stdin.
-    :raises ClientError: if one can't be read, is no JSON, or has no events.
-    """
+    """Return the events of all *files*, in order; ``-`` is stdin, and a file without events is an error."""
     return [event for file in files for event in _events_in(file)]
 
 
@@ -87,12 +80,12 @@ def _read(file: str) -> bytes:
 
 def _documents(name: str, body: bytes) -> Iterator[tuple[str, Document]]:
     try:
-        whole = parse(body.removeprefix(b'\xef\xbb\xbf'))
-    except InvalidEventError as exc:
-        lines = [(number, line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
+        whole = _parse(name, body.removeprefix(b'\xef\xbb\xbf'))
+    except ClientError:
+        lines = [(f'{name}:{number}', line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
         if len(lines) < 2 or not _is_json(lines[0][1]):
-            raise ClientError(f'{name}: {_of_file(exc)}') from exc
-        yield from _lines(name, lines)
+            raise
+        yield from ((shown, _parse(shown, line)) for shown, line in lines)
         return
     if isinstance(whole.value, list):
         yield from ((f'{name}[{number}]', each) for number, each in enumerate(raw_members_of_list(whole)))
@@ -100,12 +93,13 @@ def _documents(name: str, body: bytes) -> Iterator[tuple[str, Document]]:
         yield name, whole
 
 
-def _lines(name: str, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[str, Document]]:
-    for number, line in lines:
-        try:
-            yield f'{name}:{number}', parse(line)
-        except InvalidEventError as exc:
-            raise ClientError(f'{name}:{number}: {_of_file(exc)}') from exc
+def _parse(name: str, text: bytes) -> Document:
+    """Say of a file what is said of the body of a request, with the key that is meant."""
+    try:
+        return parse(text)
+    except InvalidEventError as exc:
+        said = str(exc).replace('the body is', 'it is', 1)
+        raise ClientError('; '.join([f'{name}: {said}', *(f'{key!r} {what}' for key, what in exc.faults)])) from exc
 
 
 def _is_json(line: bytes) -> bool:
@@ -116,12 +110,6 @@ def _is_json(line: bytes) -> bool:
     return True
 
 
-def _of_file(error: InvalidEventError) -> str:
-    """Say of a file what is said of the body of a request, with the key that is meant."""
-    text = str(error).replace('the body is', 'it is', 1)
-    return '; '.join([text, *(f'{key!r} {what}' for key, what in error.faults)])
-
-
 class _AsItStands(CloudEvent):
     """The SDK's event without its checks, and without the id and the time that it makes up if they are missing."""
 
@@ -129,11 +117,9 @@ class _AsItStands(CloudEvent):
         self._written, self._body = attributes, data
 
     def get_attributes(self) -> dict[str, Any]:
-        """Return the attributes, as strings."""
         return self._written
 
     def get_data(self) -> bytes:
-        """Return the body."""
         return self._body
 
 
@@ -142,13 +128,11 @@ def request_for(event: FileEvent, mode: Mode) -> HTTPMessage:
 
     :raises ClientError: if it can't be sent in this mode.
     """
-    if 'specversion' not in event.value:
-        if mode == 'binary' and 'cloudEventsVersion' in event.value:
-            raise ClientError(f'{event.name} is a CloudEvent 0.1, which has no binary mode here: send it structured')
-        if mode == 'structured':  # also what is no event at all: the receiver says so
-            return HTTPMessage({'content-type': _JSON}, event.text.encode())
-    if mode == 'structured':
-        return HTTPMessage({'content-type': JSONFormat.CONTENT_TYPE}, event.text.encode())
+    if mode == 'structured':  # also what is no event at all: the receiver says so
+        content_type = JSONFormat.CONTENT_TYPE if 'specversion' in event.value else _JSON
+        return HTTPMessage({'content-type': content_type}, event.text.encode())
+    if 'specversion' not in event.value and 'cloudEventsVersion' in event.value:
+        raise ClientError(f'{event.name} is a CloudEvent 0.1, which has no binary mode here: send it structured')
     attributes = {
         name: _text(value) for name, value in event.value.items() if value is not None and name not in _DATA
     }
@@ -170,7 +154,6 @@ def _text(value: Any) -> str:
 
 
 def _body(event: FileEvent) -> bytes:
-    """Return the data as bytes."""
     encoded, data = event.value.get('data_base64'), event.value.get('data')
     if isinstance(encoded, str):
         try:

@@ -39,10 +39,7 @@ class HttpClient:
         self._session = None
 
     def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
-        """Return the response, whatever its status is, with its body read; *kwargs* as requests takes them.
-
-        :raises ClientError: if there is none, saying from which URL and what to check.
-        """
+        """Return the response, whatever its status is, with its body read; *kwargs* as requests takes them."""
         try:
             return (self._session or requests).request(
                 method, url, timeout=self._timeout, allow_redirects=False, **{'auth': self._auth, **kwargs})

@@ -38,10 +38,9 @@ _POLL_FIRST, _POLL_MOST = 0.05, 2.0  # seconds
 class Sent:
     """An event, and what the receiver said to it.
 
-    :param task_id: the task's id; ``None`` if it was refused, or the receiver gives none.
+    :param task_id: ``None`` if it was refused, or the receiver gives none.
     :param refusal: what the receiver said, if it was refused.
     :param faults: the fields it named, as ``(field, reason)``.
-    :param status: the status of the task, once it was asked for.
     """
 
     event: FileEvent
@@ -60,7 +59,6 @@ class ReceiverClient:
     """A receiver of events, over HTTP.
 
     :param target_url: where events are posted; ``/receive`` is added to a URL without a path.
-    :param client: makes the requests.
     :param retry_for: seconds to go on trying, for each event, while the receiver says when to try again.
     """
 
@@ -78,10 +76,7 @@ class ReceiverClient:
         return cls(f'{url.rstrip("/").removesuffix("/receive")}/receive', client)
 
     def url_of(self, path: str) -> str:
-        """Return where one of its resources is; the empty *path* is where it is mounted.
-
-        :raises ClientError: if the URL doesn't say where that is.
-        """
+        """Return where one of its resources is; the empty *path* is where it is mounted."""
         base, found, last = self._parts.path.rstrip('/').rpartition('/')
         if not found or last != 'receive':
             raise ClientError(
@@ -89,17 +84,11 @@ class ReceiverClient:
         return urlunsplit(self._parts._replace(path=base + path))
 
     def get(self, path: str) -> requests.Response:
-        """Return what it answers.
-
-        :raises ClientError: if it answers nothing.
-        """
+        """Return what it answers to a GET."""
         return self._client.request('GET', self.url_of(path))
 
     def fault(self) -> str | None:
-        """Return why no event should be sent to it now, ``None`` if it is ready.
-
-        It is ready if its ``/health/ready`` says so, or, where there is none, if it answers at all.
-        """
+        """Return why no event should be sent to it now; where it has no ``/health/ready``, any answer is fine."""
         try:
             status = self.get('/health/ready').status_code
         except ClientError as exc:
@@ -109,19 +98,13 @@ class ReceiverClient:
         return None
 
     def send(self, events: Iterable[FileEvent], mode: Mode) -> Iterator[Sent]:
-        """Post each of *events* and yield what came of it.
-
-        :raises ClientError: if the receiver can't be reached, or refuses whatever is sent.
-        """
+        """Post each of *events* and yield what came of it; an error if the receiver refuses whatever is sent."""
         messages = [(event, request_for(event, mode)) for event in events]  # first, so that nothing is sent in half
         for event, message in messages:
             yield _sent(event, self._patiently('POST', self.target_url, data=message.body, headers=message.headers))
 
     def wait(self, all_sent: Iterable[Sent], seconds: float, on_end: Callable[[], None]) -> None:
-        """Ask for statuses until all are final, or *seconds* are over; call *on_end* for each event that has ended.
-
-        :raises ClientError: if the receiver can't be asked.
-        """
+        """Ask for statuses until all are final, or *seconds* are over; call *on_end* for each event that has ended."""
         deadline = time.monotonic() + seconds
         pause = _POLL_FIRST
         waiting = [sent for sent in all_sent if not sent.finished]
@@ -173,7 +156,6 @@ def _sent(event: FileEvent, response: requests.Response) -> Sent:
 
 
 def _task_id(response: requests.Response) -> str | None:
-    """Return the task id in the answer to an event that was accepted; ``None`` if the receiver gives none."""
     if not response.content:
         return None
     found = _json(response)

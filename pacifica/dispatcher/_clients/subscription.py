@@ -36,9 +36,10 @@ class Notifications:
 
     A subscription is the user's whose name the request has in ``Http-Remote-User``, and only that user sees it.
 
-    :param url: the service; may end in ``/eventmatch``.
-    :param user: whose subscriptions; ``None`` where a proxy in front of the service says so.
-    :param timeout: seconds that the service may be silent.
+    All methods raise ``ClientError`` if the service is away, refuses what is asked, or isn't Notifications.
+
+    :param url: may end in ``/eventmatch``.
+    :param user: ``None`` where a proxy in front of the service says whose they are.
     """
 
     def __init__(self, url: str, user: str | None, timeout: float) -> None:
@@ -47,10 +48,7 @@ class Notifications:
         self._headers = {} if user is None else {_USER_HEADER: user}
 
     def subscriptions(self) -> list[dict[str, Any]]:
-        """Return the user's subscriptions, the disabled ones too.
-
-        :raises ClientError: if the service is away, or isn't Notifications.
-        """
+        """Return the user's subscriptions, the disabled ones too."""
         status, found = self._ask('GET', '')
         if status == 403 and isinstance(found, dict) and str(found.get('status', '')).startswith('403'):
             return []  # what it answers a user without any
@@ -59,25 +57,15 @@ class Notifications:
         raise self._strange('GET', status, found)
 
     def create(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Make a subscription and return it as it was stored.
-
-        :raises ClientError: if the service is away or refuses it.
-        """
+        """Make a subscription and return it as it was stored."""
         return self._record('POST', '', record)
 
     def update(self, uuid: str, record: dict[str, Any]) -> dict[str, Any]:
-        """Change a subscription and return it as it was stored.
-
-        :param record: what to change; without ``auth`` or ``extensions``, the service forgets those.
-        :raises ClientError: if the service is away or refuses it.
-        """
+        """Change a subscription and return it as it was stored; the service forgets ``auth`` if it isn't in it."""
         return self._record('PUT', f'/{uuid}', record)
 
     def delete(self, uuid: str) -> None:
-        """Remove a subscription; one that is gone is no fault.
-
-        :raises ClientError: if the service is away or refuses it.
-        """
+        """Remove a subscription; one that is gone is no fault."""
         status, found = self._ask('DELETE', f'/{uuid}')
         if status not in (200, 204, 403, 404):  # 403 is what it answers a user without any
             raise self._strange('DELETE', status, found)
@@ -107,10 +95,9 @@ class Notifications:
 class Wanted:
     """What a subscription should be.
 
-    :param name: its name, which tells several subscriptions of one receiver apart.
-    :param target_url: where events are sent.
+    :param name: tells several subscriptions of one receiver apart.
     :param jsonpath: which events are sent: those in which it matches something.
-    :param auth: with which credentials, as Notifications stores them; ``None`` leaves those that are there.
+    :param auth: the credentials, as Notifications store them; ``None`` leaves those that are there.
     """
 
     name: str
@@ -121,13 +108,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Done:
-    """What was done.
-
-    :param what: ``enabled`` whatever else was changed with it.
-    :param record: the subscription as it is now.
-    :param before: as it was; ``None`` if there was none.
-    :param changed: what was changed: ``name``, ``jsonpath``, ``auth``.
-    """
+    """What was done: ``enabled`` whatever else was changed with it; the subscription as it is now, and was."""
 
     what: Literal['created', 'enabled', 'updated', 'unchanged']
     record: dict[str, Any] = field(repr=False)
@@ -157,16 +138,11 @@ def of_this_name(records: Sequence[dict[str, Any]], wanted: Wanted) -> list[dict
 
 
 def is_right(record: dict[str, Any] | None, wanted: Wanted) -> bool:
-    """Return whether there is nothing to do."""
     return record is not None and record.get('disabled') is None and not _differences(record, wanted)
 
 
 def ensure(notifications: Notifications, wanted: Wanted, record: dict[str, Any] | None) -> Done:
-    """Make the subscription what it should be.
-
-    :param record: the subscription as it is, see :func:`find`.
-    :raises ClientError: if Notifications are away or refuse it.
-    """
+    """Make the subscription *record*, see :func:`find`, what it should be."""
     fields = {'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url}
     if record is None:
         return Done('created', _only_one(notifications, wanted, notifications.create({**fields, **_auth(wanted.auth)})))
@@ -196,9 +172,8 @@ def _only_one(notifications: Notifications, wanted: Wanted, made: dict[str, Any]
 def disabled_since(done: Done, now: datetime) -> datetime | None:
     """Return since when the subscription had been disabled; ``None`` if it can't be told.
 
-    The service writes local time without a zone. Which zone is seen from when it says that it made our change.
-
-    :param now: when the change was made, in UTC.
+    The service writes local time without a zone. Which zone is seen from when it says that it made our change, which
+    was *now*, in UTC.
     """
     try:
         since = datetime.fromisoformat(str((done.before or {})['disabled']))
@@ -227,7 +202,7 @@ def disabled_reason(error: object) -> str:
 
 
 def jsonpath_fault(expression: str) -> str | None:
-    """Return what is wrong with a JSONPath, for which Notifications use the router's library; ``None`` if it parses."""
+    """Return what is wrong with a JSONPath, if anything is; Notifications use the router's library."""
     try:
         with redirect_stderr(io.StringIO()):  # where the parser prints what it raises as well
             _parsed(expression)

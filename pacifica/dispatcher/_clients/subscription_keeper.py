@@ -1,8 +1,7 @@
-"""Keeps a subscription enabled: ``subscribe --keep``.
+"""Keeps a subscription enabled, which Notifications disable at the first event that its receiver doesn't take.
 
-Notifications disable a subscription at the first event that its receiver doesn't take, for ever. The keeper looks at it
-again and again, and enables it as soon as the receiver is ready: not before, or it would be disabled again.
-Each change of state is logged once. Whatever happens to either service, the keeper goes on.
+It is enabled as soon as the receiver is ready: not before, or it would be disabled again. Each change of state is
+logged once. Whatever happens to either service, the keeper goes on.
 """
 
 from __future__ import annotations
@@ -35,10 +34,6 @@ class Redelivery:
 
     Metadata still knows each transaction; its event is made anew and posted as Notifications would have. A receiver
     that had it already takes it for the same event.
-
-    :param metadata: where the transactions are.
-    :param wanted: the subscription: which events it sends, and where.
-    :param timeout: seconds that the receiver may be silent.
     """
 
     def __init__(self, metadata: Metadata, wanted: Wanted, timeout: float) -> None:
@@ -47,7 +42,6 @@ class Redelivery:
     def run(self, since: datetime, auth: dict[str, Any] | None) -> None:
         """Post the events of all transactions since *since*, and of the hour before.
 
-        :param auth: the credentials of the subscription, as Notifications store them.
         :raises ClientError: if Metadata doesn't answer, or the receiver takes no events now.
         """
         posted = 0
@@ -81,25 +75,18 @@ class Redelivery:
 
 def _request(auth: dict[str, Any] | None) -> dict[str, Any]:
     """Return what puts a subscription's credentials into a request."""
-    kind = (auth or {}).get('type')
-    if auth is not None and kind == 'basic':
+    auth = auth or {}
+    if auth.get('type') == 'basic':
         basic = auth['basic']
         return {'auth': (basic['username'].encode(), basic['password'].encode())}
-    if auth is not None and kind == 'header':
+    if auth.get('type') == 'header':
         header = auth['header']
         return {'headers': {'Authorization': f'{header["type"]} {header["credentials"]}'}}
     return {}
 
 
 class SubscriptionKeeper:
-    """Keeps one subscription.
-
-    :param notifications: where it is.
-    :param receiver: to which events go.
-    :param wanted: what it should be.
-    :param clock: returns the time, in UTC.
-    :param redelivery: sends what was missed; ``None`` if that is only to be said.
-    """
+    """Keeps one subscription, and has what was missed sent by *redelivery*, or only says what was, without one."""
 
     def __init__(
         self, notifications: Notifications, receiver: ReceiverClient, wanted: Wanted,
