@@ -1,7 +1,4 @@
-"""``doctor``: is everything running that a dispatcher needs?
-
-:mod:`.doctor_checks` has what is looked at. All checks run in parallel, each within its time; nothing is changed.
-"""
+"""``doctor``: is everything running that a dispatcher needs? All checks run in parallel, each within its time."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -30,44 +28,22 @@ _STYLE = {'ok': 'green', 'warning': 'yellow', 'failed': 'bold red', 'skipped': '
 _MARGIN = 0.5  # seconds that a check has to say itself that its time is over
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a check has found: made by a constructor for each status.
-
-    :param found: what was found, safe to show.
-    :param advice: what to do about it; empty if there is nothing to do.
-    """
+class Finding(NamedTuple):
+    """What a check has found, safe to show, and what to do about it."""
 
     status: Literal['ok', 'warning', 'failed', 'skipped']
     found: str
     advice: str = ''
 
 
-def ok(found: str) -> Finding:
-    """All is well."""
-    return Finding('ok', found)
-
-
-def warning(found: str, advice: str) -> Finding:
-    """It works, but something should be known."""
-    return Finding('warning', found, advice)
-
-
-def failed(found: str, advice: str) -> Finding:
-    """Events are not received or not run until this is put right."""
-    return Finding('failed', found, advice)
-
-
-def skipped(found: str, advice: str = '') -> Finding:
-    """It was not looked at."""
-    return Finding('skipped', found, advice)
+ok = partial(Finding, 'ok')
+warning = partial(Finding, 'warning')  # it works, but something should be known
+failed = partial(Finding, 'failed')  # events are not received or not run until this is put right
+skipped = partial(Finding, 'skipped')  # it was not looked at
 
 
 class Address(NamedTuple):
-    """Where a service is.
-
-    :param configured: whether somebody said so; else it is the client's default.
-    """
+    """Where a service is, and whether somebody said so; else it is the client's default."""
 
     url: str
     configured: bool
@@ -80,7 +56,6 @@ def address(
 
     :param given: the option's value.
     :param prefix: how the client's environment variables begin: ``CARTD`` for ``CARTD_PROTO``, ``_ADDR``, ``_PORT``.
-    :param port: its default port.
     :param whole: the variable that holds a whole URL instead.
     """
     env = os.environ if environment is None else environment
@@ -95,17 +70,7 @@ def address(
 
 @dataclass(frozen=True)
 class Settings:
-    """What to look at.
-
-    :param router: ``MODULE:ROUTER``.
-    :param database: a :class:`peewee.Database`, not connected.
-    :param broker: Celery's broker.
-    :param notifications: where Notifications are.
-    :param name: the subscription's name.
-    :param user: whose subscription it is.
-    :param receiver: where the receiver is mounted.
-    :param timeout: seconds that each check may take.
-    """
+    """What to look at: the values of the command's options."""
 
     database: Any
     cartd: Address
@@ -122,27 +87,20 @@ class Settings:
     def told(self, exc: BaseException) -> str:
         """Return what an error says, in one line, without the passwords of the settings."""
         text = without_password(one_line(exc) or type(exc).__name__)
-        for secret in self._secrets():
-            text = text.replace(secret, '***')
-        return text
-
-    def _secrets(self) -> set[str]:
         parameters = self.database.connect_params
-        found = {str(parameters.get(name) or '') for name in ('password', 'passwd')}
         password = urlsplit(self.broker or '').password or ''
-        return (found | {password, unquote(password)}) - {''}
+        secrets = (parameters.get('password'), parameters.get('passwd'), password, unquote(password))
+        for secret in filter(None, secrets):
+            text = text.replace(str(secret), '***')
+        return text
 
 
 class DoctorCheck(NamedTuple):
-    """A check.
-
-    :param run: returns what it found.
-    :param in_main_thread: for what runs code of the user's, which may want signals.
-    """
+    """A check, and what runs it."""
 
     name: str
     run: Callable[[Settings], Finding]
-    in_main_thread: bool = False
+    in_main_thread: bool = False  # for code of the user's, which may want signals
 
 
 @click.command('doctor')
@@ -203,7 +161,11 @@ def run_checks(checks: Sequence[DoctorCheck], settings: Settings) -> list[tuple[
     found: dict[str, Finding] = {}
 
     def look(check: DoctorCheck) -> None:
-        found[check.name] = _guarded(check, settings)
+        try:
+            found[check.name] = check.run(settings)
+        except Exception as exc:  # a driver may raise anything; the other checks are worth reporting all the same
+            found[check.name] = failed(
+                f'{type(exc).__name__}: {settings.told(exc)}', 'this was not foreseen: please report it')
 
     threads = [threading.Thread(target=look, args=(check,), daemon=True)
                for check in checks if not check.in_main_thread]
@@ -218,13 +180,6 @@ def run_checks(checks: Sequence[DoctorCheck], settings: Settings) -> list[tuple[
     late = failed(
         f'no answer in {settings.timeout:g} s', 'check the network and the name of the host, or give it more --timeout')
     return [(check.name, found.get(check.name, late)) for check in checks]
-
-
-def _guarded(check: DoctorCheck, settings: Settings) -> Finding:
-    try:
-        return check.run(settings)
-    except Exception as exc:  # a driver may raise anything; the other checks are worth reporting all the same
-        return failed(f'{type(exc).__name__}: {settings.told(exc)}', 'this was not foreseen: please report it')
 
 
 def _print_table(findings: Sequence[tuple[str, Finding]]) -> None:

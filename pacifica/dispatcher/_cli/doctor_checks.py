@@ -62,7 +62,6 @@ _LEAST_FREE = 1 << 30  # bytes
 
 
 def check_router(settings: Settings) -> Finding:
-    """Import the router and count its routes."""
     if settings.router is None:
         return skipped('no MODULE:ROUTER was given')
     try:
@@ -77,10 +76,7 @@ def check_router(settings: Settings) -> Finding:
 
 
 class NotConnectedError(Exception):
-    """The database can't be used.
-
-    :param finding: why, kept as ``finding``.
-    """
+    """The database can't be used; ``finding`` says why."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.found)
@@ -88,7 +84,6 @@ class NotConnectedError(Exception):
 
 
 def check_database(settings: Settings) -> Finding:
-    """Check that the database can be reached, and which it is."""
     try:
         with connected(settings) as session:
             name = session.dialect.name
@@ -106,7 +101,6 @@ def check_database(settings: Settings) -> Finding:
 
 
 def check_schema(settings: Settings) -> Finding:
-    """Check that the table exists, and of which version it is."""
     try:
         with connected(settings) as session:
             return _SCHEMA[state_of_schema(session)]
@@ -115,7 +109,6 @@ def check_schema(settings: Settings) -> Finding:
 
 
 def check_clock(settings: Settings) -> Finding:
-    """Compare the database's clock with this machine's."""
     if dialect_of(settings.database).clock is None:
         return skipped('a SQLite file has no clock but this machine\'s')
     try:
@@ -139,10 +132,7 @@ def skew(seconds: float, uncertain: float) -> Finding:
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[Session]:
-    """Yield a session on a connection of this thread's, which was opened without changing anything.
-
-    :raises NotConnectedError: if it can't be opened or used.
-    """
+    """Yield a session on a connection of this thread's, which was opened without changing anything."""
     try:
         database = _openable(settings)
         database.connect(reuse_if_open=True)
@@ -162,10 +152,10 @@ def connected(settings: Settings) -> Iterator[Session]:
 
 def sqlite_path(database: Any) -> Path | None:
     """Return the file of a SQLite database, ``None`` if it has none."""
-    if not isinstance(database, peewee.SqliteDatabase):
-        return None
     name = str(database.database)
-    return None if name == ':memory:' or name.startswith('file:') else Path(name).absolute()
+    if not isinstance(database, peewee.SqliteDatabase) or name == ':memory:' or name.startswith('file:'):
+        return None
+    return Path(name).absolute()
 
 
 def _openable(settings: Settings) -> Any:
@@ -220,7 +210,6 @@ def _begin(settings: Settings, path: Path) -> Finding:
 
 
 def check_filesystem(settings: Settings) -> Finding:
-    """Check that a SQLite file doesn't lie on a network filesystem."""
     path = sqlite_path(settings.database)
     if path is None:
         return skipped('the events are in no SQLite file')
@@ -238,10 +227,7 @@ def check_filesystem(settings: Settings) -> Finding:
 
 
 def filesystem_of(path: Path, mounts: str) -> str:
-    """Return the kind of the filesystem on which *path* lies.
-
-    :param mounts: the system's table of them; of those mounted at one place, the last counts.
-    """
+    """Return the kind of the filesystem on which *path* lies; of those mounted at one place, the last counts."""
     best, kind = -1, ''
     for line in mounts.splitlines():
         _, place, found, *_ = line.split(' ')
@@ -266,7 +252,6 @@ def check_temporary_directory(_settings: Settings) -> Finding:
 
 
 def check_broker(settings: Settings) -> Finding:
-    """Check that Celery's broker can be reached, and which it is."""
     if settings.broker is None:
         return skipped('no --broker: needed with create_celery_app only')
     try:
@@ -323,7 +308,6 @@ def _service(name: str, address_of: Callable[[Settings], Address]) -> Callable[[
 
 
 def check_notifications(settings: Settings) -> Finding:
-    """Check that Notifications, which send the events, answer."""
     if settings.notifications is None:
         return skipped('not configured', 'say where they are with --notifications or NOTIFICATIONS_URL')
     try:
@@ -334,7 +318,6 @@ def check_notifications(settings: Settings) -> Finding:
 
 
 def check_subscription(settings: Settings) -> Finding:
-    """Check that the receiver's subscription exists and is enabled."""
     if settings.notifications is None or (settings.receiver is None and settings.name is None):
         return skipped('not configured', 'say which it is with --notifications, --receiver, --name and --user')
     try:
@@ -369,7 +352,6 @@ def _receiver(settings: Settings) -> ReceiverClient:
 
 
 def check_receiver_alive(settings: Settings) -> Finding:
-    """Check that the receiver answers."""
     if settings.receiver is None:
         return skipped('not configured', 'say where it is with --receiver')
     receiver = _receiver(settings)
