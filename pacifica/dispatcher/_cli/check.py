@@ -32,21 +32,14 @@ class CheckedRoute:
 
 @dataclass
 class CheckedEvent:
-    """An event, as the receiver sees it.
-
-    :param received: the event that would be stored; ``None`` if it would be refused.
-    :param faults: what it would be refused for, a line each.
-    :param routes: for each route, in order.
-    :param winner: the number of the route it goes to, from 1; ``None`` if there is none.
-    :param skipped: why that route won't handle it: what it was made by; ``None`` if it will.
-    """
+    """An event, as the receiver sees it."""
 
     event: FileEvent
-    received: ReceivedEvent | None = None
-    faults: list[str] = field(default_factory=list)
+    received: ReceivedEvent | None = None  # what would be stored
+    faults: list[str] = field(default_factory=list)  # else what it would be refused for
     routes: list[CheckedRoute] = field(default_factory=list)
-    winner: int | None = None
-    skipped: str | None = None
+    winner: int | None = None  # the number of the route it goes to, from 1
+    skipped: str | None = None  # why that route won't handle it
 
 
 @click.command('check', short_help='Show where events go, and why.')
@@ -82,14 +75,11 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
 
 
 def _unreachable(routes: Sequence[Route]) -> dict[int, int]:
-    """Return the numbers of routes that no event reaches, from 1, each with that of the route that takes them all.
-
-    Known are those behind the same path, and behind ``$``, which matches everything.
-    """
+    """Return the numbers of routes that no event reaches, from 1, each with that of the route that takes them all."""
     hidden: dict[int, int] = {}
     for number, route in enumerate(routes):
         for before, other in enumerate(routes[:number]):
-            if other.path == route.path or str(other.path) == '$':
+            if other.path == route.path or str(other.path) == '$':  # which matches everything
                 hidden[number + 1] = before + 1
                 break
     return hidden

@@ -1,7 +1,7 @@
-"""What ``pacifica-dispatcher demo`` does, step by step, printing each as it happens.
+"""What ``pacifica-dispatcher demo`` does, step by step, printing each as it happens: a user of the library like any.
 
-It is a user of the library like any other: an archive that is a directory, a handler, a router, a queue in SQLite, the
-front door on a free port of the loopback, and a client that posts the notification of an ingest to it.
+An archive that is a directory, a handler, a router, a queue in SQLite, the front door on a free port of the loopback,
+and a client that posts the notification of an ingest to it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -42,42 +41,33 @@ __all__ = ['run']
 INGEST = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 TIMEOUT = 60.0
 
-Say = Callable[[str, str], None]
-
 
 class _ShownHandler(EventHandler):
-    """Says what another handler is given and what it made, once it was said that the event was received.
+    """Says what ``Uppercase`` is given and what it made, once it was said that the event was received.
 
     A worker takes an event as soon as it is committed, which may be before the client has read the answer.
     """
 
-    def __init__(self, handler: EventHandler, say: Say, received: threading.Event) -> None:
-        self._handler = handler
-        self._say = say
-        self._received = received
+    def __init__(self, demo: Demo) -> None:
+        self._demo = demo
+        self._handler: EventHandler = Uppercase()
 
     def handle(self, event: Event) -> None:
         assert isinstance(event, StagedEvent)
-        self._received.wait(TIMEOUT)
-        self._say('routed', f'{INGEST} → {type(self._handler).__name__}; now {Status.PROCESSING}')
+        self._demo.received.wait(TIMEOUT)
+        self._demo.say('routed', f'{INGEST} → Uppercase; now {Status.PROCESSING}')
         for file in event.files:
-            self._say('staged in', f'{file.path}, {file.size} bytes, {file.hashtype} {file.hashsum} verified')
+            self._demo.say('staged in', f'{file.path}, {file.size} bytes, {file.hashtype} {file.hashsum} verified')
         self._handler.handle(event)
         made = [path for path in event.output_directory.rglob('*') if path.is_file()]
-        self._say('handled', f'{type(self._handler).__name__} made {len(made)} files')
+        self._demo.say('handled', f'Uppercase made {len(made)} files')
 
 
-class _Client:
-    """Posts to the receiver and asks it, past any proxy that the environment names."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._opener = build_opener(ProxyHandler({}))
-
-    def call(self, path: str, body: bytes | None = None) -> Any:
-        request = Request(self._url + path, data=body, headers={'Content-Type': 'application/json'})
-        with self._opener.open(request, timeout=10) as response:
-            return json.load(response)
+def _call(url: str, body: bytes | None = None) -> Any:
+    """Post to the receiver or ask it, past any proxy that the environment names."""
+    request = Request(url, data=body, headers={'Content-Type': 'application/json'})
+    with build_opener(ProxyHandler({})).open(request, timeout=10) as response:
+        return json.load(response)
 
 
 class Demo:
@@ -88,13 +78,13 @@ class Demo:
         self.console = console
         self.bundles = folder / 'bundles'
         self._began = time.monotonic()
-        self._received = threading.Event()
+        self.received = threading.Event()
 
     def say(self, step: str, text: str) -> None:
         """Print that *step* was done, and when."""
         seconds = time.monotonic() - self._began
         line = Text.assemble((f'{seconds:6.2f} s', 'dim'), '  ', (f'{step:<10}', 'bold green'), '  ', text)
-        self.console.print(line, soft_wrap=True)
+        self.console.print(line)
 
     def unpack(self) -> bytes:
         """Lay the archive, files that some instrument has sent; return the notification that announces them."""
@@ -111,43 +101,39 @@ class Demo:
         router = Router()
         router.add_route(JSONPath.parse_str(INGEST), StagedEventHandler(
             LocalDownloaderRunner(str(self.folder / 'archive'), verify=True),
-            _ShownHandler(Uppercase(), self.say, self._received),
+            _ShownHandler(self),
             LocalUploaderRunner(self.bundles),
         ))
         return router
 
-    def send(self, client: _Client, event: bytes) -> dict[str, Any]:
+    def send(self, url: str, event: bytes) -> dict[str, Any]:
         """Post *event*, wait until it has ended, and return its record."""
-        task_id = client.call('/receive', event)
+        task_id = _call(f'{url}/receive', event)
         self.say('received', f'POST /receive answered 200 and the task id {task_id}: stored for good')
-        self._received.set()
+        self.received.set()
         deadline = time.monotonic() + TIMEOUT
-        status = None
-        while status not in FINAL and time.monotonic() < deadline:
-            asked = client.call(f'/status/{task_id}')
-            if asked == status:
-                time.sleep(0.02)
-            status = asked
+        while _call(f'{url}/status/{task_id}') not in FINAL and time.monotonic() < deadline:
+            time.sleep(0.02)
         if any(self.bundles.glob('*.tar')):
             self.say('staged out', f'to {self.bundles}')
-        record: dict[str, Any] = client.call(f'/get/{task_id}')
+        record: dict[str, Any] = _call(f'{url}/get/{task_id}')
         self.say('ended', f'GET /status/{task_id} answers {record["taskStatus"]}')
         return record
 
     def show(self, record: dict[str, Any]) -> bool:
         """Print the record and the bundle; return whether both are as they should be."""
-        self.console.print(f'\nThe record, from GET /get/{record["taskID"]}:', soft_wrap=True)
+        self.console.print(f'\nThe record, from GET /get/{record["taskID"]}:')
         self.console.print_json(data=record)
         bundles = sorted(self.bundles.glob('*.tar'))
         if record['taskStatus'] != Status.OK or len(bundles) != 1:
             what = f'The event ended in {record["taskStatus"]}, with {len(bundles)} bundles.'
-            self.console.print(f'\n{what}', style='bold red', markup=False)
+            self.console.print(f'\n{what}', style='bold red')
             return False
-        self.console.print(f'\nThe bundle, ready for Pacifica Ingest: {bundles[0]}', soft_wrap=True)
+        self.console.print(f'\nThe bundle, ready for Pacifica Ingest: {bundles[0]}')
         try:
             bundle = read_bundle(bundles[0])
         except (tarfile.TarError, ValueError) as exc:
-            self.console.print(f'can\'t be read: {exc}', style='bold red', markup=False)
+            self.console.print(f'can\'t be read: {exc}', style='bold red')
             return False
         self._show_bundle(bundle)
         return not bundle.faults
@@ -157,10 +143,10 @@ class Demo:
         for member in bundle.members:
             verdict = Text(member.fault, 'bold red') if member.fault else Text('verified', 'bold green')
             line = f'  {member.name:<{width}} {member.size:>6} bytes  {member.hashtype} {member.hashsum}  '
-            self.console.print(Text.assemble(line, verdict), soft_wrap=True)
+            self.console.print(Text.assemble(line, verdict))
         self.console.print('and in its metadata.txt, besides these sizes and hashes:')
         for what, value in bundle.metadata:
-            self.console.print(f'  {what} = {value}', markup=False, soft_wrap=True)
+            self.console.print(f'  {what} = {value}')
 
 
 def _copy(source: Any, target: Path) -> None:
@@ -175,23 +161,23 @@ def _copy(source: Any, target: Path) -> None:
 
 def run(keep: bool) -> int:
     """Run the demo and return the exit status; with *keep*, leave the receiver up until a signal comes."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     demo = Demo(Path(tempfile.mkdtemp(prefix='pacifica-dispatcher-demo-')), console)
     console.print('The handler:\n')
-    console.print(Syntax(inspect.getsource(Uppercase), 'python', theme='ansi_dark', background_color='default'))
+    source = Syntax(inspect.getsource(Uppercase), 'python', theme='ansi_dark', background_color='default')
+    console.print(source, soft_wrap=False)
     event = demo.unpack()
     model = create_peewee_model(peewee.SqliteDatabase(str(demo.folder / 'events.db')))
     queue = model.create_queue(demo.router(), 'demo', 'demo.receive')
-    application = model.create_cherrypy_app(queue)
-    server = HttpServer(application, '127.0.0.1', 0)
+    server = HttpServer(model.create_cherrypy_app(queue), '127.0.0.1', 0)
     with running(queue.create_worker(concurrency=1), server) as stop:
         demo.say('listening', f'{server.url}, events are kept in {demo.folder / "events.db"}')
-        fine = demo.show(demo.send(_Client(server.url), event))
+        fine = demo.show(demo.send(server.url, event))
         if keep:
             console.print(f'\nThe receiver is up at {server.url} until you press Ctrl-C. An event has an id: change it '
                           f'to send another.\n  curl -H "Content-Type: application/json" --data-binary '
-                          f'@{demo.folder / "event.json"} {server.url}/receive', markup=False, soft_wrap=True)
+                          f'@{demo.folder / "event.json"} {server.url}/receive')
             stop.wait()
     model.close_connections()
-    console.print(f'\nAll of this stays in {demo.folder} until you remove it.', markup=False, soft_wrap=True)
+    console.print(f'\nAll of this stays in {demo.folder} until you remove it.')
     return 0 if fine else EXIT_FAILED

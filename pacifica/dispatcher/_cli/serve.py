@@ -23,10 +23,7 @@ __all__ = ['serve_command', 'work_command']
 
 
 def _notify(notify: str | None, notify_token_env: str | None) -> Notify | None:
-    """Return who gets a CloudEvent for each event that has ended, ``None`` if nobody does.
-
-    :raises UsageFault: if the options contradict each other or can't work.
-    """
+    """Return who gets a CloudEvent for each event that has ended, ``None`` if nobody does."""
     from pacifica.dispatcher.authentication import Secret
     from pacifica.dispatcher.exceptions import ConfigurationError
     from pacifica.dispatcher.hooks import Notify
@@ -95,9 +92,14 @@ def serve_command(
     new events are taken, and running handlers get 30 seconds; a second signal stops at once. Events that were
     accepted and not finished are run at the next start.
     """
+    from pacifica.dispatcher._http import is_loopback
+
     if since is not None and metadata_url is None:
         raise UsageFault('--since says from when on events are looked for in Metadata: give --metadata too')
-    _require_authentication(host, authenticate, insecure)
+    if host and authenticate is None and not insecure and not is_loopback(host):
+        raise UsageFault(
+            f'other machines may reach {host}, and nothing asks who they are: say who may come in with --authenticate, '
+            'or let everybody in with --insecure')
     configure_log(log_level, log_format)
     model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
@@ -155,17 +157,3 @@ def _introduce(reference: RouterReference, database: Any) -> None:
     """Print what a service runs: its routes in order, and where its events are kept."""
     click.echo(reference.described())
     click.echo(f'events are kept in {database.database}')
-
-
-def _require_authentication(host: str, authenticate: Authenticate | None, insecure: bool) -> None:
-    """Check that not everybody who reaches *host* gets in, unless that is what was asked for.
-
-    :raises UsageFault: if it is an address that other machines may reach, without authentication.
-    """
-    from pacifica.dispatcher._http import is_loopback
-
-    if host and authenticate is None and not insecure and not is_loopback(host):
-        raise UsageFault(
-            f'other machines may reach {host}, and nothing asks who they are: say who may come in with --authenticate, '
-            'or let everybody in with --insecure',
-        )

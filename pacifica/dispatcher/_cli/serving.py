@@ -2,9 +2,6 @@
 
 The front door is served by the same server as under CherryPy's engine, without the engine: so a port that is taken is
 an error before anything starts, and a process may have several (the demo, the tests).
-
-The library logs constant keys, and what varies beside them (``extra=``); both are shown, with the task that was handled
-at the time: ``2026-11-24T10:00:00.123Z WARNING pacifica.dispatcher.staging staging.kept directory=/tmp/pacifica-1 …``.
 """
 
 from __future__ import annotations
@@ -44,13 +41,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 
 
 
 class HttpServer:
-    """Serves a WSGI application from threads of its own.
-
-    :param application: the application.
-    :param host: the address to listen on.
-    :param port: the port; 0 takes a free one.
-    :raises UsageFault: if it can't listen there.
-    """
+    """Serves a WSGI application from threads of its own; port 0 takes a free one."""
 
     def __init__(self, application: Any, host: str, port: int) -> None:
         import cherrypy
@@ -87,7 +78,6 @@ class HttpServer:
         return ip_address(str(self._server.bind_addr[0]).partition('%')[0]).is_loopback
 
     def start(self) -> None:
-        """Start to answer requests, and return."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -106,7 +96,6 @@ class Stop:
         self._interruptible = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
         if self._event.is_set():
             self._impatient = True
             if self._interruptible:
@@ -164,11 +153,7 @@ def open_queue(
     reference: RouterReference, database: Any, name: str | None, task_name: str | None,
     notify: Notify | None = None, *, metrics: bool = False, tracing: bool = False,
 ) -> tuple[type[ReceiveTaskModelBase], EventQueue]:
-    """Return the model and the queue that the options of a command describe; the database is ready for them.
-
-    :raises UsageFault: if the database can't be used.
-    :raises ConfigurationError: if metrics or tracing are wanted and not installed.
-    """
+    """Return the model and the queue that the options of a command describe; the database is ready for them."""
     name = name or reference.module
     model, _ = open_table(database)
     return model, model.create_queue(
@@ -186,34 +171,24 @@ def serving_metrics(port: int | None, host: str) -> AbstractContextManager[None]
     return serve_process(port, host)
 
 
-class _Formatter(logging.Formatter):
-    """Times are UTC, with milliseconds."""
+class KeyValueFormatter(logging.Formatter):
+    """Appends ``key=value`` for everything that an entry carries beside its message; times are UTC."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = '%Y-%m-%dT%H:%M:%S'
     default_msec_format = '%s.%03dZ'
 
-
-class KeyValueFormatter(_Formatter):
-    """Appends ``key=value`` for everything that an entry carries beside its message."""
-
     def __init__(self) -> None:
         super().__init__('%(asctime)s %(levelname)s %(name)s %(message)s')
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line without a traceback."""
         return ' '.join([super().formatMessage(record), *(f'{name}={value}' for name, value in _extras(record))])
 
 
-class JsonFormatter(_Formatter):
-    """Makes each entry a JSON object on a line of its own.
-
-    ``timestamp``, ``level``, ``logger`` and ``message``, then everything that the entry carries beside, and
-    ``exception`` if there is one. What JSON has no form for is text.
-    """
+class JsonFormatter(KeyValueFormatter):
+    """Makes each entry a JSON object on a line of its own, with times as in text. What JSON has no form for is text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         entry: dict[str, Any] = {
             'timestamp': self.formatTime(record), 'level': record.levelname, 'logger': record.name,
             'message': record.getMessage(),
