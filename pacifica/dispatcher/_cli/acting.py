@@ -149,7 +149,6 @@ def no_events() -> int:
 
 
 def report(table: Table, action: Action, batch: Sequence[UUID], results: Sequence[bool], how: How) -> None:
-    """Print for each event whether it was done, and if not, why."""
     for task_id, done in zip(batch, results):
         status = table.records.status(task_id) if how.as_json or not done else None
         if how.as_json:

@@ -81,7 +81,6 @@ class Demo:
         self.received = threading.Event()
 
     def say(self, step: str, text: str) -> None:
-        """Print that *step* was done, and when."""
         seconds = time.monotonic() - self._began
         line = Text.assemble((f'{seconds:6.2f} s', 'dim'), '  ', (f'{step:<10}', 'bold green'), '  ', text)
         self.console.print(line)
@@ -97,7 +96,6 @@ class Demo:
         return json.dumps(json.loads(event), ensure_ascii=False, separators=(',', ':')).encode()
 
     def router(self) -> Router:
-        """Return the router: one route, for ingests, to the handler between a download and an upload."""
         router = Router()
         router.add_route(JSONPath.parse_str(INGEST), StagedEventHandler(
             LocalDownloaderRunner(str(self.folder / 'archive'), verify=True),
@@ -107,7 +105,6 @@ class Demo:
         return router
 
     def send(self, url: str, event: bytes) -> dict[str, Any]:
-        """Post *event*, wait until it has ended, and return its record."""
         task_id = _call(f'{url}/receive', event)
         self.say('received', f'POST /receive answered 200 and the task id {task_id}: stored for good')
         self.received.set()

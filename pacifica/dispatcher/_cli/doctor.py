@@ -96,8 +96,6 @@ class Settings:
 
 
 class DoctorCheck(NamedTuple):
-    """A check, and what runs it."""
-
     name: str
     run: Callable[[Settings], Finding]
     in_main_thread: bool = False  # for code of the user's, which may want signals

@@ -180,7 +180,6 @@ def _where(database: Any) -> str:
 
 
 def check_sqlite_file(settings: Settings) -> Finding:
-    """Check that a SQLite file, and the files that SQLite makes beside it, can be written."""
     path = sqlite_path(settings.database)
     if path is None:
         return skipped('the events are in no SQLite file')
@@ -238,7 +237,6 @@ def filesystem_of(path: Path, mounts: str) -> str:
 
 
 def check_temporary_directory(_settings: Settings) -> Finding:
-    """Check that files can be staged: a temporary file can be made, and the disk has room."""
     advice = 'make room there, or name another by TMPDIR or by StagedEventHandler(directory=)'
     try:
         directory = tempfile.gettempdir()
@@ -286,7 +284,6 @@ def _product(connection: Any, channel: Any) -> str:
 
 
 def _service(name: str, address_of: Callable[[Settings], Address]) -> Callable[[Settings], Finding]:
-    """Return the check that a Pacifica service answers at its address in the settings."""
     def check(settings: Settings) -> Finding:
         how = f'--{name.lower()}, or {name.upper()}_ADDR and {name.upper()}_PORT'
         url, configured = address_of(settings)

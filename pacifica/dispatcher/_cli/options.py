@@ -170,7 +170,6 @@ json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON, 
 
 
 def as_task_id(value: str) -> UUID:
-    """Return a task id, as the type of an argument or option."""
     try:
         return UUID(value)
     except ValueError as exc:

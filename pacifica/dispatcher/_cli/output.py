@@ -58,7 +58,6 @@ class Column(NamedTuple):
 
 
 def on_terminal() -> bool:
-    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -91,7 +90,6 @@ def styled(*parts: str | Text | tuple[str, str]) -> Text:
 
 
 def status_text(status: object) -> Text:
-    """Return a status string in its colour."""
     shown = printable(status)
     return styled((shown, _STATUS_STYLES.get(shown[:1], '')))
 
@@ -116,7 +114,6 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> 
 
 
 def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> RichTable:
-    """Return *rows* as a table of rich's."""
     from rich.table import Table
     from rich.text import Text
 

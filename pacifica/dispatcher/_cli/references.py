@@ -26,8 +26,6 @@ _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
 
 class RouterReference(NamedTuple):
-    """A router and where it was found."""
-
     module: str
     attribute: str
     router: Router
@@ -36,7 +34,6 @@ class RouterReference(NamedTuple):
         return f'{self.module}:{self.attribute}'
 
     def described(self) -> str:
-        """Return its routes in order, a line each."""
         routes = [f'  {number}. {route_label(route)}' for number, route in enumerate(self.router, 1)]
         return '\n'.join([f'{self}, routes:', *(routes or ['  none: every event will end in 422'])])
 

@@ -138,7 +138,6 @@ def _preview(table: Table, rows: Iterator[Mapping[str, Any]], router: Router | N
 
 
 def _route_of(router: Router, table: Table, row: Mapping[str, Any]) -> str:
-    """Return the first route that takes the event."""
     event = event_of(table.records, row)
     for route in router if event is not None else ():
         try:

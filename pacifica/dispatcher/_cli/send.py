@@ -29,7 +29,6 @@ class _Send(click.Command):
     """Takes what follows ``--wait`` as its value only if that is a number, not if it is a file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*, with the value of a ``--wait`` that has none."""
         options = args[:args.index('--')] if '--' in args else args
         for position, argument in enumerate(options):
             following = options[position + 1:position + 2]

@@ -154,6 +154,5 @@ def work_command(
 
 
 def _introduce(reference: RouterReference, database: Any) -> None:
-    """Print what a service runs: its routes in order, and where its events are kept."""
     click.echo(reference.described())
     click.echo(f'events are kept in {database.database}')

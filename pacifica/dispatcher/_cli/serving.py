@@ -68,7 +68,6 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
         host, port = self._server.bind_addr[:2]
         return f'http://[{host}]:{port}' if ':' in str(host) else f'http://{host}:{port}'
 
@@ -103,7 +102,6 @@ class Stop:
         self._event.set()
 
     def wait(self) -> None:
-        """Return after the first signal."""
         while not self._event.wait(1.0):  # a bounded wait lets every platform deliver signals
             pass
 
@@ -207,7 +205,6 @@ def _extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
 
 
 def configure_log(level: str = 'info', form: str = 'text') -> None:
-    """Write log entries of at least *level* to stderr, as *form* (``'text'`` or ``'json'``) says."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == 'json' else KeyValueFormatter())
     handler.addFilter(TaskLogFilter())

@@ -72,7 +72,6 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
 
 
 def _watch(overview: Overview, pause: float) -> None:
-    """Show it anew, with so many seconds between, until Ctrl-C."""
     from rich.console import Group
     from rich.live import Live
 

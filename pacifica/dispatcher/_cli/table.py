@@ -31,8 +31,6 @@ _BATCH = 1000
 
 
 class Table(NamedTuple):
-    """What may be asked of the table, and done with the events in it."""
-
     records: Records
     search: Search
     overview: Overview
@@ -114,7 +112,6 @@ def _open_fault(database: Any, exc: Exception) -> UsageFault:
 
 
 def driver_of(database: Any) -> str:
-    """Return the command that installs the driver for *database*."""
     import peewee
 
     extra = 'mysql' if isinstance(database, peewee.MySQLDatabase) else 'postgresql'

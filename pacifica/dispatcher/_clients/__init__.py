@@ -10,5 +10,4 @@ class ClientError(DispatcherError):
 
     @property
     def message(self) -> str:
-        """The message, in one line."""
         return str(self)

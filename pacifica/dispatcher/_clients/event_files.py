@@ -48,7 +48,6 @@ class FileEvent:
 
     @property
     def event_id(self) -> str:
-        """Its id, for people; empty if it has none."""
         return str(self.value.get('id') or self.value.get('eventID') or '')
 
 

@@ -84,7 +84,6 @@ class ReceiverClient:
         return urlunsplit(self._parts._replace(path=base + path))
 
     def get(self, path: str) -> requests.Response:
-        """Return what it answers to a GET."""
         return self._client.request('GET', self.url_of(path))
 
     def fault(self) -> str | None:

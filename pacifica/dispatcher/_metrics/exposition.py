@@ -90,7 +90,6 @@ class _SharedDirectory(Collector):
         self._directory = directory
 
     def collect(self) -> Iterable[Metric]:
-        """Return the sums of the files that have content."""
         files = [str(path) for path in self._directory.glob('*.db') if not _is_empty(path)]
         merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]  # typed in part
         return merged
@@ -121,7 +120,6 @@ class DatabaseCollector:
         self._families: Sequence[Metric] = ()
 
     def collect(self) -> Iterator[Metric]:
-        """Return the gauges; of a database that is away only that it is."""
         with self._lock:
             began = self._clock()
             if began > self._good_until:

@@ -27,7 +27,6 @@ class CountingObserver(Extension):
         self._rescued_ended = definitions.RESCUED.labels(*queue, 'ended')
 
     def finished(self, claimed: ClaimedEvent, outcome: Outcome) -> None:
-        """Count an attempt, its stages, and its event if that has ended."""
         route = outcome.route or ''
         took = time.monotonic() - claimed.began if outcome.seconds is None else outcome.seconds
         _duration(self._queue, route, 'total').observe(took)
@@ -47,7 +46,6 @@ class CountingObserver(Extension):
             definitions.RETRIES.labels(*self._queue, route).inc()
 
     def lease_lost(self, claimed: ClaimedEvent) -> None:
-        """Count an attempt that came to nothing."""
         self._leases_lost.inc()
 
     def rescued(self, again: int, ended: int) -> None:

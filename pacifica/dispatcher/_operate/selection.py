@@ -46,7 +46,6 @@ def batches(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 
 def is_empty(wanted: Filter) -> bool:
-    """Return whether *wanted* leaves nothing out."""
     return not any(vars(wanted).values())
 
 
@@ -62,7 +61,6 @@ class TaskIDs:
         return len(self._bytes) // _BYTES
 
     def append(self, task_id: UUID) -> None:
-        """Add one at the end."""
         self._bytes += task_id.bytes
 
     def reversed(self) -> TaskIDs:

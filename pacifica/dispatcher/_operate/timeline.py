@@ -63,7 +63,6 @@ class RecordedUpload:
 
 
 def entries(record: Mapping[str, Any]) -> list[TimelineEntry]:
-    """Return the story of *record*, in order."""
     history = record.get('history') or []
     first = TimelineEntry('received', record['created'], 'Received')
     return [first, *map(_entry, history), _last(record, bool(history))]
@@ -112,7 +111,6 @@ def skip_reason(record: Mapping[str, Any]) -> object:
 
 
 def uploads(record: Mapping[str, Any]) -> list[RecordedUpload]:
-    """Return the uploads that the event has made."""
     result = record.get('result')
     kept = result.get('uploads') if isinstance(result, Mapping) else None
     found = []

@@ -66,17 +66,14 @@ def one_line(text: object) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return *url* without the password it may contain."""
     return re.sub(r'(?<=[?&])(passw[^=&]*)=[^&]*', r'\1=***', re.sub(r'(?<=//)([^:@/]*):.*@', r'\1:***@', url))
 
 
 def cut(text: Any, most: int) -> Any:
-    """Return *text*, at most *most* characters of it."""
     return text[:most - 1] + '…' if isinstance(text, str) and len(text) > most else text
 
 
 def error_text(exc_type: object, exc_value: object) -> str:
-    """Return an error as records keep it in one text."""
     return f'{exc_type}: {exc_value or ""}'
 
 
