@@ -6,8 +6,10 @@ A value that can't work is refused here, before anything is started, in words th
 from __future__ import annotations
 
 import functools
+import io
 import re
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -22,14 +24,15 @@ from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_
 if TYPE_CHECKING:
     import peewee
     from requests import PreparedRequest
-    from requests.auth import AuthBase
 
+    from pacifica.dispatcher._clients.http import Auth
     from pacifica.dispatcher._queue.search import Filter
+    from pacifica.dispatcher.router import Route
 
 __all__ = [
     'as_task_id', 'combined', 'converting', 'credentials_options', 'database_option', 'duration', 'filter_options',
-    'http_url', 'json_option', 'moment', 'options', 'queue_options', 'router_options', 'seconds', 'secret_of',
-    'tracing_option',
+    'http_url', 'json_option', 'moment', 'options', 'queue_options', 'route_of', 'router_options', 'seconds',
+    'secret_of', 'tracing_option',
 ]
 
 _F = TypeVar('_F', bound=Callable[..., Any])
@@ -186,6 +189,15 @@ def _status(value: str) -> str:
     raise click.BadParameter(f'{value!r} is no status: write {", ".join(STATUS_NAMES)}, or the status string')
 
 
+def route_of(jsonpath: str) -> Route:
+    """Return a route of that path, for what it matches; what the parser prints of mistakes is in the error too."""
+    from pacifica.dispatcher.event_handlers import NoopEventHandler
+    from pacifica.dispatcher.router import Route
+
+    with redirect_stderr(io.StringIO()):
+        return Route.parse(jsonpath, NoopEventHandler())
+
+
 def _filter(**values: Any) -> Filter:
     from pacifica.dispatcher._queue.search import Filter
 
@@ -256,25 +268,23 @@ def secret_of(
 def _auth(
     token_env: str | None, token_file: str | None, user: str | None, password_env: str | None,
     password_file: str | None,
-) -> AuthBase | None:
+) -> Auth | None:
     """Return what puts the credentials into a request: Basic as *user*, or a bearer token (RFC 7617, RFC 6750)."""
     secret = secret_of('', user, token_env, token_file, password_env, password_file)
     if secret is None:
         return None
-    from requests.auth import AuthBase, HTTPBasicAuth
-
-    class Bearer(AuthBase):
-        """Sends a bearer token; as an ``auth=`` of requests, it is not sent on to where a redirect leads."""
-
-        def __call__(self, request: PreparedRequest) -> PreparedRequest:
-            request.headers['Authorization'] = f'Bearer {secret}'
-            return request
-
     if user is not None:
+        from requests.auth import HTTPBasicAuth
+
         return HTTPBasicAuth(user.encode(), secret.encode())
     if not secret.isascii() or not secret.isprintable() or ' ' in secret:
         raise UsageFault('the bearer token has characters that no token may have: spaces, line breaks or non-ASCII')
-    return Bearer()
+
+    def bearer(request: PreparedRequest) -> PreparedRequest:
+        request.headers['Authorization'] = f'Bearer {secret}'
+        return request
+
+    return bearer
 
 
 #: The command gets the credentials as one argument ``auth``, for ``auth=`` of a request; ``None`` without any.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ['RouterReference', 'authentication', 'find_router', 'router_reference']
 
-_DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
+_DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
+_REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')  # of a module, not of its file
 
 
 class RouterReference(NamedTuple):
@@ -48,12 +49,13 @@ def find_router(value: str) -> RouterReference:
     """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router."""
     from pacifica.dispatcher.router import Router
 
-    if not _is_reference(value):
+    reference = _REFERENCE.fullmatch(value)
+    if not reference:
         raise click.BadParameter(
             f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
             'the router in it, for example my_package.routes:router',
         )
-    module_name, _, attribute = value.partition(':')
+    module_name, attribute = reference.groups()
     module = _import(module_name)
     try:
         found: object = reduce(getattr, attribute.split('.'), module)
@@ -74,9 +76,10 @@ def authentication(ctx: click.Context, _param: click.Parameter, value: str | Non
     if value is None:
         return None
     _refuse_while_completing(ctx)
-    if not _is_reference(value):
+    reference = _REFERENCE.fullmatch(value)
+    if not reference:
         raise click.BadParameter(f'{value!r} is not MODULE:NAME, for example my_package.access:schemes')
-    module_name, _, name = value.partition(':')
+    module_name, name = reference.groups()
     try:
         schemes: Authenticate = reduce(getattr, name.split('.'), _import(module_name))
         schemes_of(schemes)
@@ -91,12 +94,6 @@ def _refuse_while_completing(ctx: click.Context) -> None:
     """Leave a callback that would run the user's code, if the shell only wants to know what may follow."""
     if ctx.resilient_parsing:  # in which click ignores the error
         raise click.BadParameter('no module is imported to complete a command')
-
-
-def _is_reference(value: str) -> bool:
-    """Return whether *value* names something in a module: dotted names on both sides of a colon, no file."""
-    module, _, attribute = value.partition(':')
-    return bool(_DOTTED.fullmatch(module) and _DOTTED.fullmatch(attribute)) and not module.endswith('.py')
 
 
 def _import(name: str) -> ModuleType:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stderr
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,13 +12,14 @@ import click
 
 from pacifica.dispatcher._cli.acting import How, act_options, agree, no_events, report
 from pacifica.dispatcher._cli.list import print_events
-from pacifica.dispatcher._cli.options import converting, database_option, filter_options
+from pacifica.dispatcher._cli.options import converting, database_option, filter_options, route_of
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import REPLAY, Pace
 from pacifica.dispatcher._operate.selection import TaskIDs, batches, ended, event_of, is_empty
 from pacifica.dispatcher._operate.words import route_label
+from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
@@ -33,14 +32,8 @@ _NO_ROUTE = '(no route: would end in 422)'
 
 @converting
 def _route(value: str) -> Route:
-    """Return a route whose path is *value*; what its parser prints of mistakes is in the error too."""
-    from pacifica.dispatcher.event_handlers import NoopEventHandler
-    from pacifica.dispatcher.exceptions import ConfigurationError
-    from pacifica.dispatcher.router import Route
-
     try:
-        with redirect_stderr(io.StringIO()):
-            return Route.parse(value, NoopEventHandler())
+        return route_of(value)
     except ConfigurationError as exc:
         raise click.BadParameter(str(exc)) from exc
 

@@ -15,9 +15,8 @@ from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
-    from requests.auth import AuthBase
-
     from pacifica.dispatcher._clients.event_files import FileEvent, Mode
+    from pacifica.dispatcher._clients.http import Auth
     from pacifica.dispatcher._clients.receiver_client import ReceiverClient, Sent
 
 __all__ = ['send_command']
@@ -61,7 +60,7 @@ def _is_number(text: str) -> bool:
               help=f'Wait until all have ended, {_WAIT:g} seconds if no number follows, and show their statuses.')
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON array, with an object for each event.')
 def send_command(
-    files: tuple[str, ...], url: str, mode: Mode, auth: AuthBase | None, timeout: float, retry_for: float,
+    files: tuple[str, ...], url: str, mode: Mode, auth: Auth | None, timeout: float, retry_for: float,
     wait: float | None, as_json: bool,
 ) -> None:
     """Post the events in each FILE to a receiver, and show the ids of their tasks.

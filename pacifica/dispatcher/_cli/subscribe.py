@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli.options import combined, converting, http_url, secret_of
+from pacifica.dispatcher._cli.options import combined, converting, http_url, route_of, secret_of
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals
+from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._clients.receiver_client import ReceiverClient
@@ -25,10 +26,11 @@ _FILE = click.Path(dir_okay=False)
 @converting
 def _jsonpath(value: str) -> str:
     """Check a JSONPath: to one that is none Notifications would answer as if they were broken."""
-    from pacifica.dispatcher._clients.subscription import jsonpath_fault
-
-    if reason := jsonpath_fault(value):
-        raise click.BadParameter(f'{value!r} is no JSONPath ({reason}); for each ingest, write \'{_INGESTS}\'')
+    try:
+        route_of(value)
+    except ConfigurationError as exc:
+        raise click.BadParameter(
+            f'{value!r} is no JSONPath ({exc.__cause__}); for each ingest, write \'{_INGESTS}\'') from exc
     return value
 
 
@@ -122,10 +124,7 @@ def subscribe_command(
 
 
 def _subscribe(notifications: Notifications, receiver: ReceiverClient, wanted: Wanted) -> None:
-    """Make the subscription what it should be and say what was done.
-
-    :raises ClientError: if Notifications are away or refuse it.
-    """
+    """Make the subscription what it should be and say what was done."""
     from pacifica.dispatcher._clients.subscription import NOBODY, ensure, find
 
     done = ensure(notifications, wanted, find(notifications.subscriptions(), wanted))
@@ -140,15 +139,12 @@ def _subscribe(notifications: Notifications, receiver: ReceiverClient, wanted: W
 
 
 def _unsubscribe(notifications: Notifications, wanted: Wanted) -> None:
-    """Remove what :func:`_subscribe` makes, and say so; every one, where it was made twice.
-
-    :raises ClientError: if Notifications are away or refuse it.
-    """
+    """Remove what :func:`_subscribe` makes, and say so; every one, where it was made twice."""
     from pacifica.dispatcher._clients.subscription import of_this_name
 
     found = of_this_name(notifications.subscriptions(), wanted)
     for record in found:
-        notifications.delete(str(record['uuid']))
+        notifications.delete(record['uuid'])
         click.echo(f'removed the subscription {record.get("name")!r} of {record.get("user")}')
     if not found:
         click.echo(f'there is no subscription {wanted.name!r} for {wanted.target_url}')

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import requests
-from requests.auth import AuthBase
 
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher._transfers.service import reason
 
-__all__ = ['HttpClient']
+__all__ = ['Auth', 'HttpClient']
+
+Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]  # as the argument auth of requests
 
 
 class HttpClient:
@@ -20,11 +22,10 @@ class HttpClient:
     Proxies, and certificate authorities, are those that the environment names (``HTTPS_PROXY``, ``NO_PROXY``,
     ``REQUESTS_CA_BUNDLE``). Redirects are not followed.
 
-    :param auth: the credentials, as requests takes them.
     :param timeout: seconds that a service may take to connect, and be silent afterwards.
     """
 
-    def __init__(self, auth: AuthBase | None = None, timeout: float = 30.0) -> None:
+    def __init__(self, auth: Auth | None = None, timeout: float = 30.0) -> None:
         self._auth = auth
         self._timeout = timeout
         self._session: requests.Session | None = None

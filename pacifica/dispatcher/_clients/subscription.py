@@ -6,15 +6,10 @@ this JSONPath and these credentials. Doing that again changes nothing.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
 from typing import Any, Literal
-
-from jsonpath2.path import Path
 
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
@@ -22,7 +17,7 @@ from pacifica.dispatcher._operate.words import one_line, without_password
 
 __all__ = [
     'NOBODY', 'Done', 'Notifications', 'Wanted', 'disabled_reason', 'disabled_since', 'ensure', 'find', 'is_right',
-    'jsonpath_fault', 'matches', 'of_this_name',
+    'of_this_name',
 ]
 
 _USER_HEADER = 'Http-Remote-User'
@@ -56,25 +51,19 @@ class Notifications:
             return found
         raise self._strange('GET', status, found)
 
-    def create(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Make a subscription and return it as it was stored."""
-        return self._record('POST', '', record)
-
-    def update(self, uuid: str, record: dict[str, Any]) -> dict[str, Any]:
-        """Change a subscription and return it as it was stored; the service forgets ``auth`` if it isn't in it."""
-        return self._record('PUT', f'/{uuid}', record)
-
-    def delete(self, uuid: str) -> None:
-        """Remove a subscription; one that is gone is no fault."""
-        status, found = self._ask('DELETE', f'/{uuid}')
-        if status not in (200, 204, 403, 404):  # 403 is what it answers a user without any
-            raise self._strange('DELETE', status, found)
-
-    def _record(self, method: str, path: str, record: dict[str, Any]) -> dict[str, Any]:
+    def store(self, record: dict[str, Any], uuid: object = None) -> dict[str, Any]:
+        """Make a subscription, or change that with *uuid*; return it as it was stored."""
+        method, path = ('POST', '') if uuid is None else ('PUT', f'/{uuid}')
         status, found = self._ask(method, path, record)
         if status == 200 and isinstance(found, dict) and 'uuid' in found:
             return found
         raise self._strange(method, status, found)
+
+    def delete(self, uuid: object) -> None:
+        """Remove a subscription; one that is gone is no fault."""
+        status, found = self._ask('DELETE', f'/{uuid}')
+        if status not in (200, 204, 403, 404):  # 403 is what it answers a user without any
+            raise self._strange('DELETE', status, found)
 
     def _ask(self, method: str, path: str, record: dict[str, Any] | None = None) -> tuple[int, Any]:
         response = self._client.request(method, f'{self.url}/eventmatch{path}', headers=self._headers, json=record)
@@ -145,15 +134,15 @@ def ensure(notifications: Notifications, wanted: Wanted, record: dict[str, Any] 
     """Make the subscription *record*, see :func:`find`, what it should be."""
     fields = {'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url}
     if record is None:
-        return Done('created', _only_one(notifications, wanted, notifications.create({**fields, **_auth(wanted.auth)})))
+        return Done('created', _only_one(notifications, wanted, notifications.store({**fields, **_auth(wanted.auth)})))
     if is_right(record, wanted):
         return Done('unchanged', record, record)
     changed = _differences(record, wanted)
-    made = notifications.update(str(record['uuid']), {
+    made = notifications.store({
         # Credentials and extensions are sent although they stay: what a PUT leaves out of these, the service forgets.
         **fields, **_auth(wanted.auth or record.get('auth')), 'extensions': record.get('extensions') or {},
         'disabled': None, 'error': None,
-    })
+    }, record['uuid'])
     return Done('updated' if record.get('disabled') is None else 'enabled', made, record, changed)
 
 
@@ -165,7 +154,7 @@ def _only_one(notifications: Notifications, wanted: Wanted, made: dict[str, Any]
     same = sorted(of_this_name(notifications.subscriptions(), wanted),
                   key=lambda each: (str(each.get('created')), str(each.get('uuid'))))
     for each in same[1:]:
-        notifications.delete(str(each['uuid']))
+        notifications.delete(each['uuid'])
     return same[0] if same else made
 
 
@@ -199,23 +188,3 @@ def disabled_reason(error: object) -> str:
     if '>: ' in text:  # what comes before is the name of an object of requests
         text = text.rpartition('>: ')[2].rstrip("')")
     return without_password(text[:300])
-
-
-def jsonpath_fault(expression: str) -> str | None:
-    """Return what is wrong with a JSONPath, if anything is; Notifications use the router's library."""
-    try:
-        with redirect_stderr(io.StringIO()):  # where the parser prints what it raises as well
-            _parsed(expression)
-    except ValueError as exc:
-        return str(exc)
-    return None
-
-
-def matches(expression: str, event: Mapping[str, Any]) -> bool:
-    """Return whether Notifications send *event* to a subscription with *expression*, which parses."""
-    return any(True for _ in _parsed(expression).match(event))
-
-
-@lru_cache(maxsize=1)
-def _parsed(expression: str) -> Path:
-    return Path.parse_str(expression)

@@ -16,11 +16,13 @@ from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher._clients.receiver_client import ReceiverClient
 from pacifica.dispatcher._clients.subscription import (
-    Done, Notifications, Wanted, disabled_reason, disabled_since, ensure, find, is_right, matches,
+    Done, Notifications, Wanted, disabled_reason, disabled_since, ensure, find, is_right,
 )
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata, UnreadableTransactionError
+from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import TransferError
+from pacifica.dispatcher.router import Route
 
 __all__ = ['Redelivery', 'SubscriptionKeeper']
 
@@ -38,6 +40,7 @@ class Redelivery:
 
     def __init__(self, metadata: Metadata, wanted: Wanted, timeout: float) -> None:
         self._metadata, self._wanted, self._timeout = metadata, wanted, timeout
+        self._route = Route.parse(wanted.jsonpath, NoopEventHandler())  # as Notifications choose, by the same library
 
     def run(self, since: datetime, auth: dict[str, Any] | None) -> None:
         """Post the events of all transactions since *since*, and of the hour before.
@@ -61,7 +64,7 @@ class Redelivery:
         except UnreadableTransactionError as exc:
             _LOG.warning('transaction.unreadable', extra={'transaction': transaction, 'error': str(exc)})
             return False
-        if not matches(self._wanted.jsonpath, event):
+        if not self._route.match(event):
             return False
         answer = client.request('POST', self._wanted.target_url, json=event, **credentials)
         if answer.status_code >= 500 or answer.status_code in _LATER:

@@ -53,9 +53,7 @@ class TaskIDs:
     """Task ids in order, in 16 bytes each."""
 
     def __init__(self, task_ids: Iterable[UUID] = ()) -> None:
-        self._bytes = bytearray()
-        for task_id in task_ids:
-            self.append(task_id)
+        self._bytes = bytearray().join(task_id.bytes for task_id in task_ids)
 
     def __len__(self) -> int:
         return len(self._bytes) // _BYTES
