@@ -52,10 +52,9 @@ class Address(NamedTuple):
 def address(
     given: str | None, prefix: str, port: int, whole: str, environment: Mapping[str, str] | None = None,
 ) -> Address:
-    """Return where a Pacifica client finds its service.
+    """Return where a Pacifica client finds its service: as an option says, or its variables in the environment.
 
-    :param given: the option's value.
-    :param prefix: how the client's environment variables begin: ``CARTD`` for ``CARTD_PROTO``, ``_ADDR``, ``_PORT``.
+    :param prefix: how these begin: ``CARTD`` for ``CARTD_PROTO``, ``CARTD_ADDR``, ``CARTD_PORT``.
     :param whole: the variable that holds a whole URL instead.
     """
     env = os.environ if environment is None else environment

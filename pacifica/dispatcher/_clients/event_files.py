@@ -34,16 +34,10 @@ _DATA = ('data', 'data_base64')
 
 @dataclass(frozen=True)
 class FileEvent:
-    """An event in a file, not yet validated: any JSON object.
+    """An event in a file, not yet validated: any JSON object."""
 
-    :param name: the file, and which of its events: ``events.json``, ``events.json[0]`` of an array, ``events.jsonl:1``
-        (the line) of JSON lines.
-    :param text: its JSON text, as it stands in the file.
-    :param value: its JSON object.
-    """
-
-    name: str
-    text: str
+    name: str  # events.json, events.json[0] of an array, events.jsonl:1 of JSON lines
+    text: str  # as it stands in the file
     value: dict[str, Any]
 
     @property
@@ -123,10 +117,7 @@ class _AsItStands(CloudEvent):
 
 
 def request_for(event: FileEvent, mode: Mode) -> HTTPMessage:
-    """Return headers and body of the request that sends *event*.
-
-    :raises ClientError: if it can't be sent in this mode.
-    """
+    """Return headers and body of the request that sends *event*, if it can be sent in this mode."""
     if mode == 'structured':  # also what is no event at all: the receiver says so
         content_type = JSONFormat.CONTENT_TYPE if 'specversion' in event.value else _JSON
         return HTTPMessage({'content-type': content_type}, event.text.encode())

@@ -36,17 +36,12 @@ _POLL_FIRST, _POLL_MOST = 0.05, 2.0  # seconds
 
 @dataclass
 class Sent:
-    """An event, and what the receiver said to it.
-
-    :param task_id: ``None`` if it was refused, or the receiver gives none.
-    :param refusal: what the receiver said, if it was refused.
-    :param faults: the fields it named, as ``(field, reason)``.
-    """
+    """An event, and what the receiver said to it."""
 
     event: FileEvent
-    task_id: str | None = None
+    task_id: str | None = None  # which not each receiver gives
     refusal: str | None = None
-    faults: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)  # the fields that it named, and why
     status: str | None = None
 
     @property

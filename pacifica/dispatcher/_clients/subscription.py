@@ -29,8 +29,6 @@ NOBODY = 'default_user'
 class Notifications:
     """The subscriptions ("eventmatch") of one user, as the service of 2020 really answers.
 
-    A subscription is the user's whose name the request has in ``Http-Remote-User``, and only that user sees it.
-
     All methods raise ``ClientError`` if the service is away, refuses what is asked, or isn't Notifications.
 
     :param url: may end in ``/eventmatch``.
@@ -82,17 +80,12 @@ class Notifications:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a subscription should be.
+    """What a subscription should be."""
 
-    :param name: tells several subscriptions of one receiver apart.
-    :param jsonpath: which events are sent: those in which it matches something.
-    :param auth: the credentials, as Notifications store them; ``None`` leaves those that are there.
-    """
-
-    name: str
+    name: str  # tells several subscriptions of one receiver apart
     target_url: str
     jsonpath: str
-    auth: dict[str, Any] | None = field(default=None, repr=False)
+    auth: dict[str, Any] | None = field(default=None, repr=False)  # as Notifications store it; None: as it is
 
 
 @dataclass(frozen=True)
@@ -106,10 +99,9 @@ class Done:
 
 
 def find(records: Sequence[dict[str, Any]], wanted: Wanted) -> dict[str, Any] | None:
-    """Return the one of *records* that is the subscription wanted, or should become it.
+    """Return the one of *records* with this target and name, else with this target and JSONPath.
 
-    That is the one with this target and name; else with this target and JSONPath, under another name: a second one
-    would only send the same events twice.
+    Under another name that should become the subscription wanted: a second one would only send the same events twice.
     """
     here = [each for each in records if each.get('target_url') == wanted.target_url]
     here.sort(key=lambda each: (each.get('disabled') is not None, str(each.get('created'))))

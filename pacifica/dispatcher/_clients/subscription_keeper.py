@@ -55,7 +55,7 @@ class Redelivery:
                     posted += sum(self._post(client, transaction, _request(auth)) for transaction in page)
         except TransferError as exc:
             raise ClientError(str(exc)) from exc
-        _LOG.info('events.sent_again', extra={'since': f'{since:%Y-%m-%dT%H:%M:%SZ}', 'count': posted})
+        _LOG.info('events.sent_again', extra={'since': _shown(since), 'count': posted})
 
     def _post(self, client: HttpClient, transaction: int, credentials: dict[str, Any]) -> bool:
         """Return whether the event of *transaction* is one of the subscription's, and was taken."""
@@ -177,7 +177,8 @@ class SubscriptionKeeper:
     def _missed(self, message: str, since: datetime, until: datetime) -> None:
         hint = {} if self._redelivery is not None else {
             'hint': 'Notifications do not send them again; "subscribe --keep --metadata" and "reconcile" do'}
-        _LOG.warning(message, extra={**_span(since, until), **hint})
+        _LOG.warning(message, extra={
+            'since': _shown(since), 'until': _shown(until), 'seconds': round((until - since).total_seconds()), **hint})
         self._missing = since if self._missing is None else min(self._missing, since)
 
     def _redeliver(self, record: dict[str, Any] | None) -> None:
@@ -200,8 +201,5 @@ class SubscriptionKeeper:
         return self._seen_enabled if done.what == 'created' else None
 
 
-def _span(since: datetime, until: datetime) -> dict[str, Any]:
-    return {
-        'since': f'{since:%Y-%m-%dT%H:%M:%SZ}', 'until': f'{until:%Y-%m-%dT%H:%M:%SZ}',
-        'seconds': round((until - since).total_seconds()),
-    }
+def _shown(time: datetime) -> str:
+    return f'{time:%Y-%m-%dT%H:%M:%SZ}'

@@ -30,12 +30,7 @@ _POLL_SECONDS = 0.5
 
 
 class Action(NamedTuple):
-    """Something that is done to events.
-
-    :param name: as the event's timeline calls it.
-    :param done: what was done with an event then.
-    :param possible: the statuses in which it can be done.
-    """
+    """Something that is done to events, as their timelines call it, and in which statuses it can be done."""
 
     name: str
     done: str
@@ -63,15 +58,11 @@ CANCEL = Action('cancel', 'cancelled', frozenset({Status.ACCEPTED}))
 
 @dataclass(frozen=True)
 class RetriedAll:
-    """How "retry all" went: how many events run again, and which are left.
-
-    :param left: ``MOST_COUNTED`` stands for that many or more.
-    :param more: where these begin; ``None`` if there are none.
-    """
+    """How "retry all" went: how many events run again, and which are left."""
 
     retried: int
-    left: int = 0
-    more: str | None = None
+    left: int = 0  # MOST_COUNTED stands for that many or more
+    more: str | None = None  # where these begin
 
 
 def retry_all(search: Search, operator: Operator, wanted: Filter, before: str | None, by: str | None) -> RetriedAll:
@@ -100,11 +91,7 @@ def retry_all(search: Search, operator: Operator, wanted: Filter, before: str | 
 
 
 class Pace:
-    """How many events may be run again now.
-
-    :param rate: at most so many a second; 0 for any number.
-    :param max_waiting: only while fewer than that are due; 0 for any number.
-    """
+    """How many events may be run again now: *rate* a second, only while fewer than *max_waiting* are due; 0: any."""
 
     def __init__(self, rate: float, max_waiting: int) -> None:
         self._rate = rate
@@ -113,10 +100,7 @@ class Pace:
         self._said = False
 
     def next(self, operator: Operator, queues: Iterable[QueueName], done: int, on_wait: Callable[[str], None]) -> int:
-        """Return how many may follow the *done* ones, waiting until that is at least one.
-
-        :param on_wait: called, the first time it waits for workers, with what it waits for.
-        """
+        """Return how many may follow the *done* ones, at least one; say once if that means to wait for workers."""
         if self._rate:
             time.sleep(max(0.0, self._began + done / self._rate - time.monotonic()))
         allowed = BATCH if not self._rate else max(1, min(BATCH, int(self._rate)))

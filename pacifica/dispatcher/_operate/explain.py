@@ -1,7 +1,7 @@
 """Why a JSONPath matches an event or doesn't: which step selects nothing, which part of a filter is false, for what.
 
-Used by ``check``. The verdict is always jsonpath2's own; only its reasons are found here, by walking the path's steps
-and the parts of its filters. What is not known here is said to select nothing, or to be false, without a reason.
+The verdict is always jsonpath2's own; only its reasons are found here, by walking the path's steps and the parts of its
+filters. What is not known here is said to select nothing, or to be false, without a reason.
 """
 
 from __future__ import annotations
@@ -75,8 +75,7 @@ class _Step(NamedTuple):
 
 def _walk(node: Any, root: Any, current: Any) -> Iterator[_Step]:
     """Yield the steps of a path, until one selects nothing, or is of a kind that is not known here."""
-    values = [root if isinstance(node, RootNode) else current]
-    walked = '$' if isinstance(node, RootNode) else '@'
+    walked, values = ('$', [root]) if isinstance(node, RootNode) else ('@', [current])
     step = node.next_node
     while values:
         if isinstance(step, RecursiveDescentNode):
@@ -123,8 +122,7 @@ def _why_nothing(subscript: Any, root: Any, walked: str, values: Sequence[Any]) 
     """Return why *subscript* selects nothing in any of *values*, which *walked* selects."""
     if isinstance(subscript, FilterSubscript):
         return _why_filtered(subscript.expression, root, walked, values)
-    subject = f'none of the {len(values)} values at {walked} has a' if len(values) > 1 else ''
-    subject = subject or f'{_subject(root, walked, values)} has no'
+    subject = _none(root, walked, values, 'has no', 'has a')
     if isinstance(subscript, ObjectIndexSubscript):
         return [f'{subject} member {json.dumps(subscript.index)}: {_members(values)}']
     if isinstance(subscript, ArrayIndexSubscript):
@@ -134,12 +132,8 @@ def _why_nothing(subscript: Any, root: Any, walked: str, values: Sequence[Any]) 
 
 def _why_filtered(expression: Any, root: Any, walked: str, values: Sequence[Any]) -> list[str]:
     """Return which parts of a filter are false, and for how many of *values*, none of which satisfies it."""
-    count = len(values)
-    if count == 1:
-        first = f'{_subject(root, walked, values)} doesn\'t satisfy ?({_text(expression)})'
-    else:
-        first = f'none of the {count} values at {walked} satisfies ?({_text(expression)})'
-    if count == 1 and isinstance(values[0], list):
+    first = _none(root, walked, values, 'doesn\'t satisfy', 'satisfies') + f' ?({_text(expression)})'
+    if len(values) == 1 and isinstance(values[0], list):
         first += f': it is an array, itself asked, not its {len(values[0])} elements: those are {walked}[*]'
     return [first, *_parts(expression, root, values)]
 
@@ -209,8 +203,11 @@ def _side(operand: Any, root: Any, current: Any) -> _Side:
     return _Side(_text(operand), values, '; '.join(why))
 
 
-def _subject(root: Any, walked: str, values: Sequence[Any]) -> str:
-    return 'the event' if values[0] is root else walked
+def _none(root: Any, walked: str, values: Sequence[Any], one: str, many: str) -> str:
+    """Begin a sentence on what none of *values* does; its verb is *one* or *many*."""
+    if len(values) > 1:
+        return f'none of the {len(values)} values at {walked} {many}'
+    return f'{"the event" if values[0] is root else walked} {one}'
 
 
 def _text(node: Any) -> str:

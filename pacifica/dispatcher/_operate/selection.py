@@ -21,11 +21,7 @@ _BYTES = 16
 
 
 def pages(search: Search, wanted: Filter, *, limit: int = _PAGE, before: str | None = None) -> Iterator[Page]:
-    """Yield what *wanted* describes, newest first, reading a page when the one before is used up.
-
-    :param limit: how many events a page has at most; it may have none.
-    :param before: a cursor of ``Search``: only events that come after it.
-    """
+    """Yield what *wanted* describes, newest first, reading a page, which may be empty, when that before is used up."""
     while True:
         page = search.page(wanted, limit=limit, before=before)
         yield page
@@ -35,7 +31,6 @@ def pages(search: Search, wanted: Filter, *, limit: int = _PAGE, before: str | N
 
 
 def events(search: Search, wanted: Filter, *, before: str | None = None) -> Iterator[Mapping[str, Any]]:
-    """Yield the events that *wanted* describes, newest first; see :func:`pages`."""
     return (row for page in pages(search, wanted, before=before) for row in page.rows)
 
 
@@ -82,10 +77,7 @@ def event_of(records: Records, row: Mapping[str, Any]) -> Any:
 def ended(
     search: Search, records: Records, wanted: Filter, route: Route | None, warn: Callable[[str], None],
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the events that have ended, fit *wanted*, and match *route* if there is one, newest first.
-
-    :param warn: called with what is to be said of an event that the route's JSONPath can't be matched with.
-    """
+    """Yield the events that have ended, fit *wanted*, and match *route* if there is one, newest first."""
     for row in events(search, wanted):
         if row['taskStatus'] in FINAL and (route is None or _matches(route, records, row, warn)):
             yield row

@@ -22,25 +22,17 @@ _NOW: dict[str, str] = {
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One thing that happened to the event.
+    """One thing that happened to the event."""
 
-    :param kind: ``'received'``, ``'attempt'``, ``'act'``, ``'now'`` or ``'end'``.
-    :param at: when, as records show times.
-    :param seconds: how long an attempt took, or from the event's arrival to its end.
-    :param by: who did it; for an attempt which worker.
-    :param status: the status that it led to.
-    :param action: what somebody did: ``'retry'``, ``'replay'`` or ``'cancel'``.
-    """
-
-    kind: str
+    kind: str  # 'received', 'attempt', 'act', 'now' or 'end'
     at: str | None
     title: str
-    seconds: float | None = None
-    by: str | None = None
-    status: str | None = None
+    seconds: float | None = None  # how long an attempt took, or from the event's arrival to its end
+    by: str | None = None  # who did it; for an attempt which worker
+    status: str | None = None  # the one that it led to
     error: str | None = None
     stages: Sequence[Mapping[str, Any]] = ()
-    action: str | None = None
+    action: str | None = None  # what somebody did: 'retry', 'replay' or 'cancel'
 
     @property
     def again(self) -> bool:
@@ -50,16 +42,12 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class RecordedUpload:
-    """An upload that the event has made: where, as which job, and the job's last state.
-
-    :param state: ``None`` if the job is not confirmed yet.
-    :param task: what the job was doing then.
-    """
+    """An upload that the event has made: where, as which job, and the job's last state."""
 
     service: object
     job_id: object
-    state: object
-    task: object
+    state: object  # None if the job is not confirmed yet
+    task: object  # what the job was doing then
 
 
 def entries(record: Mapping[str, Any]) -> list[TimelineEntry]:
