@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from pacifica.dispatcher._cli.acting import How, act_options, agree, no_events, report
-from pacifica.dispatcher._cli.list import print_events
+from pacifica.dispatcher._cli.events import print_events
 from pacifica.dispatcher._cli.options import converting, database_option, filter_options, route_of
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
