@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from pacifica.dispatcher._queue.status import FINAL, Status
 
 __all__ = ['TimelineEntry', 'RecordedUpload', 'document', 'entries', 'skip_reason', 'uploads']
@@ -86,6 +84,8 @@ def _between(begin: str | None, end: str | None) -> float | None:
 
 def document(text: Any) -> str:
     """Return the event's JSON *text* with a line for each member, its numbers and escapes as they were received."""
+    import msgspec  # here, since the help of a command needs none
+
     try:
         return str(msgspec.json.format(text, indent=2))
     except (msgspec.DecodeError, RecursionError, TypeError):
