@@ -124,7 +124,20 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
 
 def _tables(report: StatusReport) -> RenderableType:
     from rich.console import Group
-    parts = [_statuses(report), *_unrouted(report), _queues(report), _workers(report)]
+
+    parts: list[RenderableType] = [_statuses(report)]
+    if report.unrouted:
+        parts.append(rich_table(
+            [Column('LATEST WITHOUT A ROUTE'), Column('EVENTS', right=True)],
+            [(event_type, f'{count:,}') for event_type, count in report.unrouted.items()]))
+    parts.append('no event is due' if not report.queues else rich_table(
+        [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
+        [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues]))
+    parts.append(styled(('no workers', 'yellow')) if not report.workers else rich_table(
+        [Column('WORKER'), Column('APPLICATION'), Column('TASK'), Column('ENGINE', whole=True),
+         Column('CONCURRENCY', right=True), Column('LAST SEEN', whole=True)],
+        [(worker.owner, worker.application, worker.task, worker.engine, worker.concurrency, _seen(worker))
+         for worker in report.workers]))
     return Group(*(line for part in parts for line in (part, styled())))
 
 
@@ -144,31 +157,6 @@ def _statuses(report: StatusReport) -> RenderableType:
     for _, part, name in _PERCENTILES:
         rows.append([styled((name, 'dim')), None, *(duration(ended.percentile(part)) for ended in spans)])
     return rich_table(columns, rows)
-
-
-def _unrouted(report: StatusReport) -> list[RenderableType]:
-    if not report.unrouted:
-        return []
-    return [rich_table([Column('LATEST WITHOUT A ROUTE'), Column('EVENTS', right=True)],
-                       [(event_type, f'{count:,}') for event_type, count in report.unrouted.items()])]
-
-
-def _queues(report: StatusReport) -> RenderableType:
-    if not report.queues:
-        return 'no event is due'
-    return rich_table(
-        [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
-        [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues])
-
-
-def _workers(report: StatusReport) -> RenderableType:
-    if not report.workers:
-        return styled(('no workers', 'yellow'))
-    return rich_table(
-        [Column('WORKER'), Column('APPLICATION'), Column('TASK'), Column('ENGINE', whole=True),
-         Column('CONCURRENCY', right=True), Column('LAST SEEN', whole=True)],
-        [(worker.owner, worker.application, worker.task, worker.engine, worker.concurrency, _seen(worker))
-         for worker in report.workers])
 
 
 def _seen(worker: WorkerState) -> Text:
