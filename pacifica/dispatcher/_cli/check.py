@@ -13,6 +13,7 @@ import click
 from pacifica.dispatcher._cli.output import EXIT_FAILED
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
 from pacifica.dispatcher._operate.words import one_line, printable
+from pacifica.dispatcher.exceptions import InvalidEventError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._clients.event_files import FileEvent
@@ -90,7 +91,6 @@ def _check(routes: Sequence[Route], event: FileEvent, application: str) -> Check
     from pacifica.dispatcher._clients.event_files import request_for
     from pacifica.dispatcher._events import decode, loads
     from pacifica.dispatcher._lineage import Lineage, step
-    from pacifica.dispatcher.exceptions import InvalidEventError
 
     checked = CheckedEvent(event)
     message = request_for(event, 'structured')

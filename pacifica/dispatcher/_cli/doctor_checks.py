@@ -35,10 +35,13 @@ from pacifica.dispatcher._queue.session import Session
 __all__ = ['CHECKS', 'filesystem_of', 'skew']
 
 _SKEW_SECONDS = 2.0
-_VERSION = {'sqlite': 'SELECT sqlite_version()', 'postgresql': 'SHOW server_version', 'mysql': 'SELECT version()'}
+_VERSION = {
+    'sqlite': 'SELECT sqlite_version(), count(*) FROM sqlite_master',  # which reads the file too
+    'postgresql': 'SHOW server_version',
+    'mysql': 'SELECT version()',
+}
 # The oldest that know SKIP LOCKED; SQLite, ON CONFLICT; PostgreSQL, plan_cache_mode.
 _OLDEST = {'SQLite': (3, 24), 'PostgreSQL': (12,), 'MariaDB': (10, 6), 'MySQL': (8, 0)}
-_READ = {'sqlite': 'PRAGMA schema_version'}  # SQLite reads nothing of the file for its version
 
 _SCHEMA = {
     'absent': warning('there is no table yet', 'it is made at the first start, or by "pacifica-dispatcher migrate"'),
@@ -88,7 +91,6 @@ def check_database(settings: Settings) -> Finding:
         with connected(settings) as session:
             name = session.dialect.name
             version = str(session.execute(_VERSION[name]).fetchone()[0])
-            session.execute(_READ.get(name, 'SELECT 1')).fetchone()
     except NotConnectedError as exc:
         return exc.finding
     product = {'sqlite': 'SQLite', 'postgresql': 'PostgreSQL'}.get(name, 'MariaDB' if 'Maria' in version else 'MySQL')

@@ -20,6 +20,7 @@ import click
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import router_reference
 from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_password
+from pacifica.dispatcher.authentication import Secret
 
 if TYPE_CHECKING:
     import peewee
@@ -250,8 +251,6 @@ def secret_of(
 
     Secrets come from files or the environment, never from the command line, which every user of the machine can read.
     """
-    from pacifica.dispatcher.authentication import Secret
-
     given = [each for each in (token_env, token_file, password_env, password_file) if each is not None]
     if len(given) > 1:
         raise UsageFault(f'give one of --{prefix}token-env, --{prefix}token-file, --{prefix}password-env and '

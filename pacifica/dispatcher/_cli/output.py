@@ -1,8 +1,4 @@
-"""What commands print, and how they end: tables on a terminal, tab-separated lines in a pipe, JSON for programs.
-
-What events and errors say may be anything that a sender, or who controls its data, has thought of. Nothing of it
-reaches a terminal but as :func:`printable` text: no control character, no escape sequence, no change of direction.
-"""
+"""What commands print, and how they end: tables on a terminal, tab-separated lines in a pipe, JSON for programs."""
 
 from __future__ import annotations
 
@@ -102,10 +98,7 @@ def status_name(status: object) -> Text:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print *rows*: a table on a terminal, else a line each, its values parted by tabs, whole, without a heading.
-
-    A value is a text of rich's, or is shown as :func:`printable` text; ``None`` is empty.
-    """
+    """Print *rows*, whose texts are made printable: a table on a terminal, else a line each, parted by tabs, whole."""
     if not on_terminal():
         for row in rows:
             click.echo('\t'.join('' if value is None else printable(value) for value in row))

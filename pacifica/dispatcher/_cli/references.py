@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from pacifica.dispatcher._operate.words import route_label
+from pacifica.dispatcher.authentication import Authenticate
+from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher.authentication import Authenticate
     from pacifica.dispatcher.router import Router
 
 __all__ = ['RouterReference', 'authentication', 'find_router', 'router_reference']
@@ -71,7 +72,6 @@ def find_router(value: str) -> RouterReference:
 def authentication(ctx: click.Context, _param: click.Parameter, value: str | None) -> Authenticate | None:
     """Import the module of ``MODULE:NAME`` and return what has that name in it, as the callback of an option."""
     from pacifica.dispatcher._http.tools import schemes_of
-    from pacifica.dispatcher.exceptions import ConfigurationError
 
     if value is None:
         return None

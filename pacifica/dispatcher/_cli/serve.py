@@ -14,10 +14,11 @@ from pacifica.dispatcher._cli.options import (
 from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
 from pacifica.dispatcher._cli.serving import LOG_LEVELS, HttpServer, configure_log, open_queue, running, serving_metrics
+from pacifica.dispatcher.authentication import Authenticate, Secret
+from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._engine.reconciler import Reconciled
-    from pacifica.dispatcher.authentication import Authenticate
     from pacifica.dispatcher.hooks import Notify
 
 __all__ = ['reconcile_command', 'serve_command', 'work_command']
@@ -27,8 +28,6 @@ _NAMED = 20  # transactions that were missing, by "reconcile"
 
 def _notify(notify: str | None, notify_token_env: str | None) -> Notify | None:
     """Return who gets a CloudEvent for each event that has ended, ``None`` if nobody does."""
-    from pacifica.dispatcher.authentication import Secret
-    from pacifica.dispatcher.exceptions import ConfigurationError
     from pacifica.dispatcher.hooks import Notify
 
     if notify is None:
@@ -181,8 +180,6 @@ def reconcile_command(
     event again, and running this again stores nothing new. A "serve" or "work" runs them. Policy is not asked: events
     of projects that the subscription's user may not see are stored too, if a route wants them.
     """
-    from pacifica.dispatcher.exceptions import TransferError
-
     model, queue = open_queue(reference, database, name, task_name)
     seen = 0
 

@@ -16,13 +16,13 @@ from pacifica.dispatcher._cli.output import (
     EXIT_FAILED, Column, console, notice, on_terminal, print_json, print_table, rich_table, status_text, styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
+from pacifica.dispatcher._operate.report import StatusReport, counted
 from pacifica.dispatcher._operate.words import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from pacifica.dispatcher._operate.report import StatusReport
     from pacifica.dispatcher._queue.overview import Overview, WorkerState
 
 __all__ = ['status_command']
@@ -50,8 +50,6 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
     (taskApplicationName, taskName, oldestAge in seconds); workers (owner, taskApplicationName, taskName, engine,
     concurrency, lease, started, age, lost); ended (hour and day: counts, p50, p95).
     """
-    from pacifica.dispatcher._operate.report import StatusReport
-
     if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
         raise click.UsageError('--watch is for a terminal, without --json and --fail-if-older')
     with existing_table(database) as table:
@@ -74,8 +72,6 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
 def _watch(overview: Overview, pause: float) -> None:
     from rich.console import Group
     from rich.live import Live
-
-    from pacifica.dispatcher._operate.report import StatusReport
 
     with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False) as live:
         while True:
@@ -142,8 +138,6 @@ def _tables(report: StatusReport) -> RenderableType:
 
 
 def _statuses(report: StatusReport) -> RenderableType:
-    from pacifica.dispatcher._operate.report import counted
-
     spans = report.ended.values()
     columns = [Column('STATUS', whole=True), Column('EVENTS', right=True)]
     columns += [Column(f'IN THE LAST {span.upper()}', right=True) for span in report.ended]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pacifica.dispatcher._queue.overview import COUNT_LIMIT, Bucket, Overview, QueueState
-from pacifica.dispatcher._queue.status import Status
+if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.overview import Bucket, Overview, QueueState
+    from pacifica.dispatcher._queue.status import Status
 
 __all__ = ['EndedEvents', 'StatusReport', 'counted', 'percentile']
 
@@ -53,4 +55,6 @@ def percentile(ascending: Sequence[float], part: float) -> float | None:
 
 def counted(count: int) -> str:
     """Return a count of the overview, which ends at a limit."""
+    from pacifica.dispatcher._queue.overview import COUNT_LIMIT
+
     return f'{count:,} or more' if count >= COUNT_LIMIT else f'{count:,}'
