@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.router import Route
 
 __all__ = [
-    'as_task_id', 'combined', 'converting', 'credentials_options', 'database_option', 'duration', 'filter_options',
-    'http_url', 'json_option', 'moment', 'options', 'queue_options', 'route_of', 'router_options', 'seconds',
-    'secret_of', 'tracing_option',
+    'as_task_id', 'combined', 'converting', 'credentials', 'credentials_options', 'database_option', 'duration',
+    'filter_options', 'http_url', 'json_option', 'moment', 'options', 'queue_options', 'route_of', 'router_options',
+    'seconds', 'tracing_option',
 ]
 
 _F = TypeVar('_F', bound=Callable[..., Any])
@@ -243,14 +243,33 @@ def http_url(value: str) -> str:
     return value
 
 
-def secret_of(
+def credentials(
+    argument: str, make: Callable[[str, str | None], Any], token_env: str, token_file: str, user: str, prefix: str = '',
+) -> Callable[[_F], _F]:
+    """Return what adds the options of credentials, of which the first three have these helps.
+
+    The command gets as *argument* what *make* returns for the secret, a token or the password of a user, and the user.
+    Secrets come from files or the environment, never from the command line, which every user of the machine can read.
+    """
+    def made(**given: str | None) -> Any:
+        values = {name.removeprefix(prefix.replace('-', '_')): value for name, value in given.items()}
+        secret = _secret(prefix, **values)
+        return None if secret is None else make(secret, values['user'])
+
+    return combined(
+        argument, made,
+        click.option(f'--{prefix}token-env', metavar='NAME', help=token_env),
+        click.option(f'--{prefix}token-file', type=_FILE, metavar='FILE', help=token_file),
+        click.option(f'--{prefix}user', metavar='NAME', help=user),
+        click.option(f'--{prefix}password-env', metavar='NAME',
+                     help='The environment variable that holds the password.'),
+        click.option(f'--{prefix}password-file', type=_FILE, metavar='FILE', help='The file that holds the password.'))
+
+
+def _secret(
     prefix: str, user: str | None, token_env: str | None, token_file: str | None, password_env: str | None,
     password_file: str | None,
 ) -> str | None:
-    """Return the secret that the options of *prefix* name, a token or the password of *user*; ``None`` without any.
-
-    Secrets come from files or the environment, never from the command line, which every user of the machine can read.
-    """
     given = [each for each in (token_env, token_file, password_env, password_file) if each is not None]
     if len(given) > 1:
         raise UsageFault(f'give one of --{prefix}token-env, --{prefix}token-file, --{prefix}password-env and '
@@ -264,14 +283,8 @@ def secret_of(
     return (Secret.from_environment(variable) if variable is not None else Secret.from_file(file or '')).reveal()
 
 
-def _auth(
-    token_env: str | None, token_file: str | None, user: str | None, password_env: str | None,
-    password_file: str | None,
-) -> Auth | None:
+def _auth(secret: str, user: str | None) -> Auth:
     """Return what puts the credentials into a request: Basic as *user*, or a bearer token (RFC 7617, RFC 6750)."""
-    secret = secret_of('', user, token_env, token_file, password_env, password_file)
-    if secret is None:
-        return None
     if user is not None:
         from requests.auth import HTTPBasicAuth
 
@@ -287,11 +300,6 @@ def _auth(
 
 
 #: The command gets the credentials as one argument ``auth``, for ``auth=`` of a request; ``None`` without any.
-credentials_options = combined(
-    'auth', _auth,
-    click.option('--token-env', metavar='NAME', help='The environment variable that holds a bearer token.'),
-    click.option('--token-file', type=_FILE, metavar='FILE', help='The file that holds a bearer token.'),
-    click.option('--user', metavar='NAME', help='The user to authenticate as (Basic), with one of these:'),
-    click.option('--password-env', metavar='NAME', help='The environment variable that holds the password.'),
-    click.option('--password-file', type=_FILE, metavar='FILE', help='The file that holds the password.'),
-)
+credentials_options = credentials(
+    'auth', _auth, 'The environment variable that holds a bearer token.', 'The file that holds a bearer token.',
+    'The user to authenticate as (Basic), with one of these:')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli.options import combined, converting, http_url, route_of, secret_of
+from pacifica.dispatcher._cli.options import converting, credentials, http_url, route_of
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -20,7 +20,6 @@ __all__ = ['subscribe_command']
 
 _INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 _CHANGED = {'name': 'name', 'jsonpath': 'JSONPath', 'auth': 'credentials'}
-_FILE = click.Path(dir_okay=False)
 
 
 @converting
@@ -34,18 +33,11 @@ def _jsonpath(value: str) -> str:
     return value
 
 
-def _receiver_auth(
-    receiver_token_env: str | None, receiver_token_file: str | None, receiver_user: str | None,
-    receiver_password_env: str | None, receiver_password_file: str | None,
-) -> dict[str, Any] | None:
-    """Return the credentials of the options as Notifications store them; ``None`` without any."""
-    secret = secret_of('receiver-', receiver_user, receiver_token_env, receiver_token_file, receiver_password_env,
-                       receiver_password_file)
-    if secret is None:
-        return None
-    if receiver_user is None:
+def _receiver_auth(secret: str, user: str | None) -> dict[str, Any]:
+    """Return the credentials as Notifications store them."""
+    if user is None:
         return {'type': 'header', 'header': {'type': 'Bearer', 'credentials': secret}}
-    return {'type': 'basic', 'basic': {'username': receiver_user, 'password': secret}}
+    return {'type': 'basic', 'basic': {'username': user, 'password': secret}}
 
 
 @click.command('subscribe')
@@ -59,17 +51,9 @@ def _receiver_auth(
 @click.option('--user', metavar='NAME', envvar='NOTIFICATIONS_USER', show_envvar=True,
               help='Whose subscription it is (Http-Remote-User), and who must be on the project of the data. Leave it '
                    'out only where a proxy says who you are.')
-@combined(
-    'auth', _receiver_auth,
-    click.option('--receiver-token-env', metavar='NAME',
-                 help='The environment variable that holds the bearer token that Notifications send.'),
-    click.option('--receiver-token-file', type=_FILE, metavar='FILE', help='The file that holds it.'),
-    click.option('--receiver-user', metavar='NAME',
-                 help='The user as whom Notifications send (Basic), with one of these:'),
-    click.option('--receiver-password-env', metavar='NAME',
-                 help='The environment variable that holds the password.'),
-    click.option('--receiver-password-file', type=_FILE, metavar='FILE', help='The file that holds the password.'),
-)
+@credentials(
+    'auth', _receiver_auth, 'The environment variable that holds the bearer token that Notifications send.',
+    'The file that holds it.', 'The user as whom Notifications send (Basic), with one of these:', prefix='receiver-')
 @click.option('--keep', is_flag=True, help='Stay, look after the subscription, and enable it again when need be.')
 @click.option('--metadata', 'metadata_url', metavar='URL', callback=http_url,
               help='Where Pacifica Metadata is, e.g. http://HOST:8121; with --keep, events that were missed are made '
