@@ -15,8 +15,7 @@ import click
 from pacifica.dispatcher._cli.options import as_task_id, combined, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
-from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action
-from pacifica.dispatcher._operate.selection import TaskIDs, events, is_empty
+from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action, TaskIDs, events, is_empty
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:

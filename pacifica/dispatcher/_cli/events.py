@@ -16,7 +16,7 @@ from pacifica.dispatcher._cli.output import (
     Column, UsageFault, console, notice, on_terminal, print_json, print_table, status_name, status_text, styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
-from pacifica.dispatcher._operate.selection import batches, events, is_empty
+from pacifica.dispatcher._operate.actions import batches, events, is_empty
 from pacifica.dispatcher._operate.timeline import TimelineEntry, document, entries, skip_reason, uploads
 from pacifica.dispatcher._operate.words import duration, error_text, moment, printable
 

@@ -16,8 +16,7 @@ from pacifica.dispatcher._cli.options import converting, database_option, filter
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table
-from pacifica.dispatcher._operate.actions import REPLAY, Pace
-from pacifica.dispatcher._operate.selection import TaskIDs, batches, ended, event_of, is_empty
+from pacifica.dispatcher._operate.actions import REPLAY, Pace, TaskIDs, batches, ended, event_of, is_empty
 from pacifica.dispatcher._operate.words import route_label
 from pacifica.dispatcher.exceptions import ConfigurationError
 
