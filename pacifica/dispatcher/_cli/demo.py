@@ -1,8 +1,4 @@
-"""What ``pacifica-dispatcher demo`` does, step by step, printing each as it happens: a user of the library like any.
-
-An archive that is a directory, a handler, a router, a queue in SQLite, the front door on a free port of the loopback,
-and a client that posts the notification of an ingest to it.
-"""
+"""What ``pacifica-dispatcher demo`` does, step by step, printing each as it happens: a user of the library like any."""
 
 from __future__ import annotations
 

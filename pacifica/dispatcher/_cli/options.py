@@ -1,7 +1,4 @@
-"""Arguments and options that several commands share, and how their values are checked.
-
-A value that can't work is refused here, before anything is started, in words that say what to write instead.
-"""
+"""Arguments and options that several commands share; a value that can't work is refused, saying what to write."""
 
 from __future__ import annotations
 

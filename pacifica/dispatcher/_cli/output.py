@@ -58,10 +58,7 @@ def on_terminal() -> bool:
 
 
 def console(*, stderr: bool = False, wide: bool = False) -> Console:
-    """Return a console that prints text as it is: no markup, no emoji codes, no guesses at what to colour.
-
-    :param wide: whether tables are fitted into a terminal only, and a pipe gets them whole.
-    """
+    """Return a console that prints text as it is: no markup, no emoji codes; *wide*: a pipe gets all of a table."""
     from rich.console import Console
 
     width = _WIDE if wide and not on_terminal() else None
@@ -132,10 +129,7 @@ def _cell(value: object, column: Column) -> Text:
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Yield what is called with how many more are done: it moves a bar on standard error, if that is a terminal.
-
-    :param total: how many there are; ``None`` if that is not known. For a single one there is no bar.
-    """
+    """Yield what is called with how many more are done: it moves a bar on standard error, if that is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = console(stderr=True)

@@ -114,10 +114,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _blamed(name: str, frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
-    """Return the last of *frames* that is in the module *name*, else the last of all.
-
-    A mistake in a module, for example in a JSONPath, is often found in a library that it calls.
-    """
+    """Return the last of *frames* in the module *name*, whose mistake is often found in a library, else the last."""
     end = os.path.join(*name.split('.'))
     ends = (end, os.path.join(end, "__init__"))
     inside = [each for each in frames if os.path.splitext(each.filename)[0].endswith(ends)]

@@ -129,10 +129,7 @@ def handling_signals(handler: Callable[[int, FrameType | None], object]) -> Iter
 
 @contextmanager
 def running(worker: Worker, *others: HttpServer | PeriodicReconciler) -> Iterator[Stop]:
-    """Run *worker* and *others* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets.
-
-    Afterwards the last one stops first, so that nothing new comes in, and then the worker.
-    """
+    """Run *worker* and *others* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets."""
     stop = Stop()
     with ExitStack() as signals:
         try:
@@ -142,7 +139,7 @@ def running(worker: Worker, *others: HttpServer | PeriodicReconciler) -> Iterato
             signals.enter_context(handling_signals(stop.on_signal))
             yield stop
         finally:
-            for each in reversed(others):
+            for each in reversed(others):  # before the worker, so that nothing new comes in
                 each.stop()
             stop.end(worker)
 

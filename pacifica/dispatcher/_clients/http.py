@@ -21,8 +21,6 @@ class HttpClient:
 
     Proxies, and certificate authorities, are those that the environment names (``HTTPS_PROXY``, ``NO_PROXY``,
     ``REQUESTS_CA_BUNDLE``). Redirects are not followed.
-
-    :param timeout: seconds that a service may take to connect, and be silent afterwards.
     """
 
     def __init__(self, auth: Auth | None = None, timeout: float = 30.0) -> None:

@@ -1,8 +1,4 @@
-"""The subscription at Pacifica Notifications that sends events to a receiver.
-
-:class:`Notifications` speaks to the service; :func:`ensure` makes a subscription what it should be: one, enabled, with
-this JSONPath and these credentials. Doing that again changes nothing.
-"""
+"""The subscription at Pacifica Notifications that sends events to a receiver, and how it becomes what it should be."""
 
 from __future__ import annotations
 
@@ -99,12 +95,10 @@ class Done:
 
 
 def find(records: Sequence[dict[str, Any]], wanted: Wanted) -> dict[str, Any] | None:
-    """Return the one of *records* with this target and name, else with this target and JSONPath.
-
-    Under another name that should become the subscription wanted: a second one would only send the same events twice.
-    """
+    """Return the one of *records* with this target and name, else with this target and JSONPath, if any is."""
     here = [each for each in records if each.get('target_url') == wanted.target_url]
     here.sort(key=lambda each: (each.get('disabled') is not None, str(each.get('created'))))
+    # Under another name it should become the one wanted: a second one would only send the same events twice.
     for key, value in (('name', wanted.name), ('jsonpath', wanted.jsonpath)):
         for each in here:
             if each.get(key) == value:
@@ -123,7 +117,7 @@ def is_right(record: dict[str, Any] | None, wanted: Wanted) -> bool:
 
 
 def ensure(notifications: Notifications, wanted: Wanted, record: dict[str, Any] | None) -> Done:
-    """Make the subscription *record*, see :func:`find`, what it should be."""
+    """Make the subscription *record*, see :func:`find`, what it should be; doing that again changes nothing."""
     fields = {'name': wanted.name, 'jsonpath': wanted.jsonpath, 'target_url': wanted.target_url}
     if record is None:
         return Done('created', _only_one(notifications, wanted, notifications.store({**fields, **_auth(wanted.auth)})))
@@ -153,8 +147,7 @@ def _only_one(notifications: Notifications, wanted: Wanted, made: dict[str, Any]
 def disabled_since(done: Done, now: datetime) -> datetime | None:
     """Return since when the subscription had been disabled; ``None`` if it can't be told.
 
-    The service writes local time without a zone. Which zone is seen from when it says that it made our change, which
-    was *now*, in UTC.
+    The service writes local time without a zone. Which zone is seen from when it says that our change was made: *now*.
     """
     try:
         since = datetime.fromisoformat(str((done.before or {})['disabled']))

@@ -43,10 +43,7 @@ class Redelivery:
         self._route = Route.parse(wanted.jsonpath, NoopEventHandler())  # as Notifications choose, by the same library
 
     def run(self, since: datetime, auth: dict[str, Any] | None) -> None:
-        """Post the events of all transactions since *since*, and of the hour before.
-
-        :raises ClientError: if Metadata doesn't answer, or the receiver takes no events now.
-        """
+        """Post the events of all transactions since *since*, and of the hour before."""
         posted = 0
         try:
             with HttpClient(timeout=self._timeout) as client:

@@ -1,10 +1,4 @@
-"""Every metric: its name, its labels, and what it says.
-
-Labels are bounded by the code of the service: applications, tasks, routes, statuses. Nothing that a sender chooses
-becomes a label.
-"""
-
-from __future__ import annotations
+"""Every metric: its name, what it says, and its labels, of which none is anything that a sender chooses."""
 
 from prometheus_client import Counter, Histogram
 

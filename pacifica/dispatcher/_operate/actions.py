@@ -146,7 +146,6 @@ def retry_all(search: Search, operator: Operator, wanted: Filter, before: str | 
 
     :param wanted: with a status of ``RETRIABLE``, or none, which means the first of these.
     :param before: where to begin, so that those which fail again immediately aren't taken again and again.
-    :raises ValueError: if *before* is no place in a list.
     """
     wanted = replace(wanted, status=wanted.status or RETRIABLE[0])
     retried, more = 0, before

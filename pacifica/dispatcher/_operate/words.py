@@ -114,10 +114,7 @@ def moment(time: str | float | None) -> str:
 
 
 def read_time(text: str) -> str:
-    """Return a time of ISO 8601, UTC if it names no zone, as records keep it: ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC.
-
-    :raises ValueError, OverflowError: if it is none.
-    """
+    """Return a time of ISO 8601, UTC if it names no zone, as records keep it: ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC."""
     time = datetime.fromisoformat(_FRACTION.sub(_six_digits, _ZULU.sub('+00:00', text)))
     if time.tzinfo is not None:
         time = time.astimezone(timezone.utc).replace(tzinfo=None)
