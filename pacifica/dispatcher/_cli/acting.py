@@ -21,8 +21,6 @@ from pacifica.dispatcher._queue.status import Status
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
 
-__all__ = ['How', 'act_options', 'agree', 'no_events', 'report']
-
 
 @dataclass(frozen=True)
 class How:

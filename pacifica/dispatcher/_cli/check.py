@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._events import ReceivedEvent
     from pacifica.dispatcher.router import Route
 
-__all__ = ['check_command']
-
 
 @dataclass(frozen=True)
 class CheckedRoute:

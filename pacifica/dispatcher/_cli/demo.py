@@ -32,8 +32,6 @@ from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.staging import StagedEvent, StagedEventHandler
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
 
-__all__ = ['run']
-
 INGEST = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 TIMEOUT = 60.0
 

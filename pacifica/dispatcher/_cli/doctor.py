@@ -19,11 +19,6 @@ from pacifica.dispatcher._cli.options import database_option, http_url
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, rich_table, styled
 from pacifica.dispatcher._operate.words import one_line, without_password
 
-__all__ = [
-    'Address', 'DoctorCheck', 'Finding', 'Settings', 'address', 'doctor_command', 'failed', 'ok', 'run_checks',
-    'skipped', 'warning',
-]
-
 _STYLE = {'ok': 'green', 'warning': 'yellow', 'failed': 'bold red', 'skipped': 'dim'}
 _MARGIN = 0.5  # seconds that a check has to say itself that its time is over
 

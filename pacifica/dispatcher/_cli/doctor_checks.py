@@ -32,8 +32,6 @@ from pacifica.dispatcher._queue.dialect import dialect_of
 from pacifica.dispatcher._queue.schema import state_of_schema
 from pacifica.dispatcher._queue.session import Session
 
-__all__ = ['CHECKS', 'filesystem_of', 'skew']
-
 _SKEW_SECONDS = 2.0
 _VERSION = {
     'sqlite': 'SELECT sqlite_version(), count(*) FROM sqlite_master',  # which reads the file too

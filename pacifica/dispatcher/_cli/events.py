@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from pacifica.dispatcher._queue.search import Filter
 
-__all__ = ['list_command', 'print_events', 'show_command']
-
 _SHOWN = (
     Column('ACCEPTED (UTC)', whole=True), Column('STATUS', whole=True), Column('TASK ID', whole=True), Column('TYPE'),
     Column('TRANSACTION'), Column('ERROR'),

@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
     from pacifica.dispatcher.router import Route
 
-__all__ = [
-    'as_task_id', 'combined', 'converting', 'credentials', 'credentials_options', 'database_option', 'duration',
-    'filter_options', 'http_url', 'json_option', 'moment', 'options', 'queue_options', 'route_of', 'router_options',
-    'seconds', 'tracing_option',
-]
-
 _F = TypeVar('_F', bound=Callable[..., Any])
 _T = TypeVar('_T')
 _UNITS = {'s': 1.0, 'm': 60.0, 'h': 3600.0, 'd': 86_400.0, 'w': 604_800.0}

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = [
-    'EXIT_FAILED', 'EXIT_INTERRUPTED', 'EXIT_STATUSES', 'EXIT_USAGE', 'Column', 'UsageFault', 'console', 'notice',
-    'on_terminal', 'print_json', 'print_table', 'progress', 'rich_table', 'status_name', 'status_text', 'styled',
-]
-
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130

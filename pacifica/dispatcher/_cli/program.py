@@ -15,8 +15,6 @@ from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
-__all__ = ['main', 'program']
-
 NAME = 'pacifica-dispatcher'
 EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status, what in EXIT_STATUSES.items())])
 

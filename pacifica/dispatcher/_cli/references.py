@@ -21,8 +21,6 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from pacifica.dispatcher.router import Router
 
-__all__ = ['RouterReference', 'authentication', 'find_router', 'router_reference']
-
 _DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
 _REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')  # of a module, not of its file
 

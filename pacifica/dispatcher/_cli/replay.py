@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
     from pacifica.dispatcher.router import Route, Router
 
-__all__ = ['replay_command']
-
 _NO_ROUTE = '(no route: would end in 422)'
 
 

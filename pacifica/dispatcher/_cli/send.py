@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._clients.http import Auth
     from pacifica.dispatcher._clients.receiver_client import ReceiverClient, Sent
 
-__all__ = ['send_command']
-
 _WAIT = 60.0
 
 

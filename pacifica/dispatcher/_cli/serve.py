@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._engine.reconciler import Reconciled
     from pacifica.dispatcher.hooks import Notify
 
-__all__ = ['reconcile_command', 'serve_command', 'work_command']
-
 _NAMED = 20  # transactions that were missing, by "reconcile"
 
 

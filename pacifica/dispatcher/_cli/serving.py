@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
-__all__ = [
-    'LOG_LEVELS', 'HttpServer', 'JsonFormatter', 'KeyValueFormatter', 'Stop', 'configure_log', 'handling_signals',
-    'open_queue', 'running', 'serving_metrics',
-]
-
 LOG_LEVELS = ('debug', 'info', 'warning', 'error')
 
 _SHUTDOWN_SECONDS = 5

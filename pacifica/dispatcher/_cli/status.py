@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from pacifica.dispatcher._queue.overview import Overview, WorkerState
 
-__all__ = ['status_command']
-
 _PERCENTILES = (('p50', 0.5, 'half took at most'), ('p95', 0.95, '95 % took at most'))
 
 

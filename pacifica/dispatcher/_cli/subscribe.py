@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._clients.receiver_client import ReceiverClient
     from pacifica.dispatcher._clients.subscription import Done, Notifications, Wanted
 
-__all__ = ['subscribe_command']
-
 _INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 _CHANGED = {'name': 'name', 'jsonpath': 'JSONPath', 'auth': 'credentials'}
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Search
     from pacifica.dispatcher.receiver import ReceiveTaskModelBase
 
-__all__ = ['Table', 'driver_of', 'existing_table', 'open_table']
-
 _SAID = {
     'created': 'made the table',
     'upgraded': 'upgraded the table of the 0.2 series; every row was kept',

@@ -2,8 +2,6 @@
 
 from pacifica.dispatcher.exceptions import DispatcherError
 
-__all__ = ['ClientError']
-
 
 class ClientError(DispatcherError):
     """A service can't be used, or can't be sent what it should be; the message says which, why, and what to check."""

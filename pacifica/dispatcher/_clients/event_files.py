@@ -23,8 +23,6 @@ from pacifica.dispatcher._events.media_types import MediaType
 from pacifica.dispatcher._events.strict_json import Document, parse, raw_members, raw_members_of_list
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['FileEvent', 'Mode', 'read_events', 'request_for']
-
 Mode = Literal['structured', 'binary']
 
 _STDIN = '-'

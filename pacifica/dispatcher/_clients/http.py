@@ -11,8 +11,6 @@ from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher._transfers.service import reason
 
-__all__ = ['Auth', 'HttpClient']
-
 Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]  # as the argument auth of requests
 
 

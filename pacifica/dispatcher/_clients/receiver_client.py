@@ -21,8 +21,6 @@ from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher._queue.status import FINAL
 
-__all__ = ['ReceiverClient', 'Sent']
-
 _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 #: Statuses that every event would be answered with, and what to check.
 _NOT_THE_EVENT = {

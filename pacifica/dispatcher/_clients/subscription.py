@@ -11,11 +11,6 @@ from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher._operate.words import one_line, without_password
 
-__all__ = [
-    'NOBODY', 'Done', 'Notifications', 'Wanted', 'disabled_reason', 'disabled_since', 'ensure', 'find', 'is_right',
-    'of_this_name',
-]
-
 _USER_HEADER = 'Http-Remote-User'
 
 NOBODY = 'default_user'

@@ -24,8 +24,6 @@ from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import TransferError
 from pacifica.dispatcher.router import Route
 
-__all__ = ['Redelivery', 'SubscriptionKeeper']
-
 _LOG = logging.getLogger(__name__)
 _MOST_SECONDS = 60.0  # between two looks, however long Notifications have been away
 _LATER = frozenset({408, 429})  # with each 5xx: the receiver may take the event another time

@@ -2,12 +2,6 @@
 
 from prometheus_client import Counter, Histogram
 
-__all__ = [
-    'ATTEMPT_SECONDS', 'DATABASE', 'EVENTS_ACCEPTED', 'EVENTS_FINISHED', 'EVENTS_SKIPPED', 'EVENT_SECONDS',
-    'LEASES_LOST', 'PREFIX', 'RECEIVE_REQUESTS', 'RESCUED', 'RETRIES', 'STAGES', 'TRANSFERRED_BYTES',
-    'TRANSFERRED_FILES',
-]
-
 PREFIX = 'pacifica_dispatcher_'
 
 STAGES = ('total', 'download', 'handle', 'upload', 'other')

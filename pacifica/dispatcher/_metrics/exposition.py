@@ -23,8 +23,6 @@ from pacifica.dispatcher._metrics.observer import code
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
-__all__ = ['DatabaseCollector', 'Exposition', 'serve_process']
-
 _DIRECTORY = 'PROMETHEUS_MULTIPROC_DIR'
 _SHARE = 0.01
 _MOST_LIFETIME = 60.0

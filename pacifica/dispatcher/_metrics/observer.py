@@ -13,8 +13,6 @@ from pacifica.dispatcher._queue.record import seconds
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
-__all__ = ['CountingObserver', 'code']
-
 
 class CountingObserver(Extension):
     """Counts for one queue. Handlers in processes of their own are counted by their worker."""

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.values import QueueName
     from pacifica.dispatcher.router import Route
 
-__all__ = [
-    'BATCH', 'CANCEL', 'MOST_COUNTED', 'REPLAY', 'RETRIABLE', 'RETRY', 'Action', 'Pace', 'RetriedAll', 'TaskIDs',
-    'batches', 'ended', 'event_of', 'events', 'is_empty', 'retry_all',
-]
-
 BATCH = 200  # events are changed in one transaction
 RETRIABLE = (Status.FAILED, Status.UNPROCESSABLE)  # what "retry all" is for; the first where no status is named
 MOST_COUNTED = 2000  # further events are counted by "retry all"

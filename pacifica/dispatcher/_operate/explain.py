@@ -24,8 +24,6 @@ from jsonpath2.subscripts.arrayindex import ArrayIndexSubscript
 from jsonpath2.subscripts.filter import FilterSubscript
 from jsonpath2.subscripts.objectindex import ObjectIndexSubscript
 
-__all__ = ['explain']
-
 _ORDERING = ('<', '<=', '>', '>=')
 # How much of values is shown: so many, so many names of members, so many characters.
 _VALUES = 3

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.overview import Bucket, Overview, QueueState
     from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['EndedEvents', 'StatusReport', 'counted', 'percentile']
-
 # span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
 _SPANS = {'hour': (60.0, 60), 'day': (3600.0, 24)}
 

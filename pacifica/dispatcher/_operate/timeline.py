@@ -9,8 +9,6 @@ from typing import Any
 
 from pacifica.dispatcher._queue.status import FINAL, Status
 
-__all__ = ['TimelineEntry', 'RecordedUpload', 'document', 'entries', 'skip_reason', 'uploads']
-
 _ACTS = {'retry': 'Retried', 'replay': 'Replayed from the beginning', 'cancel': 'Cancelled'}
 _NOW: dict[str, str] = {
     Status.ACCEPTED: 'Waits for a worker',

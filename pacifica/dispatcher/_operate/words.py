@@ -16,11 +16,6 @@ from pacifica.dispatcher._queue.status import Status
 if TYPE_CHECKING:
     from pacifica.dispatcher.router import Route
 
-__all__ = [
-    'STATUS_NAMES', 'cut', 'duration', 'error_text', 'moment', 'one_line', 'printable', 'read_time', 'route_label',
-    'size', 'visible', 'without_password',
-]
-
 STATUS_NAMES = {
     'waiting': Status.ACCEPTED,
     'processing': Status.PROCESSING,
