@@ -8,12 +8,19 @@ import os
 import platform
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import cherrypy
 import pytest
 from hypothesis import settings
 
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 from support import isolation, services
+from support.databases import connections_to
+from support.queues import APPLICATION, TASK
 
 # A failing example is printed so that it can be pasted into a test; CI tries the same examples on every run.
 settings.register_profile('default', print_blob=True, deadline=None)
@@ -97,3 +104,22 @@ def redis_url() -> str:
 def rabbitmq_url() -> str:
     """URL of a RabbitMQ that tests may write to: ``PACIFICA_TEST_RABBITMQ``."""
     return services.require(services.RABBITMQ)
+
+
+@pytest.fixture
+def connections(model: Any) -> Iterator[Connections]:
+    """Connections of the test's own to the table of *model*, as another process has them."""
+    with connections_to(model) as connections:
+        yield connections
+
+
+@pytest.fixture
+def writer(connections: Connections) -> Writer:
+    """What writes to the table through them."""
+    return Writer(connections)
+
+
+@pytest.fixture
+def store(writer: Writer) -> Store:
+    """The queue that ``queue_of`` makes, as another process sees it."""
+    return Store(writer, QueueName(APPLICATION, TASK))

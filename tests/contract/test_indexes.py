@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from support.databases import KINDS, model_in, temporary_database
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import Outcome
+from support.databases import KINDS, connections_to, model_in, temporary_database
 from support.events import received, router_to
 
 pytestmark = pytest.mark.xdist_group('indexes')  # so that one process fills the tables, and not each
 
 
 @pytest.fixture
-def plans(model: Any) -> Iterator[dict[str, str]]:
+def plans(model: Any, store: Store) -> dict[str, str]:
     """Plans of the statements that selected rows while a queue with many finished and some waiting events worked."""
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
-    worker = queue.create_worker(retention=3600)
-    queue.accept([received() for _ in range(600)])
+    store.accept([received() for _ in range(600)])
     model.update(task_status='200 OK', finalized='2999-01-01 00:00:00.000000').execute()
-    queue.accept([received() for _ in range(40)])
-    database = model._writer.connections.writer.database
+    store.accept([received() for _ in range(40)])
     _analyze(model)
-    statements: list[Any] = []
-    execute = database.execute_sql
+    with _recorded(store.connections.writer) as statements:
+        held = store.claim('a worker', 30.0)
+        assert held is not None and store.finish(held, Outcome.succeeded())
+        store.rescue(3)
+        store.prune(3600)
+        store.prune(86_400, unrouted=True)
+    return {statement: _plan(model, statement, parameters) for statement, parameters in statements
+            if statement.startswith('SELECT')}
+
+
+@contextmanager
+def _recorded(session: Session) -> Iterator[list[tuple[str, Any]]]:
+    """Yield the statements, with their parameters, that *session* has sent to the database."""
+    statements: list[tuple[str, Any]] = []
+    execute = session.database.execute_sql
 
     def recording(statement: str, parameters: Any = None) -> Any:
-        if statement.startswith('SELECT'):
-            statements.append((statement, parameters))
+        statements.append((statement, parameters))
         return execute(statement, parameters)
 
-    database.execute_sql = recording
-    worker.run_once()
-    worker._keeper.run_once()
-    del database.execute_sql
-    yield {statement: _plan(model, execute, statement, parameters) for statement, parameters in statements}
+    session.database.execute_sql = recording
+    yield statements
+    del session.database.execute_sql
 
 
 def _kind(model: Any) -> str:
@@ -52,10 +63,11 @@ def _analyze(model: Any) -> None:
     """Have the server count what is in the table: SQLite plans without."""
     if 'sqlite' not in _kind(model):
         table = 'TABLE receivetaskmodel' if 'mysql' in _kind(model) else 'receivetaskmodel'
-        model._writer.connections.writer.execute(f'ANALYZE {table}')
+        model._meta.database.execute_sql(f'ANALYZE {table}')
 
 
-def _plan(model: Any, execute: Any, statement: str, parameters: Any) -> str:
+def _plan(model: Any, statement: str, parameters: Any) -> str:
+    execute = model._meta.database.execute_sql
     explain = 'EXPLAIN QUERY PLAN ' if 'sqlite' in _kind(model) else 'EXPLAIN '
     if 'postgresql' in _kind(model):
         execute('SET enable_seqscan = off')  # so few rows are read fastest without: ask whether an index could serve
@@ -108,23 +120,21 @@ def test_pruning_of_the_unrouted_reads_the_index_of_these(plans: dict[str, str])
     ({'event_type': 'rare'}, 'event_type'),
 ])
 @pytest.mark.parametrize('paged', [False, True])
-def test_a_list_reads_an_index(model: Any, filters: dict[str, str], index: str, paged: bool) -> None:
+def test_a_list_reads_an_index(
+    model: Any, connections: Connections, filters: dict[str, str], index: str, paged: bool,
+) -> None:
     queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
     ids = queue.accept([received(source='http://common', eventType='common') for _ in range(600)])
     model.update(task_status='200 OK').execute()
     queue.accept([received(source='http://rare', eventType='rare') for _ in range(5)])
-    connections = model._writer.connections
     _analyze(model)
     with connections.reading() as session:  # the one that is used next, too
-        database, statements = session.database, []
-    execute = database.execute_sql
-    database.execute_sql = lambda statement, parameters=None: (
-        statements.append((statement, parameters)), execute(statement, parameters))[1]
+        pass
 
-    Records(connections).page(limit=10, after=UUID(ids[-1]) if paged else None, **filters)
+    with _recorded(session) as statements:
+        Records(connections).page(limit=10, after=UUID(ids[-1]) if paged else None, **filters)
 
-    del database.execute_sql
-    assert f'receivetaskmodel_{index}' in _plan(model, execute, *statements[-1])
+    assert f'receivetaskmodel_{index}' in _plan(model, *statements[-1])
 
 
 @pytest.fixture(scope='module')
@@ -167,18 +177,15 @@ def table(request: pytest.FixtureRequest, tables: Callable[[str], Any]) -> Any:
 
 def _check_plans(model: Any, query: Any) -> None:
     """Run *query*, then fail if a statement that it made on the table would read all of it."""
-    connections = model._writer.connections
-    with connections.reading() as session:  # the one that is used next, too
-        database, statements = session.database, []
-    execute = database.execute_sql
-    database.execute_sql = lambda statement, parameters=None: (
-        statements.append((statement, parameters)), execute(statement, parameters))[1]
-    query(connections)
-    del database.execute_sql
+    with connections_to(model) as connections:
+        with connections.reading() as session:  # the one that is used next, too
+            pass
+        with _recorded(session) as statements:
+            query(connections)
     about = [each for each in statements if 'FROM receivetaskmodel' in each[0]]
     assert about
     for statement, parameters in about:
-        plan = _plan(model, execute, statement, parameters)
+        plan = _plan(model, statement, parameters)
         # MySQL answers some from the index while it plans.
         assert 'receivetaskmodel_' in plan or 'optimized away' in plan, (statement, plan)
         assert 'Seq Scan' not in plan and 'receivetaskmodel ALL' not in plan, (statement, plan)
@@ -207,12 +214,12 @@ def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
     _check_plans(table, lambda connections: query(Overview(connections)))
 
 
-def test_pages_follow_one_another_to_the_end(model: Any) -> None:
+def test_pages_follow_one_another_to_the_end(model: Any, connections: Connections) -> None:
     queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
     for _ in range(5):
         queue.accept([received(source='http://some') for _ in range(5)])
     queue.accept([received(source='http://other')])
-    records = Records(model._writer.connections)
+    records = Records(connections)
     seen: list[str] = []
     page = records.page(limit=4, source='http://some')
 

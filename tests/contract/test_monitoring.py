@@ -8,26 +8,28 @@ from uuid import uuid4
 
 import pytest
 
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.readiness import Readiness
 from support.events import ingest_event, router_to
 from support.metrics import counted
+from support.queues import TASK, start_and_stop
 
-TASK = 'my.tasks.receive'
 
-
-def test_a_database_with_its_tables_is_ready(model: Any) -> None:
+def test_a_database_with_its_tables_is_ready(model: Any, connections: Connections) -> None:
     model.create_table()
-    ready = Readiness(model._writer.connections, seconds=30)
+    ready = Readiness(connections, seconds=30)
     assert ready() == {'database': True, 'schema': True}
 
 
 @pytest.mark.parametrize('statement', [
     'DROP TABLE receivetaskworker', 'ALTER TABLE receivetaskmodel RENAME COLUMN history TO something_else',
 ])
-def test_a_table_or_a_column_that_is_missing_is_noticed_and_so_is_its_return(model: Any, statement: str) -> None:
+def test_a_table_or_a_column_that_is_missing_is_noticed_and_so_is_its_return(
+    model: Any, connections: Connections, statement: str,
+) -> None:
     model.create_table()
-    ready = Readiness(model._writer.connections, seconds=30)
+    ready = Readiness(connections, seconds=30)
     assert ready()['schema']
     with model._meta.database as database:
         database.execute_sql(statement)
@@ -36,7 +38,7 @@ def test_a_table_or_a_column_that_is_missing_is_noticed_and_so_is_its_return(mod
     assert ready() == {'database': True, 'schema': True}
 
 
-def test_a_queue_is_told_with_what_waits_and_for_how_long(model: Any) -> None:
+def test_a_queue_is_told_with_what_waits_and_for_how_long(model: Any, connections: Connections) -> None:
     handled = model.create_queue(router_to(lambda event: None), 'handled', TASK)
     waiting = model.create_queue(router_to(lambda event: 1 / 0), 'waiting', TASK, retry_for=[ArithmeticError])
     handled.delay(ingest_event())
@@ -45,17 +47,17 @@ def test_a_queue_is_told_with_what_waits_and_for_how_long(model: Any) -> None:
         waiting.delay(ingest_event())
     assert waiting.create_worker().run_once()  # which will run again, in a while
 
-    state, = Overview(model._writer.connections).queues()
+    state, = Overview(connections).queues()
 
     assert (state.application, state.task, state.waiting) == ('waiting', TASK, 3)
     assert 0 <= state.oldest_age < 60
 
 
-def test_a_queue_in_which_nothing_is_due_yet_has_waited_for_no_time(model: Any) -> None:
+def test_a_queue_in_which_nothing_is_due_yet_has_waited_for_no_time(model: Any, connections: Connections) -> None:
     queue = model.create_queue(router_to(lambda event: 1 / 0), 'waiting', TASK, retry_for=[ArithmeticError])
     queue.delay(ingest_event())
     assert queue.create_worker().run_once()
-    state, = Overview(model._writer.connections).queues()
+    state, = Overview(connections).queues()
     assert (state.waiting, state.oldest_age) == (1, 0.0)
 
 
@@ -79,9 +81,8 @@ def test_results_that_were_not_written_and_events_of_dead_workers_are_counted(mo
 
     queue = model.create_queue(router_to(handle), mine['application'], TASK, metrics=True)
     queue.delay(ingest_event())
-    worker = queue.create_worker()
-    assert worker.run_once()
+    assert queue.create_worker().run_once()
     assert counted('leases_lost_total', **mine) == 1
-    worker._keeper.run_once()
+    start_and_stop(queue.create_worker())
     assert counted('rescued_events_total', **mine, outcome='run_again') == 1
     assert counted('events_finished_total', **mine, route='', status='500') == 0

@@ -24,25 +24,26 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
 from pacifica.dispatcher._queue.values import Outcome, QueueName
 from pacifica.dispatcher._queue.writer import Writer
-from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import Stage, current_task
-from support.events import ingest_event, received, router_to, wait_until
+from support.databases import connections_to
+from support.events import ingest_event, received, wait_until
+from support.queues import APPLICATION, TASK, drain, queue_of
 
-QUEUE = QueueName('my.app', 'my.tasks.receive')
+QUEUE = QueueName(APPLICATION, TASK)
 
 
 class Bench:
     """A queue whose handler fails as long as ``failing``, the events it has seen, and an operator."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, writer: Writer) -> None:
         self.model = model
         self.failing = False
         self.seen: list[str] = []
         self.results: list[Any] = []
-        self.queue = model.create_queue(router_to(self._handle), *QUEUE)
-        self.store = Store(model._writer, QUEUE)
-        self.operator = Operator(model._writer)
-        self._records = Records(model._writer.connections)
+        self.queue = queue_of(model, self._handle)
+        self.store = Store(writer, QUEUE)
+        self.operator = Operator(writer)
+        self._records = Records(writer.connections)
 
     def _handle(self, event: Any) -> None:
         task = current_task()
@@ -57,9 +58,7 @@ class Bench:
         return [UUID(self.queue.delay(ingest_event()).id) for _ in range(count)]
 
     def drain(self) -> None:
-        worker = self.queue.create_worker()
-        while worker.run_once():
-            pass
+        drain(self.queue.create_worker())
 
     def record(self, task_id: UUID) -> Any:
         record = self._records.get(task_id)
@@ -68,9 +67,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(model: Any) -> Bench:
+def bench(model: Any, writer: Writer) -> Bench:
     model.migrate()
-    return Bench(model)
+    return Bench(model, writer)
 
 
 # --- retry
@@ -139,23 +138,20 @@ def together(*functions: Any) -> list[Any]:
 
 
 @pytest.fixture
-def another(database_url: str) -> Iterator[Any]:
-    """A second model of the same table, as another process has it."""
-    database = connect(database_url)
-    model = create_peewee_model(database)
-    yield model
-    model.close_connections()
-    database.close()
+def another(model: Any) -> Iterator[Writer]:
+    """A second way to write to the same table, as another process has it."""
+    with connections_to(model) as connections:
+        yield Writer(connections)
 
 
-def test_two_operators_at_once_retry_once(bench: Bench, another: Any) -> None:
+def test_two_operators_at_once_retry_once(bench: Bench, another: Writer) -> None:
     task_ids = bench.accept(20)
     bench.drain()
     bench.seen.clear()
 
     first, second = together(*(
         lambda operator=operator: [operator.retry([task_id])[0] for task_id in task_ids]
-        for operator in (bench.operator, Operator(another._writer))))
+        for operator in (bench.operator, Operator(another))))
     bench.drain()
 
     assert [one + other for one, other in zip(first, second)] == [1] * 20
@@ -220,9 +216,9 @@ def test_a_cancelled_event_runs_after_a_retry(bench: Bench) -> None:
     assert (record['taskStatus'], record['exceptionType'], len(bench.seen)) == ('200 OK', None, 1)
 
 
-def test_of_a_claim_and_a_cancel_one_wins(bench: Bench, another: Any) -> None:
+def test_of_a_claim_and_a_cancel_one_wins(bench: Bench, another: Writer) -> None:
     task_ids = bench.accept(30)
-    other_store = Store(another._writer, QUEUE)
+    other_store = Store(another, QUEUE)
 
     def claim() -> set[UUID]:
         claimed = [other_store.claim_task(task_id, 'me', 60) for task_id in task_ids]
@@ -302,12 +298,12 @@ def test_a_timeline_of_attempts_with_many_stages_is_bounded() -> None:
 
 # --- finding
 
-def test_matching_finds_each_event_once_also_while_they_change(bench: Bench) -> None:
+def test_matching_finds_each_event_once_also_while_they_change(bench: Bench, connections: Connections) -> None:
     task_ids = bench.accept(450)
     bench.operator.cancel(task_ids)
     found: list[UUID] = []
 
-    search = Search(bench.model._writer.connections)
+    search = Search(connections)
     page = search.page(Filter(status=Status.FAILED), limit=200)
     while page.rows:
         batch = [UUID(row['taskID']) for row in page.rows]
@@ -319,9 +315,9 @@ def test_matching_finds_each_event_once_also_while_they_change(bench: Bench) -> 
     assert sorted(found) == sorted(task_ids)
 
 
-def test_a_page_after_an_event_begins_with_the_next_older(bench: Bench) -> None:
+def test_a_page_after_an_event_begins_with_the_next_older(bench: Bench, connections: Connections) -> None:
     task_ids = bench.accept(5)
-    search = Search(bench.model._writer.connections)
+    search = Search(connections)
 
     cursor = search.cursor(task_ids[3])
 
@@ -332,14 +328,14 @@ def test_a_page_after_an_event_begins_with_the_next_older(bench: Bench) -> None:
 
 # --- pruning
 
-def accept_for(model: Any, names: Sequence[QueueName]) -> list[UUID]:
-    return [Store(model._writer, name).accept([received()])[0] for name in names]
+def accept_for(writer: Writer, names: Sequence[QueueName]) -> list[UUID]:
+    return [Store(writer, name).accept([received()])[0] for name in names]
 
 
-def test_pruning_takes_the_ended_events_of_every_queue_or_of_one(bench: Bench) -> None:
+def test_pruning_takes_the_ended_events_of_every_queue_or_of_one(bench: Bench, writer: Writer) -> None:
     other = QueueName('other', 'other.receive')
     mine, waiting = bench.accept(2)
-    others = accept_for(bench.model, [other, other])
+    others = accept_for(writer, [other, other])
     bench.operator.cancel([mine, *others])
 
     assert bench.operator.count_prunable(0.0) == 3
@@ -358,10 +354,10 @@ def test_an_event_that_was_retried_is_not_pruned(bench: Bench) -> None:
     assert bench.operator.prune(0.0) == 0
 
 
-def test_due_events_are_counted_in_the_queue_that_has_most(bench: Bench) -> None:
+def test_due_events_are_counted_in_the_queue_that_has_most(bench: Bench, writer: Writer) -> None:
     other = QueueName('other', 'other.receive')
     bench.accept(2)
-    accept_for(bench.model, [other] * 3)
+    accept_for(writer, [other] * 3)
 
     assert bench.operator.count_due([QUEUE], 10) == 2
     assert bench.operator.count_due([QUEUE, other], 10) == 3
@@ -416,9 +412,9 @@ worker.stop()
 
 
 def test_a_worker_that_was_killed_is_shown_lost_and_one_that_stopped_is_not_shown(
-    bench: Bench, database_url: str,
+    bench: Bench, connections: Connections, database_url: str,
 ) -> None:
-    overview = Overview(bench.model._writer.connections)
+    overview = Overview(connections)
     workers = [subprocess.Popen([sys.executable, '-c', WORKER, database_url], stdin=subprocess.PIPE)
                for _ in range(2)]
     killed, stopped = workers

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._queue import overview as module
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
-from pacifica.dispatcher._queue.values import QueueName
 from support.events import received, router_to
-
-NAME = QueueName('my.app', 'my.tasks.receive')
+from support.queues import drain
 
 
 def handle(event: Any) -> None:
@@ -26,81 +26,78 @@ def queue_of(model: Any, name: str = 'my.app') -> Any:
     return model.create_queue(router_to(handle, '$[?(@["eventType"] != "none")]'), name, 'my.tasks.receive')
 
 
-def run(queue: Any) -> None:
-    worker = queue.create_worker()
-    while worker.run_once():
-        pass
-
-
-def test_events_are_counted_by_status(model: Any) -> None:
+def test_events_are_counted_by_status(model: Any, connections: Connections) -> None:
     queue = queue_of(model)
     queue.accept([received(eventType=kind) for kind in ('broken', 'broken', 'good', 'none')])
-    run(queue)
+    drain(queue.create_worker())
     queue.accept([received(), received(), received()])
-    assert Overview(model._writer.connections).counts() == {
+    assert Overview(connections).counts() == {
         Status.ACCEPTED: 3, Status.PROCESSING: 0, Status.OK: 1, Status.UNPROCESSABLE: 1, Status.FAILED: 2}
 
 
-def test_counting_ends_at_its_limit_and_is_not_repeated_at_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_ends_at_its_limit_and_is_not_repeated_at_once(
+    model: Any, connections: Connections, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, 'COUNT_LIMIT', 3)
     queue = queue_of(model)
     queue.accept([received() for _ in range(5)])
-    overview = Overview(model._writer.connections)
+    overview = Overview(connections)
     assert overview.counts()[Status.ACCEPTED] == 3
     model.delete().execute()
     assert overview.counts()[Status.ACCEPTED] == 3
-    assert Overview(model._writer.connections).counts()[Status.ACCEPTED] == 0
+    assert Overview(connections).counts()[Status.ACCEPTED] == 0
 
 
 def test_events_without_a_route_are_counted_by_type_the_most_first(
-    model: Any, monkeypatch: pytest.MonkeyPatch,
+    model: Any, connections: Connections, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, '_UNROUTED', 6)
     monkeypatch.setattr(module, '_MOST_TYPES', 2)
     queue = model.create_queue(router_to(handle, '$[?(@["eventType"] = "good")]'), 'my.app', 'my.tasks.receive')
     for kind in ('long ago', 'long ago', 'long ago', 'good', 'a', 'b', 'b', 'c', 'b', 'a'):
         queue.accept([received(eventType=kind)])
-    run(queue)
-    assert list(Overview(model._writer.connections).unrouted().items()) == [('b', 3), ('a', 2)]
+    drain(queue.create_worker())
+    assert list(Overview(connections).unrouted().items()) == [('b', 3), ('a', 2)]
 
 
-def test_each_queue_tells_how_long_its_oldest_event_is_due(model: Any) -> None:
-    overview = Overview(model._writer.connections)
+def test_each_queue_tells_how_long_its_oldest_event_is_due(model: Any, connections: Connections) -> None:
+    overview = Overview(connections)
     assert overview.queues() == []
     for name in ('b.app', 'a.app'):
         queue_of(model, name).accept([received(), received()])
     model.update(due=model.due - 100).where(model.task_application_name == 'b.app').execute()
-    run(queue_of(model, 'c.app'))
+    drain(queue_of(model, 'c.app').create_worker())
     first, second = overview.queues()
     assert (first.application, second.application) == ('a.app', 'b.app')
     assert 0 <= first.oldest_age < 60 <= second.oldest_age < 200
 
 
-def test_what_is_not_due_yet_waits_but_has_no_age(model: Any) -> None:
+def test_what_is_not_due_yet_waits_but_has_no_age(model: Any, connections: Connections) -> None:
     queue_of(model).accept([received()])
     model.update(due=model.due + 1000).execute()
-    [queue] = Overview(model._writer.connections).queues()
+    [queue] = Overview(connections).queues()
     assert (queue.waiting, queue.oldest_age) == (1, 0)
 
 
-def test_workers_are_there_until_they_are_silent_for_longer_than_their_lease(model: Any) -> None:
-    overview = Overview(model._writer.connections)
-    store = queue_of(model)._store
-    store.beat(Heartbeat('a' * 32, NAME, 'host:1', 'threads', 4, 30.0))
+def test_workers_are_there_until_they_are_silent_for_longer_than_their_lease(
+    model: Any, connections: Connections, store: Store,
+) -> None:
+    overview = Overview(connections)
+    store.beat(Heartbeat('a' * 32, store.name, 'host:1', 'threads', 4, 30.0))
     [worker] = overview.workers()
     assert (worker.owner, worker.engine, worker.concurrency, worker.lost) == ('host:1', 'threads', 4, False)
-    model._writer.connections.writer.execute('UPDATE receivetaskworker SET seen = seen - 31')
+    connections.writer.execute('UPDATE receivetaskworker SET seen = seen - 31')
     [worker] = overview.workers()
     assert worker.lost and worker.age >= 31
     store.deregister('a' * 32)
     assert overview.workers() == []
 
 
-def test_what_ended_is_in_the_span_in_which_it_ended(model: Any) -> None:
+def test_what_ended_is_in_the_span_in_which_it_ended(model: Any, connections: Connections) -> None:
     queue = queue_of(model)
     queue.accept([received(eventType=kind) for kind in ('broken', 'good', 'good', 'none')])
-    run(queue)
-    buckets = Overview(model._writer.connections).ended(3600.0, 24)
+    drain(queue.create_worker())
+    buckets = Overview(connections).ended(3600.0, 24)
     assert len(buckets) == 24
     assert [bucket.begin - buckets[0].begin for bucket in buckets] == [3600.0 * number for number in range(24)]
     total: dict[Status, int] = {}
@@ -113,28 +110,27 @@ def test_what_ended_is_in_the_span_in_which_it_ended(model: Any) -> None:
     assert all(not any(bucket.counts.values()) and not bucket.seconds for bucket in buckets[:-2])
 
 
-def test_a_span_that_is_over_is_remembered_and_the_current_one_is_not(model: Any) -> None:
+def test_a_span_that_is_over_is_remembered_and_the_current_one_is_not(model: Any, connections: Connections) -> None:
     queue = queue_of(model)
     queue.accept([received(), received()])
-    run(queue)
+    drain(queue.create_worker())
     model.update(finalized='2026-01-01 00:00:30.000000').where(
         model.task_id == model.select(model.task_id).order_by(model.task_id).first().task_id).execute()
-    connections = model._writer.connections
     now = connections.writer.now()
     overview = Overview(connections)
     number = int((now - 1_767_225_600) // 86_400) + 1  # days since 2026-01-01
     first = overview.ended(86_400.0, number)
     assert (sum(first[0].counts.values()), sum(sum(each.counts.values()) for each in first[-2:])) == (1, 1)
     queue.accept([received()])
-    run(queue)
+    drain(queue.create_worker())
     model.update(finalized=None).where(model.finalized < '2026-01-02 00:00:00.000000').execute()
     second = overview.ended(86_400.0, number)
     assert (sum(second[0].counts.values()), sum(sum(each.counts.values()) for each in second[-2:])) == (1, 2)
     assert sum(Overview(connections).ended(86_400.0, number)[0].counts.values()) == 0
 
 
-def test_an_empty_table_has_nothing_to_tell(model: Any) -> None:
-    overview = Overview(model._writer.connections)
+def test_an_empty_table_has_nothing_to_tell(model: Any, connections: Connections) -> None:
+    overview = Overview(connections)
     assert set(overview.counts().values()) == {0}
     assert overview.workers() == [] and overview.queues() == []
     assert all(bucket.seconds == [] for bucket in overview.ended(60.0, 60))

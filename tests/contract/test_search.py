@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from pacifica.dispatcher._queue import search as module
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
-from support.events import received, router_to
+from pacifica.dispatcher._queue.writer import Writer
+from support.events import received
+from support.queues import drain, queue_of
 
 
 class Found:
     """A table of events to be found; those of the type ``broken`` have failed."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, connections: Connections) -> None:
         def handle(event: Any) -> None:
             if event.event_type == 'broken':
                 raise ValueError(f'Kalibrierung für {event.event_id} fehlt: 100% _nötig_')
 
-        self.model = model
-        self.queue = model.create_queue(router_to(handle), 'my.app', 'my.tasks.receive')
-        self.search = Search(model._writer.connections)
+        self.queue = queue_of(model, handle)
+        self.search = Search(connections)
 
     def accept(self, **attributes: Any) -> str:
         return str(self.queue.accept([received(**attributes)])[0])
 
     def run(self) -> None:
-        worker = self.queue.create_worker()
-        while worker.run_once():
-            pass
+        drain(self.queue.create_worker())
 
     def ids(self, limit: int = 50, **wanted: Any) -> list[str]:
         return [row['taskID'] for row in self.search.page(Filter(**wanted), limit=limit).rows]
@@ -50,8 +49,8 @@ class Found:
 
 
 @pytest.fixture
-def found(model: Any) -> Iterator[Found]:
-    yield Found(model)
+def found(model: Any, connections: Connections) -> Found:
+    return Found(model, connections)
 
 
 @pytest.mark.parametrize('wanted', [
@@ -183,11 +182,11 @@ def test_what_is_no_place_in_the_list_is_refused(found: Found, before: str) -> N
         found.search.page(Filter(), limit=3, before=before)
 
 
-def test_an_operator_gets_all_that_match_in_batches(found: Found) -> None:
+def test_an_operator_gets_all_that_match_in_batches(found: Found, writer: Writer) -> None:
     ids = [found.accept(eventType='broken') for _ in range(5)]
     found.accept()
     found.run()
-    operator = Operator(found.model._writer)
+    operator = Operator(writer)
     assert found.all_pages(2, status=Status.FAILED) == ids[::-1]
     assert operator.retry([UUID(each) for each in ids]) == [True] * 5
     assert found.ids(status=Status.ACCEPTED) == ids[::-1]

@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import timestamp
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
+from support.databases import connections_to
 from support.events import ingest_event, router_to
+from support.queues import queue_of, start_and_stop
 
 DAY = 86_400
 
 
 def ended(model: Any, router: Router) -> str:
     """Return the task id of an event that *router* has ended."""
-    queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, router)
     task_id = queue.delay(ingest_event()).id
     assert queue.create_worker(keep_unrouted=None).run_once()
     return str(task_id)
@@ -25,14 +28,14 @@ def ended(model: Any, router: Router) -> str:
 
 def make_older(model: Any, seconds: float) -> None:
     """Let everything have come and ended *seconds* ago."""
-    with model._writer.connections.reading() as session:
+    with connections_to(model) as connections, connections.reading() as session:
         time = timestamp(session.now() - seconds)
     model.update(created=time, finalized=time).execute()
 
 
 def turn(model: Any, **settings: Any) -> set[str]:
-    """Run the keeper of a worker once, and return the task ids that are left."""
-    model.create_queue(Router(), 'my.app', 'my.tasks.receive').create_worker(**settings)._keeper.run_once()
+    """Let the keeper of a worker take a turn, and return the task ids that are left."""
+    start_and_stop(queue_of(model, Router()).create_worker(**settings))
     return {str(row.task_id) for row in model.select()}
 
 
@@ -76,10 +79,10 @@ def test_those_of_another_queue_stay(model: Any) -> None:
     assert turn(model) == {task_id}
 
 
-def test_a_search_can_leave_them_out(model: Any) -> None:
+def test_a_search_can_leave_them_out(model: Any, connections: Connections) -> None:
     ended(model, Router())
     handled = ended(model, router_to(lambda event: None))
-    search = Search(model._writer.connections)
+    search = Search(connections)
 
     assert [row['taskID'] for row in search.page(Filter(routed=True), limit=9).rows] == [handled]
     assert len(search.page(Filter(), limit=9).rows) == 2
@@ -87,4 +90,4 @@ def test_a_search_can_leave_them_out(model: Any) -> None:
 
 def test_a_time_that_cannot_be_is_refused(model: Any) -> None:
     with pytest.raises(ConfigurationError, match='keep_unrouted must be more than 0'):
-        model.create_queue(Router(), 'my.app', 'my.tasks.receive').create_worker(keep_unrouted=0)
+        queue_of(model).create_worker(keep_unrouted=0)

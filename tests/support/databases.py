@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from playhouse.db_url import connect
 
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher.receiver import create_peewee_model
 from support import services
 
@@ -62,6 +64,16 @@ def model_in(url: str) -> Iterator[Any]:
     finally:
         model.close_connections()
         database.close()
+
+
+@contextmanager
+def connections_to(model: Any) -> Iterator[Connections]:
+    """Yield connections to the database of *model* that are the caller's own, as another process has them."""
+    connections = Connections(model._meta.database, ensure_schema)
+    try:
+        yield connections
+    finally:
+        connections.close()
 
 
 def _administrate(url: str, *statements: str) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pacifica.dispatcher.router import Router
 from support.events import router_to
 
-__all__ = ['APPLICATION', 'TASK', 'count', 'drain', 'queue_of', 'record', 'status']
+__all__ = ['APPLICATION', 'TASK', 'count', 'drain', 'queue_of', 'record', 'start_and_stop', 'status']
 
 APPLICATION = 'my.app'
 TASK = 'my.tasks.receive'
@@ -27,6 +27,12 @@ def drain(worker: Any) -> int:
     while worker.run_once():
         count += 1
     return count
+
+
+def start_and_stop(worker: Any) -> None:
+    """Let *worker* do what it does at its start: rescue and prune; its handlers may run what is due."""
+    worker.start()
+    worker.stop()
 
 
 def record(model: Any, task_id: UUID | str) -> Any:
