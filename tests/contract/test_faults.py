@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from support.behaving import behaving_router
 from support.events import ingest_event, received, router_to, wait_until
@@ -175,14 +176,14 @@ def test_what_a_handler_did_is_written_once_the_database_is_back(model: Any, mon
     queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', 'my.tasks.receive')
     worker = queue.create_worker(concurrency=1)
     failures = iter([DatabaseUnavailableError('away')] * 3)
-    finish_and_claim = queue._store.finish_and_claim
+    finish_and_claim = Store.finish_and_claim
 
     def away_at_first(*args: Any) -> Any:
         for failure in failures:
             raise failure
         return finish_and_claim(*args)
 
-    monkeypatch.setattr(queue._store, 'finish_and_claim', away_at_first)
+    monkeypatch.setattr(Store, 'finish_and_claim', away_at_first)
     event = ingest_event()
     task_id = queue.delay(event).id
     worker.start()

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError, QueueFullError, TransferError
+from pacifica.dispatcher.router import Router
 from support.events import router_to, wait_until
 from support.fake_metadata import FakeMetadata
 from support.pacifica_fakes import status
@@ -39,9 +41,7 @@ def archive() -> Iterator[Archive]:
 
 
 def queue_of(model: Any, name: str = 'my.app', wanted: bool = True) -> Any:
-    router = router_to(lambda event: None)
-    if not wanted:
-        router._routes.clear()
+    router = router_to(lambda event: None) if wanted else Router()
     return model.create_queue(router, name, 'my.tasks.receive')
 
 
@@ -122,8 +122,7 @@ def test_several_services_of_a_queue_look_once(model: Any, archive: Archive) -> 
     assert queue_of(model, 'other.app').create_reconciler(archive.url).run_once() is not None
 
 
-def test_while_one_looks_no_other_does_until_its_lease_is_over(model: Any, archive: Archive) -> None:
-    store = queue_of(model)._store
+def test_while_one_looks_no_other_does_until_its_lease_is_over(model: Any, store: Store, archive: Archive) -> None:
     assert store.claim_reconciliation('a', 1000.0) is not None
 
     assert store.claim_reconciliation('b', 1000.0) is None
@@ -200,18 +199,17 @@ def test_the_thread_goes_on_while_metadata_is_away_and_says_so_once(
 def test_an_event_that_cant_be_stored_keeps_no_other_from_being_found(
     model: Any, archive: Archive, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    queue = queue_of(model)
-    reconciler = queue.create_reconciler(archive.url, interval=0.001, since=START - timedelta(hours=1))
+    reconciler = queue_of(model).create_reconciler(archive.url, interval=0.001, since=START - timedelta(hours=1))
     for number in (1, 2, 3):
         archive.upload(number)
-    accept = queue._store.accept
+    accept = Store.accept
 
-    def takes_none_of_2(events: Any) -> Any:
+    def takes_none_of_2(store: Store, events: Any) -> Any:
         if events[0].event_id == 'metadata.ingest.2':
             raise InvalidEventError('larger than the database takes', status=413)
-        return accept(events)
+        return accept(store, events)
 
-    monkeypatch.setattr(queue._store, 'accept', takes_none_of_2)
+    monkeypatch.setattr(Store, 'accept', takes_none_of_2)
 
     found = reconciler.run_once(early=1)
 
@@ -224,17 +222,16 @@ def test_the_thread_outlives_whatever_happens(
     model: Any, archive: Archive, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception,
 ) -> None:
     caplog.set_level(logging.INFO)
-    queue = queue_of(model)
-    reconciler = queue.create_reconciler(archive.url, interval=0.01, since=START - timedelta(hours=1))
+    reconciler = queue_of(model).create_reconciler(archive.url, interval=0.01, since=START - timedelta(hours=1))
     archive.upload(1)
-    accept, faults = queue._store.accept, [error] * 3
+    accept, faults = Store.accept, [error] * 3
 
-    def fails_at_first(events: Any) -> Any:
+    def fails_at_first(store: Store, events: Any) -> Any:
         if faults:
             raise faults.pop()
-        return accept(events)
+        return accept(store, events)
 
-    monkeypatch.setattr(queue._store, 'accept', fails_at_first)
+    monkeypatch.setattr(Store, 'accept', fails_at_first)
 
     reconciler.start()
     wait_until(lambda: 'reconciler.recovered' in caplog.messages)

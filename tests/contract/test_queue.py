@@ -10,11 +10,17 @@ from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import InvalidEventError, LeaseLostError, RetryLater, TransferError, WorkerLostError
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, router_to, wait_until
-from support.queues import drain, queue_of, record
+from support.queues import APPLICATION, TASK, drain, queue_of, record, start_and_stop
 
 
 def test_an_accepted_event_waits_with_all_its_attributes(model: Any) -> None:
@@ -151,10 +157,12 @@ def test_an_event_of_megabytes_is_kept_whole(model: Any) -> None:
     assert lengths == [3_000_000]
 
 
-def test_an_event_too_large_for_the_database_is_refused_as_the_senders_fault(model: Any) -> None:
+def test_an_event_too_large_for_the_database_is_refused_as_the_senders_fault(
+    model: Any, connections: Connections,
+) -> None:
     queue = queue_of(model)
     event = ingest_event(data=['x' * 12_000_000])
-    limit = model._writer.connections.writer.statement_limit
+    limit = connections.writer.statement_limit
 
     if limit is None:
         assert queue.delay(event).id
@@ -348,7 +356,7 @@ def test_a_saved_result_is_there_for_the_next_attempt_and_on_the_record(model: A
 
 # --- leases
 
-def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any) -> None:
+def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any, store: Store) -> None:
     tasks: list[Any] = []
 
     def lose_the_lease(event: Any) -> None:
@@ -356,7 +364,7 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any) -> None:
         if len(tasks) == 1:
             model.update(lease_expires=1.0).execute()
             assert other.run_once() is False  # takes nothing that is held…
-            other._keeper.run_once()  # … until the janitor finds that the lease is over
+            assert store.rescue(3).again == 1  # … until the janitor finds that the lease is over
             assert other.run_once()
             with pytest.raises(LeaseLostError):
                 tasks[0].save_result(late=True)
@@ -371,17 +379,22 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any) -> None:
     assert (row.task_status, row.attempts, row.result) == ('200 OK', 2, None)
 
 
-def test_time_in_which_the_database_answered_nobody_ends_no_lease(model: Any) -> None:
+def test_time_in_which_the_database_answered_nobody_ends_no_lease(
+    model: Any, store: Store, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     queue = queue_of(model)
     task_id = queue.delay(ingest_event()).id
-    held = queue._store.claim('a worker that lives', 30.0)
-    janitor = queue.create_worker()._keeper
+    held = store.claim('a worker that lives', 30.0)
+    assert held is not None
+    janitor = LeaseKeeper(store, Extensions(), max_attempts=3, lease=30.0)
+    rescue, asking = store.rescue, threading.Event()
+    monkeypatch.setattr(store, 'rescue', lambda *args: (asking.set(), rescue(*args))[1])
     turn = threading.Thread(target=janitor.run_once)
-    session = queue._store.connections.writer
+    session = store.connections.writer
     assert session.suspend(10)
     try:
         turn.start()
-        wait_until(lambda: queue._store._writer._led)  # it asks the database, which doesn't answer
+        assert asking.wait(20)  # the database, which doesn't answer
         began = time.time()
         model.update(lease_expires=began + 0.2).execute()
         wait_until(lambda: time.time() > began + 0.4)
@@ -390,7 +403,7 @@ def test_time_in_which_the_database_answered_nobody_ends_no_lease(model: Any) ->
     turn.join()
 
     assert record(model, task_id).task_status == '102 Processing'
-    assert queue._store.renew([held], 30.0) == [True]
+    assert store.renew([held], 30.0) == [True]
 
     model.update(lease_expires=began).execute()
     janitor.run_once()
@@ -398,17 +411,16 @@ def test_time_in_which_the_database_answered_nobody_ends_no_lease(model: Any) ->
     assert record(model, task_id).task_status == '202 Accepted'
 
 
-def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any) -> None:
-    queue = queue_of(model, max_attempts=2)
-    worker = queue.create_worker()
+def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any, store: Store) -> None:
+    queue = queue_of(model)
     task_id = queue.delay(ingest_event()).id
     statuses = []
 
     for _ in range(2):
         model.update(due=1.0).where(model.task_status == '202 Accepted').execute()
-        assert queue._store.claim('a worker that dies', 30.0)
+        assert store.claim('a worker that dies', 30.0)
         model.update(lease_expires=1.0).execute()
-        worker._keeper.run_once()
+        LeaseKeeper(store, Extensions(), max_attempts=2, lease=30.0).run_once()
         statuses.append(record(model, task_id).task_status)
 
     row = record(model, task_id)
@@ -416,31 +428,32 @@ def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any) 
     assert row.exc_type == WorkerLostError.__name__
     assert 'a worker that dies' in row.exc_value
     assert row.finalized is not None
-    assert not worker.run_once()
+    assert not queue.create_worker().run_once()
 
 
-def test_a_released_event_runs_again_and_its_attempt_does_not_count(model: Any) -> None:
+def test_a_released_event_runs_again_and_its_attempt_does_not_count(model: Any, store: Store) -> None:
     queue = queue_of(model)
     task_id = queue.delay(ingest_event()).id
-    held = queue._store.claim('a worker that stops', 30.0)
+    held = store.claim('a worker that stops', 30.0)
 
-    assert queue._store.release([held]) == [True]
-    assert queue._store.release([held]) == [False]
+    assert held is not None
+    assert store.release([held]) == [True]
+    assert store.release([held]) == [False]
     drain(queue.create_worker())
 
     assert record(model, task_id).attempts == 1
 
 
-def test_an_event_is_claimed_by_one_of_many_workers(model: Any) -> None:
-    queues = [queue_of(model) for _ in range(4)]
-    queues[0].accept([received() for _ in range(40)])
+def test_an_event_is_claimed_by_one_of_many_workers(model: Any, writer: Writer) -> None:
+    stores = [Store(writer, QueueName(APPLICATION, TASK)) for _ in range(4)]
+    stores[0].accept([received() for _ in range(40)])
     claimed: list[UUID] = []
 
-    def claim(queue: Any) -> None:
-        while held := queue._store.claim('someone', 30.0):
+    def claim(store: Store) -> None:
+        while held := store.claim('someone', 30.0):
             claimed.append(held.task_id)
 
-    threads = [threading.Thread(target=claim, args=(queue,)) for queue in queues]
+    threads = [threading.Thread(target=claim, args=(store,)) for store in stores]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -495,6 +508,6 @@ def test_a_worker_with_a_retention_prunes(model: Any) -> None:
     drain(worker)
     model.update(finalized='2020-01-01 00:00:00.000000').execute()
 
-    worker._keeper.run_once()
+    start_and_stop(worker)
 
     assert model.select().count() == 0

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._engine.worker import Wakeup
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, wait_until
 from support.queues import count, queue_of, status
@@ -55,7 +57,6 @@ def test_an_event_accepted_in_its_process_does_not_wait_for_the_next_poll(model:
     done = threading.Event()
     queue = queue_of(model, lambda event: done.set())
     started(queue.create_worker(poll_interval=3600))
-    wait_until(lambda: queue._store._listeners)
 
     queue.delay(ingest_event())
 
@@ -71,11 +72,13 @@ def test_an_event_accepted_elsewhere_is_found_by_polling(model: Any, started: An
     assert done.wait(10)
 
 
-def test_an_idle_worker_asks_the_database_once_in_a_poll_interval(model: Any, started: Any) -> None:
+def test_an_idle_worker_asks_the_database_once_in_a_poll_interval(
+    model: Any, started: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     queue = queue_of(model, lambda event: None)
     claims: list[float] = []
-    claim = queue._store.claim
-    queue._store.claim = lambda *args: (claims.append(time.monotonic()), claim(*args))[1]
+    claim = Store.claim
+    monkeypatch.setattr(Store, 'claim', lambda *args: (claims.append(time.monotonic()), claim(*args))[1])
     started(queue.create_worker(concurrency=4, poll_interval=0.25))
     wait_until(lambda: len(claims) > 4)  # each thread looks once as it starts
     began, before = time.monotonic(), len(claims)
@@ -106,8 +109,12 @@ def test_a_slow_handler_keeps_its_lease(model: Any, started: Any) -> None:
     assert attempts == [1]
 
 
-def test_stopping_waits_for_running_handlers_and_claims_nothing_more(model: Any, started: Any) -> None:
-    running, go_on = threading.Event(), threading.Event()
+def test_stopping_waits_for_running_handlers_and_claims_nothing_more(
+    model: Any, started: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    close = Wakeup.close
+    monkeypatch.setattr(Wakeup, 'close', lambda wakeup: (close(wakeup), closed.set()))
 
     def handle(event: Any) -> None:
         running.set()
@@ -119,7 +126,7 @@ def test_stopping_waits_for_running_handlers_and_claims_nothing_more(model: Any,
     assert running.wait(20)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    wait_until(lambda: worker._wakeup.closed)
+    assert closed.wait(20)
     go_on.set()
     stopping.join(20)
 
@@ -128,8 +135,10 @@ def test_stopping_waits_for_running_handlers_and_claims_nothing_more(model: Any,
 
 def test_what_runs_longer_than_the_grace_is_released_uncounted_and_can_write_nothing(model: Any, started: Any) -> None:
     running, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
 
     def handle(event: Any) -> None:
+        threads.append(threading.current_thread())
         running.set()
         go_on.wait(20)
         ended.set()
@@ -138,7 +147,6 @@ def test_what_runs_longer_than_the_grace_is_released_uncounted_and_can_write_not
     worker = started(queue.create_worker(concurrency=1))
     task_id = queue.delay(ingest_event()).id
     assert running.wait(20)
-    threads = list(worker._threads)
 
     worker.stop(grace=0)
 
