@@ -6,15 +6,18 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 from jsonpath2.path import Path
 
+from pacifica.dispatcher._engine.outgoing import FinishedEvents
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, Outcome, ended
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, ClaimedEvent, Outcome, Outgoing, ended
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.hooks import FAILED, FINISHED, FinishedTask, Notify
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
@@ -22,7 +25,7 @@ from support.behaving import behaving_router
 from support.celery_apps import TASK, announce, app_of
 from support.celery_apps import drain as drain_messages
 from support.events import Calling, ingest_event, router_to, wait_until
-from support.queues import drain, record
+from support.queues import drain, record, start_and_stop
 from support.receiving import Receiving, receiving
 
 OK, UNPROCESSABLE, ERROR, WAITING = (
@@ -63,6 +66,13 @@ def told(model: Any) -> list[Any]:
 
 
 NOWHERE = Notify('http://127.0.0.1:9/receive')
+
+
+def outgoing_of(held: ClaimedEvent) -> Sequence[Outgoing]:
+    """Return what tells that this event was handled."""
+    task = ended(held, Outcome.succeeded())
+    assert task is not None
+    return FinishedEvents('my.app', [NOWHERE]).outgoing(task)
 
 
 # --- callbacks
@@ -213,15 +223,17 @@ def test_with_handlers_in_processes_callbacks_are_called_in_the_workers(model: A
     assert {each.headers['authorization'] for each in receiver.deliveries} == {'Bearer a-token'}
 
 
-def test_an_event_whose_last_worker_died_reaches_the_callbacks(model: Any) -> None:
+def test_an_event_whose_last_worker_died_reaches_the_callbacks(model: Any, store: Store) -> None:
     failed: list[FinishedTask] = []
     queue = queue_of(model, max_attempts=1, on_failed=failed.append, notify=NOWHERE)
     task_id = queue.delay(ingest_event()).id
-    held = queue._store.claim('a dead worker', 0.01)
-    queue._store.save_result(held, {'job_id': 8})
-    keeper = queue.create_worker()._keeper
+    held = store.claim('a dead worker', 60)
+    assert held is not None
+    store.save_result(held, {'job_id': 8})
+    model.update(lease_expires=1.0).execute()
 
-    wait_until(lambda: (keeper.run_once(), failed)[-1])
+    start_and_stop(queue.create_worker())
+    wait_until(lambda: failed)
 
     [task] = failed
     assert (str(task.task_id), task.status, task.exc_type, task.attempts) == (task_id, ERROR, 'WorkerLostError', 1)
@@ -269,16 +281,16 @@ def test_of_an_ingest_the_transaction_and_the_handlers_result_are_told(model: An
 
 
 @pytest.mark.parametrize('way', ['finish', 'finish_and_claim'])
-def test_a_lost_lease_writes_neither_the_end_nor_the_outgoing_event(model: Any, way: str) -> None:
+def test_a_lost_lease_writes_neither_the_end_nor_the_outgoing_event(model: Any, store: Store, way: str) -> None:
     finished: list[FinishedTask] = []
     queue = queue_of(model, notify=NOWHERE, on_finished=finished.append)
     task_id = queue.delay(ingest_event()).id
-    store = queue._store
     held = store.claim('slow', 0.01)
+    assert held is not None
     wait_until(lambda: store.rescue(3).again)
 
     outcome = Outcome.succeeded()
-    outgoing = queue._executor.extensions.outgoing(ended(held, outcome))
+    outgoing = outgoing_of(held)
     written = store.finish(held, outcome, outgoing) if way == 'finish' else store.finish_and_claim(
         held, outcome, 'slow', 0.01, outgoing)[0]
 
@@ -289,14 +301,15 @@ def test_a_lost_lease_writes_neither_the_end_nor_the_outgoing_event(model: Any, 
 
 
 def test_an_outgoing_event_that_cant_be_stored_leaves_its_event_unended(
-    model: Any, monkeypatch: pytest.MonkeyPatch,
+    model: Any, store: Store, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from pacifica.dispatcher._queue.transitions import Accept
 
     queue = queue_of(model, notify=NOWHERE)
     task_id = queue.delay(ingest_event()).id
-    held = queue._store.claim('worker', 60)
-    outgoing = queue._executor.extensions.outgoing(ended(held, Outcome.succeeded()))
+    held = store.claim('worker', 60)
+    assert held is not None
+    outgoing = outgoing_of(held)
     run = Accept.run
 
     def broken(session: Any, operations: Any) -> Any:
@@ -305,11 +318,11 @@ def test_an_outgoing_event_that_cant_be_stored_leaves_its_event_unended(
 
     monkeypatch.setattr(Accept, 'run', staticmethod(broken))
     with pytest.raises(RuntimeError):
-        queue._store.finish(held, Outcome.succeeded(), outgoing)
+        store.finish(held, Outcome.succeeded(), outgoing)
     monkeypatch.undo()
 
     assert (record(model, task_id).task_status, told(model)) == ('102 Processing', [])
-    assert queue._store.finish(held, Outcome.succeeded(), outgoing)
+    assert store.finish(held, Outcome.succeeded(), outgoing)
     assert (record(model, task_id).task_status, len(told(model))) == (OK, 1)
 
 
@@ -322,13 +335,15 @@ def test_an_attempt_that_is_followed_by_another_is_not_told(model: Any) -> None:
     assert told(model) == []
 
 
-def test_an_event_that_is_run_again_by_hand_ends_again_in_an_event_of_its_own(model: Any, receiver: Receiving) -> None:
+def test_an_event_that_is_run_again_by_hand_ends_again_in_an_event_of_its_own(
+    model: Any, writer: Writer, receiver: Receiving,
+) -> None:
     queue = queue_of(model, notify=Notify(receiver.url))
     worker = queue.create_worker()
     task_id = queue.delay(failing()).id
     drain(worker)
 
-    Operator(model._writer).retry([UUID(task_id)])
+    Operator(writer).retry([UUID(task_id)])
     drain(worker)
 
     first, second = (each.event for each in receiver.deliveries)
@@ -429,15 +444,13 @@ def test_an_outgoing_event_is_sent_and_seen_by_no_handler_and_no_callback(model:
 def test_a_fault_that_may_pass_is_followed_by_another_attempt(model: Any, receiver: Receiving, answer: int) -> None:
     receiver.answers = [answer, 200]
     queue = queue_of(model, notify=Notify(receiver.url), max_attempts=1)
-    worker = queue.create_worker()
     queue.delay(ingest_event())
-    drain(worker)
+    drain(queue.create_worker())
     [row] = told(model)
     assert (row.task_status, row.exc_type, row.attempts) == (WAITING, 'DeliveryError', 1)
 
     model.update(due=row.created.timestamp() - 1e6).where(model.task_id == row.task_id).execute()
-    queue._sender._receivers['notify']._absent_until = 0.0
-    drain(worker)
+    drain(queue_of(model, notify=Notify(receiver.url)).create_worker())  # one that has not found it away
 
     assert record(model, row.task_id).task_status == OK
     assert len({each.event['id'] for each in receiver.deliveries}) == 1 < len(receiver.deliveries)
@@ -457,14 +470,14 @@ def test_any_other_answer_is_final(model: Any, receiver: Receiving, answer: int)
     assert model.select().count() == 2  # which is told to nobody
 
 
-def test_an_outgoing_event_is_retried_by_hand_as_any_other(model: Any, receiver: Receiving) -> None:
+def test_an_outgoing_event_is_retried_by_hand_as_any_other(model: Any, writer: Writer, receiver: Receiving) -> None:
     receiver.answers = [401, 200]
     queue = queue_of(model, notify=Notify(receiver.url))
     worker = queue.create_worker()
     queue.delay(ingest_event())
     drain(worker)
 
-    assert Operator(model._writer).retry([UUID(str(told(model)[0].task_id))]) == [True]
+    assert Operator(writer).retry([UUID(str(told(model)[0].task_id))]) == [True]
     drain(worker)
 
     assert told(model)[0].task_status == OK
@@ -487,9 +500,8 @@ def test_an_outgoing_event_gets_more_attempts_than_handlers_do(model: Any) -> No
     assert (row.task_status, row.attempts, row.exc_type) == (ERROR, OUTGOING_ATTEMPTS, 'DeliveryError')
 
 
-def test_workers_that_die_while_they_send_dont_end_an_outgoing_event_early(model: Any) -> None:
+def test_workers_that_die_while_they_send_dont_end_an_outgoing_event_early(model: Any, store: Store) -> None:
     queue = queue_of(model, notify=NOWHERE, max_attempts=1)
-    store = queue._store
     queue.delay(ingest_event())
     queue.create_worker().run_once()
 
@@ -529,12 +541,12 @@ def test_an_idle_worker_sends_at_once(model: Any, receiver: Receiving) -> None:
         worker.stop(5)
 
 
-def test_an_event_that_an_operator_cancels_is_not_told(model: Any) -> None:
+def test_an_event_that_an_operator_cancels_is_not_told(model: Any, writer: Writer) -> None:
     finished: list[FinishedTask] = []
     queue = queue_of(model, notify=NOWHERE, on_finished=finished.append)
     task_id = queue.delay(ingest_event()).id
 
-    assert Operator(model._writer).cancel([UUID(task_id)]) == [True]
+    assert Operator(writer).cancel([UUID(task_id)]) == [True]
 
     assert (finished, told(model)) == ([], [])
 
