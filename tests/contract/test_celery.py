@@ -15,6 +15,7 @@ import celery
 import pytest
 from playhouse.db_url import connect
 
+from pacifica.dispatcher._engine.celery_app import ReceiveTask
 from pacifica.dispatcher.exceptions import (
     ConfigurationError, DatabaseUnavailableError, InvalidEventError, QueueFullError, RetryLater,
 )
@@ -56,10 +57,13 @@ def test_an_id_that_the_caller_chooses_is_the_task_id(model: Any) -> None:
 
 
 @pytest.mark.parametrize('way', ['delay', 'accept'])
-def test_the_row_is_committed_before_its_message_is_published(model: Any, other: Any, way: str) -> None:
-    task = app_of(model).tasks[TASK]
+def test_the_row_is_committed_before_its_message_is_published(
+    model: Any, other: Any, way: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[Any] = []
-    task._publisher._publish = lambda task_id, **_: seen.append(other.get_or_none(other.task_id == task_id))
+    monkeypatch.setattr(
+        ReceiveTask, 'publish', lambda task, task_id, **_: seen.append(other.get_or_none(other.task_id == task_id)))
+    task = app_of(model).tasks[TASK]
 
     task.delay(ingest_event()) if way == 'delay' else task.accept([received()])
 
@@ -101,9 +105,8 @@ def test_what_is_no_event_is_refused_where_it_is_sent(model: Any, event: Any) ->
 
 
 def test_a_backlog_can_be_bounded(model: Any) -> None:
+    app_of(model).tasks[TASK].delay(ingest_event())
     task = app_of(model, max_backlog=1).tasks[TASK]
-    task.delay(ingest_event())
-    task.store._backlog_checked = float('-inf')
 
     with pytest.raises(QueueFullError):
         task.delay(ingest_event())
@@ -121,9 +124,9 @@ def test_a_broker_that_is_away_costs_time_and_no_event(model: Any) -> None:
     assert count(model, '202 Accepted') == 40
 
 
-def test_a_broker_that_hangs_keeps_no_sender_waiting(model: Any) -> None:
+def test_a_broker_that_hangs_keeps_no_sender_waiting(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ReceiveTask, 'publish', lambda task, task_id, **_: time.sleep(3600))
     task = app_of(model).tasks[TASK]
-    task._publisher._publish = lambda task_id, **_: time.sleep(3600)
 
     task_ids = [task.accept([received()])[0] for _ in range(20)]
 
@@ -133,57 +136,61 @@ def test_a_broker_that_hangs_keeps_no_sender_waiting(model: Any) -> None:
 # --- running
 
 @contextmanager
-def waiting_to_be_sent(task: Any, events: int) -> Iterator[tuple[list[UUID], list[UUID]]]:
-    """Yield the ids of an event whose message is being sent, and of so many behind it; and, later, of those sent."""
+def waiting_to_be_sent(
+    model: Any, monkeypatch: pytest.MonkeyPatch, events: int,
+) -> Iterator[tuple[Any, list[UUID], list[UUID]]]:
+    """Yield a task, the ids of an event whose message it sends and of so many behind it; and, later, of those sent."""
     sent: list[UUID] = []
     sending, go_on = threading.Event(), threading.Event()
 
-    def publish(task_id: UUID, **_: Any) -> None:
+    def publish(task: Any, task_id: UUID, **_: Any) -> None:
         sent.append(task_id)
         sending.set()
         go_on.wait(30)
 
-    task._publisher._publish = publish
+    monkeypatch.setattr(ReceiveTask, 'publish', publish)
+    task = app_of(model).tasks[TASK]
     first = task.accept([received()])
     assert sending.wait(30)
     task_ids = [UUID(task_id) for task_id in (*first, *task.accept([received() for _ in range(events)]))]
-    yield task_ids, sent
+    yield task, task_ids, sent
     go_on.set()
 
 
-def test_of_events_that_a_worker_has_taken_meanwhile_no_message_is_sent(model: Any) -> None:
-    task = app_of(model).tasks[TASK]
-    with waiting_to_be_sent(task, 3) as (task_ids, sent):
+def test_of_events_that_a_worker_has_taken_meanwhile_no_message_is_sent(
+    model: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with waiting_to_be_sent(model, monkeypatch, 3) as (task, task_ids, sent):
         assert task.store.claim_task(task_ids[2], 'somebody', 30) is not None
 
     wait_until(lambda: task_ids[3] in sent)
     assert sent == [task_ids[0], task_ids[1], task_ids[3]]
 
 
-def test_a_database_that_is_away_keeps_no_message_back(model: Any) -> None:
-    task = app_of(model).tasks[TASK]
-
+def test_a_database_that_is_away_keeps_no_message_back(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(task_ids: Any) -> Any:
         raise DatabaseUnavailableError('away')
 
-    with waiting_to_be_sent(task, 3) as (task_ids, sent):
-        task._publisher._still_waiting = away
+    with waiting_to_be_sent(model, monkeypatch, 3) as (task, task_ids, sent):
+        monkeypatch.setattr(task.store, 'waiting', away)
 
     wait_until(lambda: sent == task_ids)
 
 
-def test_while_the_broker_holds_enough_messages_further_ones_wait_to_be_sent(model: Any) -> None:
-    task = app_of(model).tasks[TASK]
+def test_while_the_broker_holds_enough_messages_further_ones_wait_to_be_sent(
+    model: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sent: list[UUID] = []
     messages = [20]
     asked = threading.Event()
 
-    def backlog() -> int:
+    def backlog(task: Any) -> int:
         asked.set()
         return messages[0]
 
-    task._publisher._publish = lambda task_id, **_: sent.append(task_id)
-    task._publisher._backlog = backlog
+    monkeypatch.setattr(ReceiveTask, 'publish', lambda task, task_id, **_: sent.append(task_id))
+    monkeypatch.setattr(ReceiveTask, 'backlog', backlog)
+    task = app_of(model).tasks[TASK]
     first = [UUID(task_id) for task_id in task.accept([received() for _ in range(20)])]
     wait_until(lambda: len(sent) == 20)
     last = UUID(task.accept([received()])[0])
