@@ -129,15 +129,13 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting(connections: Connect
     class Interrupt:
         @staticmethod
         def run(session: Any, operations: Sequence[Any]) -> list[int]:
+            follower.start()
             wait_until(lambda: len(writer._waiting) == 1)
             raise KeyboardInterrupt
 
     follower = threading.Thread(target=lambda: writer.run(Insert(1)))
-    starter = threading.Thread(target=lambda: (wait_until(lambda: writer._led), follower.start()))
-    starter.start()
     with pytest.raises(KeyboardInterrupt):
         writer.run(Interrupt())
-    starter.join()
     follower.join(10)
 
     assert not follower.is_alive()
