@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from pacifica.dispatcher._queue.transitions import Heartbeat
-from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.authentication import Basic, Secret
 from pacifica.dispatcher.task_context import current_task, stage
 from support.browsers import chromium
@@ -64,9 +63,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Site]:
         served.run()
         served.accept()
         for letter, engine in (('a', 'threads'), ('b', 'processes')):
-            served.queue._store.beat(Heartbeat(
-                letter * 32, QueueName('my.app', 'my.tasks.receive'), f'analysis-{letter}:4711', engine, 4, 30.0))
-        served.model._writer.connections.writer.execute(
+            served.show_worker(letter, f'analysis-{letter}:4711', engine, 4)
+        served.model._meta.database.execute_sql(
             "UPDATE receivetaskworker SET seen = seen - 300 WHERE owner LIKE 'analysis-b%'")
         yield served
 
@@ -161,9 +159,8 @@ def test_updates_keep_focus_and_what_is_open(browser: Any, site: Site) -> None:
         page.goto(site.url + f'events/{task_id}')
         page.click('#traceback summary')
         page.focus('#retry')
-        site.model._writer.connections.writer.execute(
-            'UPDATE receivetaskmodel SET exc_value = ? , attempts = 7 WHERE task_id = ?',
-            ('another error', task_id.replace('-', '')))
+        site.model.update(exc_value='another error', attempts=7).where(
+            site.model.task_id == UUID(task_id)).execute()
         page.wait_for_function("() => document.querySelector('.error').textContent.includes('another error')",
                                timeout=20_000)
         assert page.evaluate("document.getElementById('traceback').open")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
+from support.databases import model_in
 from support.fake_notifications import FakeNotifications, FakeReceiver
 from support.stack import Stack, running
 
@@ -17,9 +16,8 @@ from support.stack import Stack, running
 @pytest.fixture
 def model(tmp_path: Path) -> Iterator[Any]:
     """The model of a new table in SQLite."""
-    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
-    yield model
-    model.close_connections()
+    with model_in(f'sqlite:///{tmp_path}/events.db') as model:
+        yield model
 
 
 @pytest.fixture

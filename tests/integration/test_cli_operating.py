@@ -22,13 +22,13 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher._cli import main
 from pacifica.dispatcher._lineage import step
-from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage
 from support.command_line import PROGRAM, run, run_on_terminal
 from support.databases import KINDS, temporary_database
 from support.events import ingest_event, received, router_to, wait_until
+from support.queues import count, drain
 
 HOSTILE = 'a\x1b[2J\x1b]0;owned\x07\x9b31m\r\nb\tc\u202egnp\x00\x7f\ud800\u2028end'
 COMMANDS = ('status', 'list', 'show', 'retry', 'cancel', 'prune', 'replay')
@@ -47,9 +47,9 @@ class Events:
         self.error: Exception | None = None
         self.seen: list[str] = []
         self.results: list[Any] = []
-        self.queue = self.model.create_queue(router_to(self._handle), 'my.app', 'my.app.receive')
+        self.queue = self.model.create_queue(router_to(self.handle), 'my.app', 'my.app.receive')
 
-    def _handle(self, event: Any) -> None:
+    def handle(self, event: Any) -> None:
         task = current_task()
         assert task is not None
         self.seen.append(event.event_id)
@@ -72,9 +72,7 @@ class Events:
         return task_ids
 
     def drain(self) -> None:
-        worker = self.queue.create_worker()
-        while worker.run_once():
-            pass
+        drain(self.queue.create_worker())
 
     def status(self, task_id: str) -> str:
         return str(self.model.get(self.model.task_id == UUID(task_id)).task_status)[:3]
@@ -397,7 +395,7 @@ def test_no_control_character_of_an_event_reaches_the_output(
     tmp_path: Path, arguments: list[str], terminal: bool,
 ) -> None:
     events = Events(f'sqlite:///{tmp_path / "events.db"}')
-    events.queue = events.model.create_queue(router_to(events._handle), 'a\x1b[2Jowned\nb', 'c\x9b31m')
+    events.queue = events.model.create_queue(router_to(events.handle), 'a\x1b[2Jowned\nb', 'c\x9b31m')
     [task_id] = events.ended(1, ValueError(HOSTILE), source=HOSTILE, eventType=HOSTILE, eventID=HOSTILE, data=HOSTILE)
     events.add(1, source=HOSTILE)
     events.close()
@@ -661,9 +659,7 @@ def test_status_tells_of_which_types_the_events_without_a_route_are(
 ) -> None:
     queue = events.model.create_queue(Router(), 'my.app', 'my.app.receive')
     queue.accept([received(eventType=kind) for kind in ('noise', 'mine', 'noise')])
-    worker = queue.create_worker()
-    while worker.run_once():
-        pass
+    drain(queue.create_worker())
 
     lines = [line.split('\t') for line in call(events, 'status')[1].splitlines()]
     _, table = run_on_terminal('status', cwd=tmp_path, env={'DATABASE_URL': events.url})
@@ -730,16 +726,15 @@ def test_a_replay_keeps_few_events_waiting_as_workers_take_them(events: Events, 
     task_ids = events.ended(30)
     events.seen.clear()
     most, finished = [0], threading.Event()
-    operator_queue = QueueName('my.app', 'my.app.receive')
 
     def work() -> None:
         worker = events.queue.create_worker()
         while not finished.is_set():
-            most[0] = max(most[0], events.queue._store.count_due(100))
+            most[0] = max(most[0], count(events.model, '202 Accepted'))
             if not worker.run_once():
                 finished.wait(0.01)
+        events.database.close()
 
-    assert events.queue._store.name == operator_queue
     thread = threading.Thread(target=work)
     thread.start()
     try:

@@ -14,14 +14,13 @@ import pytest
 
 from pacifica.dispatcher._http import create_application
 from pacifica.dispatcher._lineage import step
-from pacifica.dispatcher._queue.transitions import Heartbeat
-from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage
 from support.dashboard import SCRIPT_NAME, Site, dashboard_site, ids_in, older_in
 from support.events import received
 from support.front_door import MemoryStore, wsgi_server
+from support.queues import APPLICATION, record
 
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
           "form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
@@ -77,12 +76,10 @@ def test_plots_have_a_title_a_description_and_the_same_as_a_table(site: Site) ->
 
 
 def test_workers_are_listed_until_they_are_lost(site: Site) -> None:
-    writer = site.model._writer
-    queue = QueueName('my.app', 'my.tasks.receive')
-    site.queue._store.beat(Heartbeat('a' * 32, queue, 'host:77', 'processes', 8, 30.0))
+    site.show_worker('a', 'host:77', 'processes', 8)
     html = site.text()
     assert re.search(r'host:77.*<span class="badge s200">there</span>.*processes</td><td class="number">8<', html)
-    writer.connections.writer.execute('UPDATE receivetaskworker SET seen = seen - 3600')
+    site.model._meta.database.execute_sql('UPDATE receivetaskworker SET seen = seen - 3600')
     assert '<span class="badge s500">lost</span>' in site.text()
 
 
@@ -100,7 +97,7 @@ def test_an_event_page_tells_what_happened(site: Site) -> None:
 def test_a_skipped_event_says_what_made_it_and_leads_there(site: Site) -> None:
     [route] = site.queue.router
     made_by = {'Pacifica.Dispatcher.source_transaction': 4711, 'Pacifica.Dispatcher.lineage.1': step(
-        site.queue._store.name.application, route.name)}
+        APPLICATION, route.name)}
     rows = [{'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value} for key, value in made_by.items()]
     task_id = site.accept(data=[*rows, {'destinationTable': 'Transactions._id', 'value': 4712}])
     site.run()
@@ -130,18 +127,17 @@ def test_a_failed_event_shows_its_error_and_traceback(site: Site) -> None:
 ])
 def test_every_filter_finds_the_event(site: Site, query: str) -> None:
     source = 'http://find.example.org/é?a=1&b=%'
-    now = site.records.get(UUID(site.accept()))['created']
+    now = str(record(site.model, site.accept()).created)
     event = f'find-me.{next(NUMBERS)}'
     task_id = site.accept(eventType='broken', eventID=event, source=source)
     site.accept(eventType='broken', eventID='another')
     site.run()
-    transaction = site.records.get(UUID(task_id))['transactionID']
+    transaction = record(site.model, task_id).transaction_id
     html = site.text('events?' + query.format(
         source=quote(source), transaction=transaction, task=task_id, now=quote(now), event=event))
     assert task_id in ids_in(html)
     if 'source' in query or 'transaction' in query or '{task}' in query:
-        assert all(site.records.get(UUID(each))['source'] == source or '{transaction}' in query
-                   for each in ids_in(html))
+        assert all(record(site.model, each).source == source or '{transaction}' in query for each in ids_in(html))
 
 
 def test_pages_follow_one_another_to_the_end(site: Site) -> None:
@@ -258,10 +254,9 @@ def test_what_comes_from_an_event_is_escaped(site: Site, text: str) -> None:
         {'destinationTable': 'Transactions._id', 'value': text[:60]}]}
     task_id = site.accept(**attributes)
     site.run()
-    connection = site.model._writer.connections.writer
-    connection.execute(
-        'UPDATE receivetaskmodel SET exc_type = ?, exc_value = ?, exc_traceback = ?, route = ? WHERE task_id = ?',
-        [*[text.encode('utf-8', 'backslashreplace').decode().replace('\0', '')] * 4, task_id.replace('-', '')])
+    stored = text.encode('utf-8', 'backslashreplace').decode().replace('\0', '')
+    site.model.update(exc_type=stored, exc_value=stored, exc_traceback=stored, route=stored).where(
+        site.model.task_id == UUID(task_id)).execute()
     for path in (f'events/{task_id}', 'events', f'events?q={quote(text[:50].encode("utf-8", "replace"))}'):
         html = site.text(path)
         assert not re.search(r'<script(?! src="[^":]*" defer></script>)|<img|<svg/', html)

@@ -13,6 +13,7 @@ import uuid
 
 import cherrypy
 import pytest
+from cheroot.workers.threadpool import WorkerThread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playhouse.db_url import connect
@@ -247,6 +248,7 @@ def test_afterwards_every_event_and_every_thread_is_still_there(server, model):
     for thread in threads:
         thread.join()
     assert answers == [200] * THREADS
-    workers = cherrypy.server.httpserver.requests._threads
-    assert len(workers) == THREADS and all(thread.is_alive() for thread in workers)
+    workers = [thread for thread in threading.enumerate()
+               if isinstance(thread, WorkerThread) and thread.server is cherrypy.server.httpserver]
+    assert len(workers) == THREADS
     assert model.select().count() == sum(1 for row in model.select() if loads(row.event_data))

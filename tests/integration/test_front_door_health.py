@@ -9,6 +9,9 @@ import pytest
 from playhouse.db_url import connect
 
 from pacifica.dispatcher._http import create_application
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.readiness import Readiness
+from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher.authentication import BearerTokens, Secret
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.events import router_to
@@ -107,9 +110,9 @@ def test_an_application_that_has_no_database_yet_is_not_ready():
 
 
 def test_a_database_in_memory_is_ready_in_its_own_thread():
-    model, application = front_door(peewee.SqliteDatabase(':memory:'))
-    assert dict(model.create_cherrypy_app(print).root.health.ready._ready()) == {'database': True, 'schema': True}
-    model.close_connections()
+    connections = Connections(peewee.SqliteDatabase(':memory:'), ensure_schema)
+    assert Readiness(connections)() == {'database': True, 'schema': True}
+    connections.close()
 
 
 def test_probes_that_find_all_well_stay_out_of_the_access_log(caplog):

@@ -15,8 +15,12 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher._metrics.definitions import DATABASE
 from pacifica.dispatcher._metrics.exposition import DatabaseCollector, Exposition
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview, QueueState, WorkerState
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from pacifica.dispatcher.receiver import create_peewee_model
@@ -25,12 +29,12 @@ from support.behaving import behaving_router
 from support.brokers import shared_redis
 from support.celery_processes import running
 from support.command_line import Running, started
+from support.dashboard import basic
 from support.events import dumps, ingest_event, router_to, wait_until
 from support.front_door import Client, wsgi_server
 from support.metrics import PREFIX, Scrape
 from support.processes import free_port
-
-TASK = 'my.tasks.receive'
+from support.queues import TASK, drain, run_each
 
 
 @pytest.fixture
@@ -45,13 +49,6 @@ def scrape(client: Client, **headers: str) -> Scrape:
     return Scrape(answer.body.decode())
 
 
-def work(queue: Any, **settings: Any) -> None:
-    worker = queue.create_worker(**settings)
-    while worker.run_once():
-        pass
-    worker._executor.stop()
-
-
 def test_every_end_of_an_attempt_is_counted_by_route_and_status(model: Any, application: str) -> None:
     failures = [OSError('passes'), KeyError('final')]
 
@@ -64,7 +61,8 @@ def test_every_end_of_an_attempt_is_counted_by_route_and_status(model: Any, appl
         backoff=0.001)
     for event_type in ('mine', 'mine', 'mine', 'nobodys'):
         queue.delay(ingest_event(eventType=event_type))
-    wait_until(lambda: work(queue) or model.select().where(model.finalized.is_null(False)).count() == 4)
+    worker = queue.create_worker()
+    wait_until(lambda: (drain(worker), model.select().where(model.finalized.is_null(False)).count() == 4)[-1])
 
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
         seen = scrape(client)
@@ -92,11 +90,11 @@ def test_stages_and_what_they_moved_are_counted_where_handlers_run_in_processes_
 
     queue = model.create_queue(router_to(handle), application, TASK, metrics=True)
     queue.delay(ingest_event())
-    work(queue)
+    drain(queue.create_worker())
     apart = model.create_queue(behaving_router(), f'{application}-apart', TASK, metrics=True, max_attempts=1)
     for data in ('save', 'crash'):
         apart.delay(ingest_event(data=data))
-    work(apart, isolation='process')
+    run_each(model, apart.create_worker(isolation='process'))
 
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
         seen = scrape(client)
@@ -111,14 +109,12 @@ def test_stages_and_what_they_moved_are_counted_where_handlers_run_in_processes_
     assert seen.total('attempt_duration_seconds_sum', **apart_labels) > 0
 
 
-def test_what_waits_and_who_works_is_read_from_the_database(model: Any, application: str) -> None:
+def test_what_waits_and_who_works_is_read_from_the_database(model: Any, store: Store, application: str) -> None:
     queue = model.create_queue(router_to(print), application, TASK)
     model.create_table()
     queue.delay(ingest_event())
     queue.delay(ingest_event())
-    worker = queue.create_worker(concurrency=3)
-    worker._keeper.present('here:1', 'threads', 3)
-    worker._keeper.run_once()
+    store.beat(Heartbeat('a' * 32, QueueName(application, TASK), 'here:1', 'threads', 3, 30.0))
 
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
         seen = scrape(client)
@@ -198,7 +194,7 @@ def test_what_the_front_door_answers_is_counted_by_status(model: Any, applicatio
     queue = model.create_queue(router_to(print), application, TASK)
     schemes = [BearerTokens(Secret('s'), rights={'send'}), Basic({'prometheus': Secret('p')})]
     door = model.create_cherrypy_app(queue, metrics=True, authenticate=schemes)
-    reader = {'Authorization': requests.auth._basic_auth_str('prometheus', 'p')}
+    reader = basic('prometheus', 'p')
     sender = {'Authorization': 'Bearer s', 'Content-Type': 'application/json'}
     with wsgi_server(door) as client:
         assert client.get('/metrics').status == 401
@@ -224,7 +220,7 @@ def test_what_senders_choose_is_in_no_label(model: Any, application: str) -> Non
     queue = model.create_queue(router_to(print), application, TASK, metrics=True)
     marks = {'eventType': 'type-of-theirs', 'eventID': 'id-of-theirs', 'source': '/source-of-theirs'}
     queue.delay(ingest_event(**marks))
-    work(queue)
+    drain(queue.create_worker())
     with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
         assert b'-of-theirs' not in client.get('/metrics').body
 
@@ -270,22 +266,22 @@ def test_a_directory_that_is_not_there_is_refused(
 
 
 def test_a_file_that_a_process_has_just_made_is_no_fault_of_a_scrape(
-    model: Any, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    model: Any, connections: Connections, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:
     (tmp_path / 'counter_123.db').touch()  # as it is until it gets its size, or for ever if its process died before
     monkeypatch.setenv('PROMETHEUS_MULTIPROC_DIR', str(tmp_path))
-    exposition = Exposition(Overview(model._writer.connections))
+    exposition = Exposition(Overview(connections))
 
     assert b'pacifica_dispatcher_database_up 1.0' in exposition.expose('')[1]
 
 
 def test_a_file_that_another_process_removes_meanwhile_is_no_fault_of_a_scrape(
-    model: Any, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    model: Any, connections: Connections, application: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:
     # As prometheus_client's mark_process_dead leaves it to a scrape that has listed the directory already.
     (tmp_path / 'gauge_livesum_123.db').symlink_to(tmp_path / 'removed')
     monkeypatch.setenv('PROMETHEUS_MULTIPROC_DIR', str(tmp_path))
-    exposition = Exposition(Overview(model._writer.connections))
+    exposition = Exposition(Overview(connections))
 
     assert b'pacifica_dispatcher_database_up 1.0' in exposition.expose('')[1]
 
@@ -394,7 +390,7 @@ def test_forked_workers_of_celery_are_counted_together(tmp_path: Path, monkeypat
         assert len(processes) > 1
 
 
-def test_every_gauge_of_the_database_is_in_a_scrape(model: Any, application: str) -> None:
-    collector = DatabaseCollector(Overview(model._writer.connections))
+def test_every_gauge_of_the_database_is_in_a_scrape(model: Any, connections: Connections, application: str) -> None:
+    collector = DatabaseCollector(Overview(connections))
     names = {family.name.removeprefix(PREFIX) for family in collector.collect()}
     assert names == set(DATABASE)

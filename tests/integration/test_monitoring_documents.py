@@ -11,17 +11,18 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from playhouse.db_url import connect
 from prometheus_client.metrics import MetricWrapperBase
 
 from pacifica.dispatcher._lineage import step
-from pacifica.dispatcher._metrics import definitions
+from pacifica.dispatcher._metrics import CountingObserver, definitions
 from pacifica.dispatcher._metrics.definitions import DATABASE, PREFIX
-from pacifica.dispatcher._queue.transitions import Rescued
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import Heartbeat
 from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import RetryLater
-from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import stage
+from support.databases import connections_to, model_in
 from support.documents import PROJECT
 from support.events import dumps, ingest_event, router_to
 from support.front_door import wsgi_server
@@ -45,8 +46,7 @@ EVERYWHERE = {'instance', 'job', 'le'}
 def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
     """A scrape of a service that has done everything that is counted."""
     folder = tmp_path_factory.mktemp('scrape')
-    model = create_peewee_model(connect(f'sqlite:///{folder}/events.db'))
-    application = f'app-{uuid4().hex}'
+    name = QueueName(f'app-{uuid4().hex}', 'my.tasks.receive')
 
     def handle(event: Any) -> None:
         with stage('download', files=1, bytes=1):
@@ -55,20 +55,19 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
             raise RetryLater(60)
 
     router = router_to(handle)
-    queue = model.create_queue(router, application, 'my.tasks.receive', metrics=True)
-    worker = queue.create_worker()
-    worker._keeper.present('here:1', 'threads', 4)
-    queue._executor.extensions.rescued(Rescued(0, 1, []))
-    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
-        own = {'destinationTable': 'TransactionKeyValue', 'key': 'Pacifica.Dispatcher.lineage.1',
-               'value': step(application, next(iter(router)).name)}
-        for data in ([own], 'waits', 'retry', 'ends'):
-            client.request('POST', '/receive', dumps(ingest_event(data=data)).encode(),
-                           {'Content-Type': 'application/json'})
-        worker._keeper.run_once()
-        assert worker.run_once() and worker.run_once() and worker.run_once()
-        yield Scrape(client.get('/metrics').body.decode())
-    model.close_connections()
+    CountingObserver(name).rescued(0, 1)
+    with model_in(f'sqlite:///{folder}/events.db') as model, connections_to(model) as connections:
+        queue = model.create_queue(router, *name, metrics=True)
+        worker = queue.create_worker()
+        Store(Writer(connections), name).beat(Heartbeat('a' * 32, name, 'here:1', 'threads', 4, 30.0))
+        with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+            own = {'destinationTable': 'TransactionKeyValue', 'key': 'Pacifica.Dispatcher.lineage.1',
+                   'value': step(name.application, next(iter(router)).name)}
+            for data in ([own], 'waits', 'retry', 'ends'):
+                client.request('POST', '/receive', dumps(ingest_event(data=data)).encode(),
+                               {'Content-Type': 'application/json'})
+            assert worker.run_once() and worker.run_once() and worker.run_once()
+            yield Scrape(client.get('/metrics').body.decode())
 
 
 def documented() -> dict[str, tuple[str, str, str]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +13,14 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
-from playhouse.db_url import connect
 
 from pacifica.dispatcher.exceptions import ConfigurationError
-from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.task_context import stage
 from support.behaving import behaving_router
 from support.celery_apps import app_of, drain
 from support.events import ingest_event, router_to
+from support.queues import TASK, run_each
 
-TASK = 'my.tasks.receive'
 TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 _EXPORTER = InMemorySpanExporter()
 
@@ -45,24 +41,13 @@ def exporter() -> InMemorySpanExporter:
     return _EXPORTER
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Iterator[Any]:
-    """The model of a new table in SQLite."""
-    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
-    yield model
-    model.close_connections()
-
-
 def handle_all(
     model: Any, router: Any, *events: dict[str, Any], isolation: str = 'thread', **settings: Any,
 ) -> list[str]:
     """Run *events* and return their task ids."""
     queue = model.create_queue(router, 'my.app', TASK, tracing=True, **settings)
     ids = [str(queue.delay(event)) for event in events]
-    worker = queue.create_worker(isolation=isolation)
-    for _ in ids:
-        worker.run_once()
-    worker._executor.stop()
+    run_each(model, queue.create_worker(1, isolation=isolation))
     return ids
 
 

@@ -77,8 +77,8 @@ class Running:
         )
         self._lines: list[str] = []
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -117,7 +117,7 @@ class Running:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
         status = self.process.wait(SECONDS)
-        self._thread.join(SECONDS)
+        self.reader.join(SECONDS)
         return status
 
 
@@ -133,5 +133,5 @@ def started(
         running.process.kill()
         running.process.wait(SECONDS)
         if running.process.stdout is not None:
-            running._thread.join(SECONDS)
+            running.reader.join(SECONDS)
             running.process.stdout.close()

@@ -10,15 +10,16 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
-from playhouse.db_url import connect
-
-from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import Heartbeat
+from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.router import Router
+from support.databases import connections_to, model_in
 from support.events import received, router_to
 from support.front_door import Answer, Client, cherrypy_server
+from support.queues import APPLICATION, TASK, drain, queue_of, status
 
 SCRIPT_NAME = '/events'
 
@@ -28,9 +29,8 @@ class Site:
 
     def __init__(self, model: Any, router: Router) -> None:
         self.model = model
-        self.queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+        self.queue = queue_of(model, router)
         self.worker = self.queue.create_worker()
-        self.records = Records(model._writer.connections)
         self.client: Client
 
     @property
@@ -38,18 +38,23 @@ class Site:
         """Where the dashboard is."""
         return f'http://127.0.0.1:{self.client.port}{SCRIPT_NAME}/dashboard/'
 
+    def show_worker(self, letter: str, owner: str, engine: str, concurrency: int) -> None:
+        """Have a worker in the table that has just been heard of."""
+        with connections_to(self.model) as connections:
+            Store(Writer(connections), QueueName(APPLICATION, TASK)).beat(
+                Heartbeat(letter * 32, QueueName(APPLICATION, TASK), owner, engine, concurrency, 30.0))
+
     def accept(self, **attributes: Any) -> str:
         """Store an event; return its task id."""
         return str(self.queue.accept([received(**attributes)])[0])
 
     def run(self) -> None:
         """Handle all that is due."""
-        while self.worker.run_once():
-            pass
+        drain(self.worker)
 
     def status(self, task_id: str) -> str | None:
         """Return the status of an event."""
-        return self.records.status(UUID(task_id))
+        return status(self.model, task_id)
 
     def get(self, path: str = '', **headers: str) -> Answer:
         """Ask for a page, relative to the dashboard."""
@@ -96,13 +101,8 @@ def dashboard_site(
     directory: Path, handle: Callable[[Any], object] = lambda event: None, **settings: Any,
 ) -> Iterator[Site]:
     """Serve a dashboard under ``/events``; *settings* go to ``create_cherrypy_app``."""
-    database = connect(f'sqlite:///{directory / "events.db"}')
-    model = create_peewee_model(database)
-    site = Site(model, router_to(handle))
-    try:
+    with model_in(f'sqlite:///{directory / "events.db"}') as model:
+        site = Site(model, router_to(handle))
         with cherrypy_server(model.create_cherrypy_app(site.queue, script_name=SCRIPT_NAME, **settings)) as client:
             site.client = client
             yield site
-    finally:
-        model.close_connections()
-        database.close()

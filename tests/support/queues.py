@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher.router import Router
-from support.events import router_to
+from support.events import router_to, wait_until
 
-__all__ = ['APPLICATION', 'TASK', 'count', 'drain', 'queue_of', 'record', 'start_and_stop', 'status']
+__all__ = ['APPLICATION', 'TASK', 'count', 'drain', 'queue_of', 'record', 'run_each', 'start_and_stop', 'status']
 
 APPLICATION = 'my.app'
 TASK = 'my.tasks.receive'
@@ -27,6 +27,15 @@ def drain(worker: Any) -> int:
     while worker.run_once():
         count += 1
     return count
+
+
+def run_each(model: Any, worker: Any) -> None:
+    """Have the threads or processes of *worker* run each event of the table at least once."""
+    worker.start()
+    try:
+        wait_until(lambda: not model.select().where(model.history.is_null()).count())
+    finally:
+        worker.stop()
 
 
 def start_and_stop(worker: Any) -> None:

@@ -31,8 +31,7 @@ class Scripted:
 
     def __init__(self, *answers: Answers) -> None:
         self.asked: list[Asked] = []
-        self._answers = list(answers)
-        script = self
+        script, left = self, list(answers)
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
@@ -40,7 +39,7 @@ class Scripted:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
                 script.asked.append(Asked(self.command, self.path, self.headers, body))
-                answer = script._answers.pop(0) if len(script._answers) > 1 else script._answers[0]
+                answer = left.pop(0) if len(left) > 1 else left[0]
                 self.send_response(answer.status)
                 for name, value in {'Content-Length': str(len(answer.body)), **answer.headers}.items():
                     self.send_header(name, value)
