@@ -19,8 +19,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.doctor import Address, DoctorCheck, Settings, address, ok, run_checks
 from pacifica.dispatcher._cli.doctor_checks import CHECKS, filesystem_of, skew
+from pacifica.dispatcher._cli.doctor_findings import Address, DoctorCheck, Settings, address, ok, run_checks
 from pacifica.dispatcher._queue.record import WORKERS
 from support import brokers
 from support.databases import KINDS, temporary_database

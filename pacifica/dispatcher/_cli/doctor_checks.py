@@ -20,7 +20,9 @@ from urllib.parse import quote
 import click
 import peewee
 
-from pacifica.dispatcher._cli.doctor import Address, DoctorCheck, Finding, Settings, failed, ok, skipped, warning
+from pacifica.dispatcher._cli.doctor_findings import (
+    Address, DoctorCheck, Finding, Settings, failed, ok, skipped, warning,
+)
 from pacifica.dispatcher._cli.references import find_router
 from pacifica.dispatcher._cli.table import driver_of
 from pacifica.dispatcher._clients import ClientError
