@@ -88,15 +88,16 @@ def test_demo_fails_if_the_event_does_not_end_well(
 def test_demo_fails_if_the_bundle_is_not_what_its_metadata_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    upload = demo.LocalUploaderRunner._write
+    upload = demo.LocalUploaderRunner.upload
 
-    def spoil(self: Any, bundle: Any, directory: Path) -> Path:
-        path: Path = upload(self, bundle, directory)
+    def spoil(*args: Any, **settings: Any) -> Any:
+        uploaded: Any = upload(*args, **settings)
+        path = uploaded[0].path
         path.write_bytes(path.read_bytes().replace(b'SAMPLE', b'simple'))
-        return path
+        return uploaded
 
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
-    monkeypatch.setattr(demo.LocalUploaderRunner, '_write', spoil)
+    monkeypatch.setattr(demo.LocalUploaderRunner, 'upload', spoil)
     assert demo.run(keep=False) == 1
     assert re.search(r'data/notes.txt .* has sha1 [0-9a-f]{40}; the metadata say', capsys.readouterr().out)
 

@@ -13,9 +13,12 @@ import time
 
 from playhouse.db_url import connect
 
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.schema import ensure_schema
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Claim
-from pacifica.dispatcher.receiver import create_peewee_model
-from pacifica.dispatcher.router import Router
+from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 
 WARM_UP = 10
 
@@ -24,8 +27,7 @@ class Table:
     """A table, and the time that claims took in it."""
 
     def __init__(self, url):
-        self.queue = create_peewee_model(connect(url)).create_queue(Router(), 'bench', 'bench.receive')
-        self.store = self.queue._store
+        self.store = Store(Writer(Connections(connect(url), ensure_schema)), QueueName('bench', 'bench.receive'))
         self.session = self.store.connections.writer
         self.whole, self.statements = [], []
 
