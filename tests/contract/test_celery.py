@@ -24,7 +24,7 @@ from pacifica.dispatcher.task_context import current_task
 from support.celery_apps import TASK, announce, app_of, drain, working
 from support.databases import model_in
 from support.events import ingest_event, received, router_to, wait_until
-from support.queues import count, record, status
+from support.queues import count, queue_of, record, status
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ def test_a_message_that_comes_twice_runs_its_event_once(model: Any) -> None:
 def test_an_event_that_an_embedded_worker_takes_too_runs_once(model: Any) -> None:
     seen: list[Any] = []
     app = app_of(model, lambda event: seen.append(event.event_id))
-    queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', TASK)
+    queue = queue_of(model, lambda event: seen.append(event.event_id))
     for _ in range(50):
         app.tasks[TASK].delay(ingest_event())
     worker = queue.create_worker(concurrency=2, poll_interval=0.01)

@@ -15,7 +15,7 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from support.behaving import behaving_router
 from support.events import ingest_event, received, router_to, wait_until
-from support.queues import status
+from support.queues import queue_of, status
 
 
 class UnstorableText:
@@ -44,7 +44,7 @@ def cut_connections(model: Any) -> None:
 
 
 def test_after_its_connections_are_cut_a_queue_goes_on(model: Any) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
     worker = queue.create_worker()
     first = queue.delay(ingest_event()).id
     cut_connections(model)
@@ -59,7 +59,7 @@ def test_after_its_connections_are_cut_a_queue_goes_on(model: Any) -> None:
 
 def test_connections_cut_again_and_again_lose_nothing_and_run_nothing_twice(model: Any) -> None:
     seen: list[str] = []
-    queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, lambda event: seen.append(event.event_id))
     worker = queue.create_worker(lease=10)
     worker.start()
     cutting = threading.Event()
@@ -111,7 +111,7 @@ def test_a_forked_child_makes_connections_of_its_own(model: Any) -> None:
 @pytest.fixture
 def isolated(model: Any) -> Iterator[Any]:
     """A queue whose started worker runs each handler in a process of its own."""
-    queue = model.create_queue(behaving_router(), 'my.app', 'my.tasks.receive', max_attempts=2)
+    queue = queue_of(model, behaving_router(), max_attempts=2)
     worker = queue.create_worker(concurrency=2, isolation='process', handler_timeout=15)
     worker.start()
     yield queue
@@ -137,7 +137,7 @@ def test_in_a_process_of_its_own_no_handler_takes_another_with_it(model: Any, is
 
 
 def test_a_router_that_cant_go_to_another_process_is_refused_at_once(model: Any) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
 
     with pytest.raises(ConfigurationError, match='top of a module'):
         queue.create_worker(isolation='process')
@@ -150,14 +150,14 @@ def test_a_router_that_cant_go_to_another_process_is_refused_at_once(model: Any)
     ({'handler_timeout': 5}, "isolation='process'"),
 ])
 def test_a_setting_that_cant_work_is_refused_at_once(model: Any, settings: Any, message: str) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
 
     with pytest.raises(ConfigurationError, match=message):
         queue.create_worker(**settings)
 
 
 def test_events_accepted_together_are_accepted_all_or_none(model: Any) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
     model.create_table()
     broken = received()
     object.__setattr__(broken, 'event_json', '"')
@@ -173,7 +173,7 @@ def test_events_accepted_together_are_accepted_all_or_none(model: Any) -> None:
 
 def test_what_a_handler_did_is_written_once_the_database_is_back(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    queue = model.create_queue(router_to(lambda event: seen.append(event.event_id)), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, lambda event: seen.append(event.event_id))
     worker = queue.create_worker(concurrency=1)
     failures = iter([DatabaseUnavailableError('away')] * 3)
     finish_and_claim = Store.finish_and_claim

@@ -18,7 +18,8 @@ from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import Outcome
 from support.databases import KINDS, connections_to, model_in, temporary_database
-from support.events import received, router_to
+from support.events import received
+from support.queues import queue_of
 
 pytestmark = pytest.mark.xdist_group('indexes')  # so that one process fills the tables, and not each
 
@@ -123,7 +124,7 @@ def test_pruning_of_the_unrouted_reads_the_index_of_these(plans: dict[str, str])
 def test_a_list_reads_an_index(
     model: Any, connections: Connections, filters: dict[str, str], index: str, paged: bool,
 ) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
     ids = queue.accept([received(source='http://common', eventType='common') for _ in range(600)])
     model.update(task_status='200 OK').execute()
     queue.accept([received(source='http://rare', eventType='rare') for _ in range(5)])
@@ -158,7 +159,7 @@ def _fill(model: Any) -> None:
 
     A condition that holds for most of the rows is one for which an optimizer rightly reads all of them.
     """
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
     queue.accept([
         received(source=f'http://common/{number % 40}', eventType=f'common.{number % 40}') for number in range(4000)])
     model.update(task_status='200 OK', finalized='2026-01-01 00:00:00.000000').execute()
@@ -215,7 +216,7 @@ def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
 
 
 def test_pages_follow_one_another_to_the_end(model: Any, connections: Connections) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
     for _ in range(5):
         queue.accept([received(source='http://some') for _ in range(5)])
     queue.accept([received(source='http://other')])

@@ -19,6 +19,7 @@ from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.staging import StagedEventHandler
 from support.archiving import Archive, OfOldStyle, Staged
 from support.events import ingest_event, wait_until
+from support.queues import queue_of
 
 EVERYTHING = '$'
 SOURCE = [{'destinationTable': f'Transactions.{name}', 'value': value}
@@ -85,7 +86,7 @@ def test_one_upload_leads_to_one_result(
     router = Router()
     handler = staged(archive) if kind == 'staged' else OfOldStyle(archive, scratch)
     router.add_route(JSONPath.parse_str(EVERYTHING), handler, name='raw')
-    queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, router)
 
     made = settled(model, archive, [queue], isolation=isolation)
 
@@ -103,7 +104,7 @@ def test_a_chain_of_routes_runs_to_its_end(model: Any, archive: Archive) -> None
     after = '$["data"][*][?(@["value"] = "my.app/{}")]'
     for name, path in (('plot', after.format('clean')), ('clean', after.format('raw')), ('raw', EVERYTHING)):
         router.add_route(JSONPath.parse_str(path), staged(archive), name=name)
-    queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, router)
 
     made = settled(model, archive, [queue])
 
@@ -125,7 +126,7 @@ def test_two_dispatchers_that_take_everything_come_to_rest(model: Any, archive: 
 def test_loops_that_are_allowed_end_after_sixteen_steps(model: Any, archive: Archive) -> None:
     router = Router()
     router.add_route(JSONPath.parse_str(EVERYTHING), staged(archive), name='raw', loops='allow')
-    queue = model.create_queue(router, 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, router)
 
     made = settled(model, archive, [queue])
 
@@ -139,7 +140,7 @@ def test_a_skipped_event_that_is_retried_where_loops_are_allowed_is_handled(
     def queue(loops: str) -> Any:
         router = Router()
         router.add_route(JSONPath.parse_str(EVERYTHING), staged(archive), name='raw', loops=loops)
-        return model.create_queue(router, 'my.app', 'my.tasks.receive')
+        return queue_of(model, router)
 
     settled(model, archive, [queue('stop')])
     skipped = model.get(model.skipped == 1)

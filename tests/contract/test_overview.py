@@ -13,7 +13,7 @@ from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
 from support.events import received, router_to
-from support.queues import drain
+from support.queues import TASK, drain, queue_of
 
 
 def handle(event: Any) -> None:
@@ -22,12 +22,11 @@ def handle(event: Any) -> None:
         raise ValueError('broken')
 
 
-def queue_of(model: Any, name: str = 'my.app') -> Any:
-    return model.create_queue(router_to(handle, '$[?(@["eventType"] != "none")]'), name, 'my.tasks.receive')
+ROUTER = router_to(handle, '$[?(@["eventType"] != "none")]')
 
 
 def test_events_are_counted_by_status(model: Any, connections: Connections) -> None:
-    queue = queue_of(model)
+    queue = queue_of(model, ROUTER)
     queue.accept([received(eventType=kind) for kind in ('broken', 'broken', 'good', 'none')])
     drain(queue.create_worker())
     queue.accept([received(), received(), received()])
@@ -39,7 +38,7 @@ def test_counting_ends_at_its_limit_and_is_not_repeated_at_once(
     model: Any, connections: Connections, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, 'COUNT_LIMIT', 3)
-    queue = queue_of(model)
+    queue = queue_of(model, ROUTER)
     queue.accept([received() for _ in range(5)])
     overview = Overview(connections)
     assert overview.counts()[Status.ACCEPTED] == 3
@@ -53,7 +52,7 @@ def test_events_without_a_route_are_counted_by_type_the_most_first(
 ) -> None:
     monkeypatch.setattr(module, '_UNROUTED', 6)
     monkeypatch.setattr(module, '_MOST_TYPES', 2)
-    queue = model.create_queue(router_to(handle, '$[?(@["eventType"] = "good")]'), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, router_to(handle, '$[?(@["eventType"] = "good")]'))
     for kind in ('long ago', 'long ago', 'long ago', 'good', 'a', 'b', 'b', 'c', 'b', 'a'):
         queue.accept([received(eventType=kind)])
     drain(queue.create_worker())
@@ -64,16 +63,16 @@ def test_each_queue_tells_how_long_its_oldest_event_is_due(model: Any, connectio
     overview = Overview(connections)
     assert overview.queues() == []
     for name in ('b.app', 'a.app'):
-        queue_of(model, name).accept([received(), received()])
+        model.create_queue(ROUTER, name, TASK).accept([received(), received()])
     model.update(due=model.due - 100).where(model.task_application_name == 'b.app').execute()
-    drain(queue_of(model, 'c.app').create_worker())
+    drain(model.create_queue(ROUTER, 'c.app', TASK).create_worker())
     first, second = overview.queues()
     assert (first.application, second.application) == ('a.app', 'b.app')
     assert 0 <= first.oldest_age < 60 <= second.oldest_age < 200
 
 
 def test_what_is_not_due_yet_waits_but_has_no_age(model: Any, connections: Connections) -> None:
-    queue_of(model).accept([received()])
+    queue_of(model, ROUTER).accept([received()])
     model.update(due=model.due + 1000).execute()
     [queue] = Overview(connections).queues()
     assert (queue.waiting, queue.oldest_age) == (1, 0)
@@ -94,7 +93,7 @@ def test_workers_are_there_until_they_are_silent_for_longer_than_their_lease(
 
 
 def test_what_ended_is_in_the_span_in_which_it_ended(model: Any, connections: Connections) -> None:
-    queue = queue_of(model)
+    queue = queue_of(model, ROUTER)
     queue.accept([received(eventType=kind) for kind in ('broken', 'good', 'good', 'none')])
     drain(queue.create_worker())
     buckets = Overview(connections).ended(3600.0, 24)
@@ -111,7 +110,7 @@ def test_what_ended_is_in_the_span_in_which_it_ended(model: Any, connections: Co
 
 
 def test_a_span_that_is_over_is_remembered_and_the_current_one_is_not(model: Any, connections: Connections) -> None:
-    queue = queue_of(model)
+    queue = queue_of(model, ROUTER)
     queue.accept([received(), received()])
     drain(queue.create_worker())
     model.update(finalized='2026-01-01 00:00:30.000000').where(

@@ -71,7 +71,7 @@ def test_while_it_is_handled_an_event_is_in_102(model: Any) -> None:
 
 
 def test_an_event_without_a_route_ends_in_422(model: Any) -> None:
-    queue = model.create_queue(Router(), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, Router())
 
     task_id = queue.delay(ingest_event()).id
     drain(queue.create_worker())

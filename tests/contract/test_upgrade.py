@@ -13,9 +13,10 @@ from uuid import UUID
 import pytest
 from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
 from support.command_line import run
-from support.events import ingest_event, router_to
+from support.databases import model_in
+from support.events import ingest_event
+from support.queues import drain, queue_of
 
 TESTS = Path(__file__).parent.parent
 WAITING, PROCESSING, OK, UNPROCESSABLE, FAILED, REPEATED = (UUID(int=number) for number in range(6))
@@ -44,11 +45,8 @@ def table_of_0_2(database_url: str, python_with_0_2: Path) -> str:
 @pytest.fixture
 def model(table_of_0_2: str) -> Iterator[Any]:
     """The model class of the old table."""
-    database = connect(table_of_0_2)
-    model = create_peewee_model(database)
-    yield model
-    model.close_connections()
-    database.close()
+    with model_in(table_of_0_2) as model:
+        yield model
 
 
 # In one process of the test run, which makes one environment with 0.2.5.
@@ -91,17 +89,15 @@ def test_doctor_tells_of_it_and_changes_nothing(table_of_0_2: str, tmp_path: Pat
 
 def test_what_was_accepted_is_run_and_nothing_else(model: Any) -> None:
     seen: list[Any] = []
-    queue = model.create_queue(router_to(lambda event: seen.append(event.data)), 'my.app', 'my.tasks.receive')
-    worker = queue.create_worker()
+    queue = queue_of(model, lambda event: seen.append(event.data))
 
-    while worker.run_once():
-        pass
+    drain(queue.create_worker())
 
     assert seen == [[0]]
 
 
 def test_an_event_that_0_2_has_handled_is_that_event_when_it_comes_again(model: Any) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
 
     again = queue.delay(ingest_event(source='http://metadata/é', eventID='metadata.ingest.2')).id
     repeated = queue.delay(ingest_event(source='http://metadata/é', eventID='metadata.ingest.4')).id
@@ -111,7 +107,7 @@ def test_an_event_that_0_2_has_handled_is_that_event_when_it_comes_again(model: 
 
 
 def test_the_old_columns_hold_what_the_new_ones_do(model: Any) -> None:
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
 
     task_id = queue.delay(ingest_event(source='\U0001f600' * 5_000, data=['x' * 100_000])).id
 
@@ -129,8 +125,7 @@ def test_upgrading_again_changes_nothing(model: Any, table_of_0_2: str) -> None:
     before = [row.__data__ for row in model.select().order_by(model.task_id)]
     model.close_connections()
 
-    another = create_peewee_model(connect(table_of_0_2))
-    assert another.migrate() == 'current'
-    another.close_connections()
+    with model_in(table_of_0_2) as another:
+        assert another.migrate() == 'current'
 
     assert [row.__data__ for row in model.select().order_by(model.task_id)] == before

@@ -12,12 +12,13 @@ import pytest
 from pacifica.dispatcher.task_context import TaskLogFilter
 from support.command_line import started
 from support.events import dumps, ingest_event, router_to
+from support.queues import queue_of
 
 TASK = 'my.tasks.receive'
 
 
 def handle_one(model: Any, function: Any, event: dict[str, Any], **settings: Any) -> str:
-    queue = model.create_queue(router_to(function, '$[?(@["eventType"])]'), 'my.app', TASK, **settings)
+    queue = queue_of(model, router_to(function, '$[?(@["eventType"])]'), **settings)
     task_id = str(queue.delay(event))
     assert queue.create_worker().run_once()
     return task_id

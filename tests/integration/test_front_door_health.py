@@ -14,15 +14,15 @@ from pacifica.dispatcher._queue.readiness import Readiness
 from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher.authentication import BearerTokens, Secret
 from pacifica.dispatcher.receiver import create_peewee_model
-from support.events import router_to
 from support.front_door import MemoryStore, cherrypy_server, wsgi_server
+from support.queues import queue_of
 
 STORE = MemoryStore()
 
 
 def front_door(database, **settings):
     model = create_peewee_model(database)
-    queue = model.create_queue(router_to(print), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, print)
     return model, model.create_cherrypy_app(queue, **settings)
 
 

@@ -4,7 +4,6 @@ The CNCF SDK, structured and binary, and the webhook client of ``cloudevents-pyt
 """
 
 import threading
-import time
 from datetime import datetime, timezone
 
 import pytest
@@ -15,11 +14,10 @@ from cloudevents.core.v03.event import CloudEvent as CloudEvent03
 from cloudevents.model import Event
 from cloudevents.webhook import WebhookDestination
 from jsonpath2.path import Path
-from playhouse.db_url import connect
 
 from pacifica.dispatcher.event_handlers import EventHandler
-from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
+from support.events import wait_until
 from support.front_door import INGEST, cherrypy_server
 
 
@@ -41,12 +39,11 @@ def keep():
 
 
 @pytest.fixture
-def receiver(tmp_path, keep):
+def receiver(model, keep):
     """A receiver with a worker, whose routes match 0.1 by ``eventType`` and 1.0 by ``type``."""
     router = Router()
     router.add_route(Path.parse_str('$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'), keep)
     router.add_route(Path.parse_str('$[?(@["type"] = "com.example.test")]'), keep)
-    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
     queue = model.create_queue(router, 'interoperation', 'receive')
     with cherrypy_server(model.create_cherrypy_app(queue)) as client:
         worker = queue.create_worker(concurrency=1)
@@ -57,13 +54,10 @@ def receiver(tmp_path, keep):
             worker.stop()
 
 
-def handled(receiver, task_id, seconds=20):
+def handled(receiver, task_id):
     """Wait until the task has come to an end and return its record."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        status = requests.get(f'{receiver}/status/{task_id}', timeout=9).json()
-        if status not in ('202 Accepted', '102 Processing'):
-            break
+    wait_until(lambda: requests.get(f'{receiver}/status/{task_id}', timeout=9).json() not in (
+        '202 Accepted', '102 Processing'))
     record = requests.get(f'{receiver}/get/{task_id}', timeout=9).json()
     assert record['taskStatus'] == '200 OK', record
     return record

@@ -5,12 +5,10 @@ import threading
 import pytest
 import requests
 from jsonpath2.path import Path
-from playhouse.db_url import connect
 
 from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.models import File, Transaction
-from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.front_door import cherrypy_server
@@ -48,10 +46,9 @@ class Keep(EventHandler):
         {'auth': ('who', 'secret')},
     ),
 ], ids=['open', 'bearer', 'basic'])
-def test_an_upload_makes_an_event_that_is_handled(stack, tmp_path, authenticate, auth, read):
+def test_an_upload_makes_an_event_that_is_handled(stack, model, tmp_path, authenticate, auth, read):
     keep, router = Keep(), Router()
     router.add_route(Path.parse_str(INGESTS), keep)
-    model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
     queue = model.create_queue(router, 'notifications', 'receive')
     (tmp_path / 'up').mkdir()
     (tmp_path / 'up' / 'événement.txt').write_text('café')

@@ -12,7 +12,8 @@ import requests
 from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
-from support.events import router_to, wait_until
+from support.events import wait_until
+from support.queues import queue_of
 from support.stack import Stack, Subscriber
 
 # One set of services at a time, in one process of the test run.
@@ -55,7 +56,7 @@ def test_the_event_is_the_one_that_is_delivered(stack: Stack, tmp_path: Path) ->
 
 def test_uploads_that_nobody_was_told_of_are_handled_once(stack: Stack, tmp_path: Path, model: Any) -> None:
     handled: list[str] = []
-    queue = model.create_queue(router_to(lambda event: handled.append(event.event_id)), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model, lambda event: handled.append(event.event_id))
     first = upload(stack, tmp_path / 'up')
     since = before(stack, first)
     missed = [upload(stack, tmp_path / 'up') for _ in range(3)]

@@ -19,7 +19,7 @@ from pacifica.dispatcher.task_context import stage
 from support.behaving import behaving_router
 from support.celery_apps import app_of, drain
 from support.events import ingest_event, router_to
-from support.queues import TASK, run_each
+from support.queues import TASK, queue_of, run_each
 
 TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 _EXPORTER = InMemorySpanExporter()
@@ -45,7 +45,7 @@ def handle_all(
     model: Any, router: Any, *events: dict[str, Any], isolation: str = 'thread', **settings: Any,
 ) -> list[str]:
     """Run *events* and return their task ids."""
-    queue = model.create_queue(router, 'my.app', TASK, tracing=True, **settings)
+    queue = queue_of(model, router, tracing=True, **settings)
     ids = [str(queue.delay(event)) for event in events]
     run_each(model, queue.create_worker(1, isolation=isolation))
     return ids
@@ -171,7 +171,7 @@ def test_with_celery_too(model: Any) -> None:
 
 
 def test_without_tracing_there_is_no_span(model: Any) -> None:
-    queue = model.create_queue(router_to(print), 'my.app', TASK)
+    queue = queue_of(model, print)
     queue.delay(ingest_event())
     assert queue.create_worker().run_once()
     assert not _EXPORTER.get_finished_spans()
@@ -181,7 +181,7 @@ def test_without_the_library_the_error_names_the_extra(model: Any, monkeypatch: 
     monkeypatch.delitem(sys.modules, 'pacifica.dispatcher._tracing', raising=False)
     monkeypatch.setitem(sys.modules, 'opentelemetry', None)
     with pytest.raises(ConfigurationError, match=re.escape('pip install "pacifica-dispatcher[otel]"')):
-        model.create_queue(router_to(print), 'my.app', TASK, tracing=True)
+        queue_of(model, print, tracing=True)
 
 
 def test_who_wants_neither_traces_nor_metrics_imports_neither() -> None:

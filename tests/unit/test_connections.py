@@ -16,6 +16,7 @@ from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.events import ingest_event, router_to
+from support.queues import queue_of
 
 
 def queue_on(database: Any, function: Any = lambda event: None) -> Any:
@@ -25,7 +26,7 @@ def queue_on(database: Any, function: Any = lambda event: None) -> Any:
 def test_nothing_is_opened_before_first_use(tmp_path: Path) -> None:
     path = tmp_path / 'events.db'
     model = create_peewee_model(connect(f'sqlite:///{path}'))
-    queue = model.create_queue(router_to(lambda event: None), 'my.app', 'my.tasks.receive')
+    queue = queue_of(model)
     model.create_cherrypy_app(queue)
     queue.create_worker()
 
