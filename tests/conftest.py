@@ -95,12 +95,6 @@ def mariadb_url() -> str:
 
 
 @pytest.fixture(scope='session')
-def redis_url() -> str:
-    """URL of a Redis that tests may write to: ``PACIFICA_TEST_REDIS``."""
-    return services.require(services.REDIS)
-
-
-@pytest.fixture(scope='session')
 def rabbitmq_url() -> str:
     """URL of a RabbitMQ that tests may write to: ``PACIFICA_TEST_RABBITMQ``."""
     return services.require(services.RABBITMQ)

@@ -9,10 +9,8 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import crossplane
@@ -21,6 +19,7 @@ import yaml
 from dockerfile_parse import DockerfileParser
 
 from support.documents import DEPLOYED, DEPLOYMENT, PROJECT, rst_blocks
+from support.fakes import Answers, Scripted
 
 UNITS = sorted((DEPLOYED / 'systemd').glob('*.service'))
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOYED / 'compose.yaml').read_text())
@@ -80,24 +79,12 @@ def test_the_script_makes_every_secret_that_compose_names_and_keeps_it(tmp_path:
 
 @pytest.mark.parametrize('status, healthy', [(200, True), (503, False)])
 def test_the_receivers_health_check_follows_what_it_answers(status: int, healthy: bool) -> None:
-    asked: list[str] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(('127.0.0.1', 0), Receiver) as server:
-        Thread(target=server.handle_request).start()
+    with Scripted(Answers(status)) as server:
         kind, _, *arguments = SERVICES['receiver']['healthcheck']['test']
-        command = [sys.executable, *(word.replace('8069', str(server.server_port)) for word in arguments)]
+        command = [sys.executable, *(word.replace('8069', str(server.port)) for word in arguments)]
         assert kind == 'CMD'
         assert (subprocess.run(command, check=False, capture_output=True).returncode == 0) is healthy
-    assert asked == ['/health/ready']
+    assert [asked.path for asked in server.asked] == ['/health/ready']
 
 
 def test_the_dockerfile_copies_what_is_there_and_runs_unprivileged() -> None:

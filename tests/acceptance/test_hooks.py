@@ -14,8 +14,8 @@ from pacifica.dispatcher._events import from_dict
 from support.command_line import started
 from support.documents import HOOKS, rst_blocks
 from support.events import ingest_event, wait_until
+from support.fakes import Scripted
 from support.processes import free_port
-from support.receiving import receiving
 
 EVENT = ingest_event(data=[
     {'destinationTable': 'Files', '_id': 1},
@@ -42,14 +42,14 @@ def program(directory: Path, text: str, **environment: str) -> None:
 
 
 def test_the_chat_is_told_what_failed(directory: Path) -> None:
-    with receiving() as chat:
+    with Scripted() as chat:
         program(directory, f'''
 from chat import queue
 queue.delay({ingest_event(data=['broken'], eventID='the bad one')!r})
 queue.delay({EVENT!r})
 {RUN}''', CHAT_URL=chat.url)
 
-    [message] = [delivery.event['text'] for delivery in chat.deliveries]
+    [message] = [delivery.event['text'] for delivery in chat.asked]
     assert message.startswith('the bad one ended in 500 Internal Server Error: TypeError: ')
 
 
@@ -83,12 +83,12 @@ def test_the_event_that_is_shown_is_one_and_has_the_fields_of_those_that_are_sen
     shown = json.loads(rst_blocks(HOOKS, 'json')['0'])
     from_dict(shown)
 
-    with receiving() as receiver:
+    with Scripted() as receiver:
         example = directory / 'notifying.py'
         example.write_text(example.read_text('utf-8').replace('8070', str(receiver.port)), 'utf-8')
         program(directory, f'from notifying import queue\nqueue.delay({EVENT!r})\n{RUN}', REPORT_TOKEN='x')
 
-    [sent] = [delivery.event for delivery in receiver.deliveries]
+    [sent] = [delivery.event for delivery in receiver.asked]
     assert sent.keys() == shown.keys()
     assert sent['data'].keys() == shown['data'].keys()
     assert sent['data']['route'] == shown['data']['route']

@@ -14,7 +14,7 @@ import pytest
 
 from support.command_line import PROGRAM, run, started
 from support.events import wait_until
-from support.scripted import Answers, scripted
+from support.fakes import Answers, Scripted
 
 EVENT = files('pacifica.dispatcher._cli').joinpath('demo_data', 'event.json').read_bytes()
 ROUTES = '''
@@ -118,7 +118,7 @@ def test_an_event_that_no_worker_takes_is_waited_for_no_longer_than_asked(direct
 
 def test_an_interruption_shows_what_was_sent(directory: Path) -> None:
     running = Answers(200, b'"102 Processing"')
-    with scripted(Answers(200, b'"01a20df1-85b8-70e0-b143-4ac7ab42105f"'), running) as receiver:
+    with Scripted(Answers(200, b'"01a20df1-85b8-70e0-b143-4ac7ab42105f"'), running) as receiver:
         with started('send', 'event.json', '--url', receiver.url, '--wait', cwd=directory) as command:
             wait_until(lambda: len(receiver.asked) > 2)
             assert command.stop(signal.SIGINT) == 130

@@ -25,8 +25,8 @@ from support.behaving import behaving_router
 from support.celery_apps import TASK, announce, app_of
 from support.celery_apps import drain as drain_messages
 from support.events import Calling, ingest_event, router_to, wait_until
+from support.fakes import Answers, Scripted
 from support.queues import drain, record, start_and_stop
-from support.receiving import Receiving, receiving
 
 OK, UNPROCESSABLE, ERROR, WAITING = (
     '200 OK', '422 Unprocessable Entity', '500 Internal Server Error', '202 Accepted')
@@ -34,8 +34,8 @@ TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiving]:
-    with receiving() as receiver:
+def receiver() -> Iterator[Scripted]:
+    with Scripted() as receiver:
         yield receiver
 
 
@@ -200,7 +200,7 @@ def test_a_worker_that_is_stopped_during_a_callback_gives_the_next_event_back(mo
     assert (record(model, tasks[1]).task_status, record(model, tasks[1]).attempts) == (WAITING, 0)
 
 
-def test_with_handlers_in_processes_callbacks_are_called_in_the_workers(model: Any, receiver: Receiving) -> None:
+def test_with_handlers_in_processes_callbacks_are_called_in_the_workers(model: Any, receiver: Scripted) -> None:
     from pacifica.dispatcher.authentication import Secret
 
     finished: list[FinishedTask] = []
@@ -213,14 +213,14 @@ def test_with_handlers_in_processes_callbacks_are_called_in_the_workers(model: A
 
     for data in ('fine', 'crash'):
         queue.delay(ingest_event(data=data, contentType='text/plain'))
-    wait_until(lambda: len(receiver.deliveries) == 2, 120)
+    wait_until(lambda: len(receiver.asked) == 2, 120)
     worker.stop(0)
 
     assert callers == [os.getpid()] * 2
     assert {task.status: task.exc_type for task in finished} == {OK: None, ERROR: 'WorkerLostError'}
     saved = next(task.result for task in finished if not task.failed)
     assert saved and saved['process'] != os.getpid()
-    assert {each.headers['authorization'] for each in receiver.deliveries} == {'Bearer a-token'}
+    assert {each.headers['authorization'] for each in receiver.asked} == {'Bearer a-token'}
 
 
 def test_an_event_whose_last_worker_died_reaches_the_callbacks(model: Any, store: Store) -> None:
@@ -336,7 +336,7 @@ def test_an_attempt_that_is_followed_by_another_is_not_told(model: Any) -> None:
 
 
 def test_an_event_that_is_run_again_by_hand_ends_again_in_an_event_of_its_own(
-    model: Any, writer: Writer, receiver: Receiving,
+    model: Any, writer: Writer, receiver: Scripted,
 ) -> None:
     queue = queue_of(model, notify=Notify(receiver.url))
     worker = queue.create_worker()
@@ -346,7 +346,7 @@ def test_an_event_that_is_run_again_by_hand_ends_again_in_an_event_of_its_own(
     Operator(writer).retry([UUID(task_id)])
     drain(worker)
 
-    first, second = (each.event for each in receiver.deliveries)
+    first, second = (each.event for each in receiver.asked)
     assert first['id'] != second['id']
     assert first['subject'] == second['subject'] == task_id
 
@@ -369,18 +369,18 @@ def test_a_receiver_gets_what_it_wants(model: Any, settings: Any, types: list[st
     assert [row.event_type for row in told(model)] == types
 
 
-def test_each_of_several_receivers_gets_the_same_event(model: Any, receiver: Receiving) -> None:
+def test_each_of_several_receivers_gets_the_same_event(model: Any, receiver: Scripted) -> None:
     queue = queue_of(model, notify=[Notify(receiver.url, name='first'), Notify(receiver.url, name='second')])
     queue.delay(ingest_event())
 
     drain(queue.create_worker())
 
-    first, second = receiver.deliveries
+    first, second = receiver.asked
     assert first.body == second.body
     assert {row.route for row in told(model)} == {'notify → first', 'notify → second'}
 
 
-def test_what_others_tell_is_told_on_only_when_asked_for(model: Any, receiver: Receiving) -> None:
+def test_what_others_tell_is_told_on_only_when_asked_for(model: Any, receiver: Scripted) -> None:
     """Else two dispatchers that tell each other would never stop."""
     asked_for = Notify(receiver.url, name='asked', event_types=[FINISHED])
     queue = queue_of(model, notify=[Notify(receiver.url, name='default'), asked_for])
@@ -391,7 +391,7 @@ def test_what_others_tell_is_told_on_only_when_asked_for(model: Any, receiver: R
     assert [row.destination for row in told(model)] == ['asked']
 
 
-def test_whatever_an_event_or_a_result_holds_its_end_is_written(model: Any, receiver: Receiving) -> None:
+def test_whatever_an_event_or_a_result_holds_its_end_is_written(model: Any, receiver: Scripted) -> None:
     deep: Any = 1
     for _ in range(300):
         deep = [deep]
@@ -412,16 +412,16 @@ def test_whatever_an_event_or_a_result_holds_its_end_is_written(model: Any, rece
     drain(queue.create_worker())
 
     assert {row.task_status for row in told(model)} == {OK}
-    sent = {each.event['data']['eventID'][2:5]: each.event['data'] for each in receiver.deliveries}
+    sent = {each.event['data']['eventID'][2:5]: each.event['data'] for each in receiver.asked}
     assert sent['dee']['result'] is sent['lar']['result'] is None
     assert sent['str']['result'] == {'it': '\ud800\0'}
     assert sent['rai']['exceptionValue'].startswith('\ud800\0long')
-    assert max(len(each.body) for each in receiver.deliveries) < 50_000
+    assert max(len(each.body) for each in receiver.asked) < 50_000
 
 
 # --- it is sent by the same workers
 
-def test_an_outgoing_event_is_sent_and_seen_by_no_handler_and_no_callback(model: Any, receiver: Receiving) -> None:
+def test_an_outgoing_event_is_sent_and_seen_by_no_handler_and_no_callback(model: Any, receiver: Scripted) -> None:
     handled: list[str] = []
     finished: list[FinishedTask] = []
     queue = queue_of(
@@ -431,7 +431,7 @@ def test_an_outgoing_event_is_sent_and_seen_by_no_handler_and_no_callback(model:
 
     drain(queue.create_worker())
 
-    [delivery] = receiver.deliveries
+    [delivery] = receiver.asked
     [row] = told(model)
     assert delivery.body.decode() == row.event_data
     assert (row.task_status, row.attempts, row.route) == (OK, 1, 'notify → notify')
@@ -441,8 +441,8 @@ def test_an_outgoing_event_is_sent_and_seen_by_no_handler_and_no_callback(model:
 
 
 @pytest.mark.parametrize('answer', [0, 408, 429, 500, 503])
-def test_a_fault_that_may_pass_is_followed_by_another_attempt(model: Any, receiver: Receiving, answer: int) -> None:
-    receiver.answers = [answer, 200]
+def test_a_fault_that_may_pass_is_followed_by_another_attempt(model: Any, receiver: Scripted, answer: int) -> None:
+    receiver.answers = [Answers(answer), Answers(200)]
     queue = queue_of(model, notify=Notify(receiver.url), max_attempts=1)
     queue.delay(ingest_event())
     drain(queue.create_worker())
@@ -453,12 +453,12 @@ def test_a_fault_that_may_pass_is_followed_by_another_attempt(model: Any, receiv
     drain(queue_of(model, notify=Notify(receiver.url)).create_worker())  # one that has not found it away
 
     assert record(model, row.task_id).task_status == OK
-    assert len({each.event['id'] for each in receiver.deliveries}) == 1 < len(receiver.deliveries)
+    assert len({each.event['id'] for each in receiver.asked}) == 1 < len(receiver.asked)
 
 
 @pytest.mark.parametrize('answer', [302, 400, 401, 404, 410, 413])
-def test_any_other_answer_is_final(model: Any, receiver: Receiving, answer: int) -> None:
-    receiver.answers = [answer]
+def test_any_other_answer_is_final(model: Any, receiver: Scripted, answer: int) -> None:
+    receiver.answers = [Answers(answer)]
     queue = queue_of(model, notify=Notify(receiver.url))
     queue.delay(ingest_event())
 
@@ -470,8 +470,8 @@ def test_any_other_answer_is_final(model: Any, receiver: Receiving, answer: int)
     assert model.select().count() == 2  # which is told to nobody
 
 
-def test_an_outgoing_event_is_retried_by_hand_as_any_other(model: Any, writer: Writer, receiver: Receiving) -> None:
-    receiver.answers = [401, 200]
+def test_an_outgoing_event_is_retried_by_hand_as_any_other(model: Any, writer: Writer, receiver: Scripted) -> None:
+    receiver.answers = [Answers(401), Answers(200)]
     queue = queue_of(model, notify=Notify(receiver.url))
     worker = queue.create_worker()
     queue.delay(ingest_event())
@@ -481,7 +481,7 @@ def test_an_outgoing_event_is_retried_by_hand_as_any_other(model: Any, writer: W
     drain(worker)
 
     assert told(model)[0].task_status == OK
-    first, second = receiver.deliveries
+    first, second = receiver.asked
     assert first.event == second.event
 
 
@@ -515,7 +515,7 @@ def test_workers_that_die_while_they_send_dont_end_an_outgoing_event_early(model
     assert told(model)[0].task_status == ERROR
 
 
-def test_a_worker_that_knows_no_such_receiver_leaves_the_event_to_others(model: Any, receiver: Receiving) -> None:
+def test_a_worker_that_knows_no_such_receiver_leaves_the_event_to_others(model: Any, receiver: Scripted) -> None:
     knowing, ignorant = queue_of(model, notify=Notify(receiver.url)), queue_of(model)
     knowing.delay(ingest_event())
     knowing.create_worker().run_once()
@@ -530,13 +530,13 @@ def test_a_worker_that_knows_no_such_receiver_leaves_the_event_to_others(model: 
     assert told(model)[0].task_status == OK
 
 
-def test_an_idle_worker_sends_at_once(model: Any, receiver: Receiving) -> None:
+def test_an_idle_worker_sends_at_once(model: Any, receiver: Scripted) -> None:
     queue = queue_of(model, notify=Notify(receiver.url))
     worker = queue.create_worker(concurrency=2, poll_interval=3600)
     worker.start()
     try:
         queue.delay(ingest_event())
-        wait_until(lambda: receiver.deliveries)
+        wait_until(lambda: receiver.asked)
     finally:
         worker.stop(5)
 
@@ -566,33 +566,33 @@ def test_a_receiver_in_the_same_table_takes_the_event_for_one_of_its_own(model: 
 
 # --- Celery
 
-def test_the_celery_engine_calls_and_sends_as_well(model: Any, receiver: Receiving) -> None:
+def test_the_celery_engine_calls_and_sends_as_well(model: Any, receiver: Scripted) -> None:
     finished: list[FinishedTask] = []
     app = app_of(model, handle, notify=Notify(receiver.url), on_finished=finished.append)
     task_id = app.tasks[TASK].delay(ingest_event()).id
 
     drain_messages(app)
-    wait_until(lambda: (announce(app), drain_messages(app), receiver.deliveries)[-1])
+    wait_until(lambda: (announce(app), drain_messages(app), receiver.asked)[-1])
 
     assert [str(task.task_id) for task in finished] == [task_id]
-    assert [each.event['subject'] for each in receiver.deliveries] == [task_id]
+    assert [each.event['subject'] for each in receiver.asked] == [task_id]
     assert told(model)[0].task_status == OK
 
 
-def test_the_celery_engine_publishes_messages_of_outgoing_events(model: Any, receiver: Receiving) -> None:
+def test_the_celery_engine_publishes_messages_of_outgoing_events(model: Any, receiver: Scripted) -> None:
     # With it, one message leads to one event.
     app = app_of(model, handle, notify=Notify(receiver.url), worker_max_tasks_per_child=1)
     app.tasks[TASK].delay(ingest_event())
 
     assert drain_messages(app) == 1
-    assert receiver.deliveries == []
+    assert receiver.asked == []
     assert announce(app) == 1
     assert drain_messages(app) == 1
 
-    assert len(receiver.deliveries) == 1
+    assert len(receiver.asked) == 1
 
 
-def test_a_route_of_the_user_never_sees_what_is_only_to_be_sent(model: Any, receiver: Receiving) -> None:
+def test_a_route_of_the_user_never_sees_what_is_only_to_be_sent(model: Any, receiver: Scripted) -> None:
     seen: list[str] = []
     router = Router()
     router.add_route(Path.parse_str(f'$[?(@["type"] = "{FINISHED}")]'), Calling(lambda event: seen.append('told')))
@@ -602,4 +602,4 @@ def test_a_route_of_the_user_never_sees_what_is_only_to_be_sent(model: Any, rece
 
     drain(queue.create_worker())
 
-    assert (seen, len(receiver.deliveries)) == ([], 1)
+    assert (seen, len(receiver.asked)) == ([], 1)

@@ -14,7 +14,7 @@ from pacifica.dispatcher.exceptions import ConfigurationError, InvalidEventError
 from pacifica.dispatcher.router import Router
 from support.events import router_to, wait_until
 from support.fake_metadata import FakeMetadata
-from support.pacifica_fakes import status
+from support.fakes import status
 
 # By the archive's clock, which is years ahead of the one here.
 START = datetime(2031, 1, 2, 3, 4, 5)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._cli import main
-from support.scripted import Answers, scripted
+from support.fakes import Answers, Scripted
 
 ID = '01a20df1-85b8-70e0-b143-4ac7ab42105f'
 ACCEPTED = Answers(200, json.dumps(ID).encode())
@@ -40,7 +40,7 @@ def exit_status(*arguments: str) -> Any:
     Answers(503, headers={'Retry-After': formatdate(0, usegmt=True)}),
 ])
 def test_a_receiver_that_is_busy_is_asked_again(busy: Answers, capsys: pytest.CaptureFixture[str]) -> None:
-    with scripted(busy, busy, ACCEPTED) as receiver:
+    with Scripted(busy, busy, ACCEPTED) as receiver:
         assert exit_status('event.json', '--url', receiver.url) == 0
     assert [asked.body for asked in receiver.asked] == [EVENT.encode()] * 3
     assert ID in capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_a_receiver_that_is_busy_is_asked_again(busy: Answers, capsys: pytest.Ca
 
 def test_a_receiver_that_stays_busy_is_asked_for_a_bounded_time(capsys: pytest.CaptureFixture[str]) -> None:
     busy = Answers(429, b'{"message": "too many events wait"}', {'Retry-After': '3600'})
-    with scripted(busy) as receiver:
+    with Scripted(busy) as receiver:
         assert exit_status('event.json', '--url', receiver.url, '--retry-for', '5') == 1
     assert len(receiver.asked) == 1
     assert 'event.json was refused: 429 Too Many Requests: too many events wait\n' in capsys.readouterr().err
@@ -56,7 +56,7 @@ def test_a_receiver_that_stays_busy_is_asked_for_a_bounded_time(capsys: pytest.C
 
 @pytest.mark.parametrize('status, headers', [(503, {}), (500, {'Retry-After': '0'}), (429, {'Retry-After': 'soon'})])
 def test_a_receiver_that_does_not_say_when_is_not_asked_again(status: int, headers: dict[str, str]) -> None:
-    with scripted(Answers(status, b'<html>', headers)) as receiver:
+    with Scripted(Answers(status, b'<html>', headers)) as receiver:
         assert exit_status('event.json', '--url', receiver.url) == 1
     assert len(receiver.asked) == 1
 
@@ -70,7 +70,7 @@ def test_a_receiver_that_does_not_say_when_is_not_asked_again(status: int, heade
 def test_what_is_no_receiver_is_not_sent_to_twice(
     answer: Answers, reason: str, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with scripted(answer) as receiver:
+    with Scripted(answer) as receiver:
         assert exit_status('two.json', '--url', receiver.url) == 2
     assert len(receiver.asked) == 1
     line = capsys.readouterr().err
@@ -78,14 +78,14 @@ def test_what_is_no_receiver_is_not_sent_to_twice(
 
 
 def test_what_was_sent_before_a_failure_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with scripted(ACCEPTED, Answers(404)) as receiver:
+    with Scripted(ACCEPTED, Answers(404)) as receiver:
         assert exit_status('two.json', '--url', receiver.url) == 2
     output = capsys.readouterr()
     assert ID in output.out and '(1 of 2 events were sent: see above)' in output.err
 
 
 def test_a_receiver_that_gives_no_ids_is_no_receiver_to_wait_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with scripted(Answers(202)) as receiver:
+    with Scripted(Answers(202)) as receiver:
         assert exit_status('event.json', '--url', receiver.url) == 0
         assert 'accepted' in capsys.readouterr().out
         assert exit_status('event.json', '--url', receiver.url, '--wait') == 2
@@ -96,7 +96,7 @@ def test_a_receiver_that_gives_no_ids_is_no_receiver_to_wait_for(capsys: pytest.
 
 @pytest.mark.parametrize('url, path', [('', '/receive'), ('/', '/receive'), ('/x/receive', '/x/receive')])
 def test_statuses_are_asked_for_beside_where_events_go(url: str, path: str) -> None:
-    with scripted(ACCEPTED, Answers(200, b'"102 Processing"'), Answers(200, b'"200 OK"')) as receiver:
+    with Scripted(ACCEPTED, Answers(200, b'"102 Processing"'), Answers(200, b'"200 OK"')) as receiver:
         assert exit_status('event.json', '--url', receiver.url + url, '--wait') == 0
     asked = [(each.method, each.path) for each in receiver.asked]
     assert asked == [('POST', path), *[('GET', path.replace('receive', f'status/{ID}'))] * 2]
@@ -133,7 +133,7 @@ def test_what_cannot_work_is_one_line(
 def test_several_events_move_a_bar_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with scripted(ACCEPTED) as receiver:
+    with Scripted(ACCEPTED) as receiver:
         assert exit_status('two.json', '--url', receiver.url) == 0
         assert capsys.readouterr().err == ''
         monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)

@@ -26,7 +26,7 @@ from support import brokers
 from support.databases import KINDS, temporary_database
 from support.events import ingest_event
 from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
-from support.pacifica_fakes import status
+from support.fakes import status
 
 ROUTES = '''
 from jsonpath2.path import Path

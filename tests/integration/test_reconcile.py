@@ -18,7 +18,7 @@ from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
 from pacifica.dispatcher.router import Router
 from support.fake_metadata import FakeMetadata
-from support.pacifica_fakes import status
+from support.fakes import status
 from support.queues import queue_of
 
 SINCE = datetime(2026, 11, 27, 11, 0, tzinfo=timezone.utc)

@@ -16,7 +16,8 @@ from pacifica.downloader import Downloader
 from pacifica.dispatcher.downloader_runners import Progress, RemoteDownloaderRunner
 from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
-from support.pacifica_fakes import FakeCartd, drip, hang, late, reset, status, tar_of
+from support.fakes import drip, hang, late, reset, status
+from support.pacifica_fakes import FakeCartd, tar_of
 
 #: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
 SLACK = 10.0

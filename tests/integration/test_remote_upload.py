@@ -17,7 +17,8 @@ from pacifica.dispatcher.exceptions import LeaseLostError, StagingError, Transac
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import Progress, RemoteUploaderRunner
-from support.pacifica_fakes import FakeIngest, drip, hang, late, reset, status
+from support.fakes import drip, hang, late, reset, status
+from support.pacifica_fakes import FakeIngest
 
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
 #: What a busy machine may add to the time that was given; a server that hangs would take half a minute.

@@ -21,7 +21,7 @@ from support.command_line import started
 from support.events import ingest_event, wait_until
 from support.fake_metadata import FakeMetadata
 from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
-from support.pacifica_fakes import hang, status
+from support.fakes import hang, status
 
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.pacifica_fakes import Fake, Handler
+from support.fakes import Fake, Handler
 
 __all__ = ['FakeMetadata']
 
@@ -22,11 +22,6 @@ class FakeMetadata(Fake):
         self.asked: dict[str, int] = {}
         #: Those that are listed, but not told of.
         self.unknown: set[int] = set()
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f'http://127.0.0.1:{self.port}'
 
     def do_get(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
         """Answer one of the questions that there are."""

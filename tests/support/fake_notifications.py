@@ -18,7 +18,7 @@ from uuid import uuid4
 import requests
 from jsonpath2.path import Path
 
-from support.pacifica_fakes import Fake, Handler
+from support.fakes import Fake, Handler
 
 #: The zone in which it writes times, as of a server in Mountain Standard Time.
 ZONE = timezone(timedelta(hours=-7))
@@ -30,11 +30,6 @@ class FakeNotifications(Fake):
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
         self.records: dict[str, dict[str, Any]] = {}
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f'http://127.0.0.1:{self.port}'
 
     def do_get(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
         """Show the user's subscriptions."""
@@ -136,11 +131,6 @@ class FakeReceiver(Fake):
         self.authorizations: list[str | None] = []
         self.ready = True
         self._health = health
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f'http://127.0.0.1:{self.port}'
 
     def do_get(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
         """Say how it is."""

@@ -16,7 +16,7 @@ from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher.exceptions import ConfigurationError
-from support.scripted import Answers, scripted
+from support.fakes import Answers, Scripted
 
 
 @click.command()
@@ -92,7 +92,7 @@ def test_a_service_that_is_down_is_named_with_what_to_check() -> None:
 
 def test_a_service_that_does_not_speak_tls_is_named_with_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('NO_PROXY', '*')
-    with scripted(Answers(200)) as plain, HttpClient() as client, pytest.raises(ClientError) as caught:
+    with Scripted(Answers(200)) as plain, HttpClient() as client, pytest.raises(ClientError) as caught:
         client.request('GET', plain.url.replace('http:', 'https:'))
     assert 'no secure connection to https://127.0.0.1' in caught.value.message
     assert 'check that it is https' in caught.value.message

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,15 +18,15 @@ from pacifica.dispatcher.authentication import Credentials, Secret, StandardWebh
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.hooks import FinishedTask, Notify, listed
 from support.events import ingest_event
-from support.receiving import Receiving, receiving
+from support.fakes import Answers, Scripted, drip
 
 TOKEN = 'a-token-that-nobody-may-see'
 SIGNING = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiving]:
-    with receiving() as receiver:
+def receiver() -> Iterator[Scripted]:
+    with Scripted() as receiver:
         yield receiver
 
 
@@ -43,10 +41,10 @@ def send(url: str, attempt: int = 1, **settings: Any) -> Any:
     return Sender([Notify(url, **settings)]).send(held(attempt), 'notify')
 
 
-def test_an_event_is_posted_in_structured_mode(receiver: Receiving) -> None:
+def test_an_event_is_posted_in_structured_mode(receiver: Scripted) -> None:
     outcome = send(receiver.url)
 
-    [delivery] = receiver.deliveries
+    [delivery] = receiver.asked
     assert outcome.status.value == '200 OK'
     assert delivery.headers['content-type'] == 'application/cloudevents+json; charset=utf-8'
     assert delivery.event['data'] == 'é'
@@ -54,7 +52,7 @@ def test_an_event_is_posted_in_structured_mode(receiver: Receiving) -> None:
 
 
 def test_the_token_is_sent_and_nothing_out_of_a_netrc(
-    receiver: Receiving, tmp_path: Any, monkeypatch: pytest.MonkeyPatch,
+    receiver: Scripted, tmp_path: Any, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / 'netrc').write_text('machine 127.0.0.1 login somebody password something\n')
     monkeypatch.setenv('NETRC', str(tmp_path / 'netrc'))
@@ -62,13 +60,13 @@ def test_the_token_is_sent_and_nothing_out_of_a_netrc(
     send(receiver.url, token=Secret(TOKEN))
     send(receiver.url)
 
-    assert [each.headers.get('authorization') for each in receiver.deliveries] == [f'Bearer {TOKEN}', None]
+    assert [each.headers.get('authorization') for each in receiver.asked] == [f'Bearer {TOKEN}', None]
 
 
-def test_a_receiver_with_the_same_secret_takes_the_signature(receiver: Receiving) -> None:
+def test_a_receiver_with_the_same_secret_takes_the_signature(receiver: Scripted) -> None:
     send(receiver.url, signing_secret=Secret(SIGNING))
 
-    [delivery] = receiver.deliveries
+    [delivery] = receiver.asked
     verify = StandardWebhooks(Secret(SIGNING))
     assert verify(Credentials(delivery.headers, None, lambda: delivery.body)) == {'send'}
     assert not verify(Credentials(delivery.headers, None, lambda: delivery.body + b' '))
@@ -79,8 +77,8 @@ def test_a_receiver_with_the_same_secret_takes_the_signature(receiver: Receiving
     ('120', 120, 120), ('0', 2.5, 5), ('9999999', 3600, 3600), ('soon', 2.5, 5), ('-5', 2.5, 5),
     ('Fri, 31 Dec 1999 23:59:59 GMT', 2.5, 5), ('Fri, 31 Dec 2999 23:59:59 GMT', 3600, 3600),
 ])
-def test_retry_after_is_honoured_within_an_hour(receiver: Receiving, said: str, least: float, most: float) -> None:
-    receiver.answers, receiver.headers = [503], {'Retry-After': said}
+def test_retry_after_is_honoured_within_an_hour(receiver: Scripted, said: str, least: float, most: float) -> None:
+    receiver.answers = [Answers(503, headers={'Retry-After': said})]
 
     outcome = send(receiver.url)
 
@@ -88,8 +86,8 @@ def test_retry_after_is_honoured_within_an_hour(receiver: Receiving, said: str, 
     assert least <= outcome.delay <= most
 
 
-def test_the_waits_of_all_attempts_are_about_an_hour(receiver: Receiving) -> None:
-    receiver.answers = [500]
+def test_the_waits_of_all_attempts_are_about_an_hour(receiver: Scripted) -> None:
+    receiver.answers = [Answers(500)]
 
     waits = [send(receiver.url, attempt).delay for attempt in range(1, OUTGOING_ATTEMPTS + 1)]
 
@@ -98,52 +96,39 @@ def test_the_waits_of_all_attempts_are_about_an_hour(receiver: Receiving) -> Non
 
 
 @pytest.mark.parametrize('answer', [0, 401, 503])
-def test_no_credential_and_no_path_is_in_what_is_written_of_a_fault(receiver: Receiving, answer: int) -> None:
-    receiver.answers = [answer]
-    receiver.body = f'you sent {TOKEN} and {SIGNING} to /services/T024BE7LD4JK9Q2M1?key=of-the-query'.encode()
-    url = f'http://127.0.0.1:{receiver.port}/services/T024BE7LD4JK9Q2M1?key=of-the-query'
+def test_no_credential_and_no_path_is_in_what_is_written_of_a_fault(receiver: Scripted, answer: int) -> None:
+    said = f'you sent {TOKEN} and {SIGNING} to /services/T024BE7LD4JK9Q2M1?key=of-the-query'
+    receiver.answers = [Answers(answer, said.encode())]
+    url = f'{receiver.url}/services/T024BE7LD4JK9Q2M1?key=of-the-query'
 
     outcome = send(url, token=Secret(TOKEN), signing_secret=Secret(SIGNING))
 
     written = repr(outcome)
-    assert f'http://127.0.0.1:{receiver.port}' in written
+    assert receiver.url in written
     assert [text for text in (TOKEN, SIGNING, 'T024BE7LD4JK9Q2M1', 'of-the-query') if text in written] == []
 
 
-def test_what_holds_the_answer_up_is_cut_off() -> None:
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        def drip() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                try:
-                    while True:
-                        connection.sendall(b'H')
-                        time.sleep(0.02)
-                except OSError:
-                    pass
+def test_what_holds_the_answer_up_is_cut_off(receiver: Scripted) -> None:
+    receiver.fail('POST', drip)
+    began = time.monotonic()
 
-        thread = threading.Thread(target=drip)
-        thread.start()
-        began = time.monotonic()
+    outcome = send(receiver.url, timeout=0.3)
 
-        outcome = send(f'http://127.0.0.1:{listener.getsockname()[1]}/', timeout=0.3)
-
-        thread.join()
     assert outcome.status.value == '202 Accepted'
     assert time.monotonic() - began < 5
 
 
 def test_a_receiver_that_could_not_be_reached_is_left_alone_for_a_moment_but_not_at_the_last_attempt(
-    receiver: Receiving,
+    receiver: Scripted,
 ) -> None:
-    receiver.answers = [0, 200]
+    receiver.answers = [Answers(0), Answers(200)]
     sender = Sender([Notify(receiver.url)])
 
     outcomes = [sender.send(held(attempt), 'notify') for attempt in (1, 1, OUTGOING_ATTEMPTS, 1)]
 
     assert [outcome.status.value[:3] for outcome in outcomes] == ['202', '202', '200', '200']
     assert 'a moment ago' in outcomes[1].exc_value
-    assert len(receiver.deliveries) == 3
+    assert len(receiver.asked) == 3
 
 
 @pytest.mark.parametrize('settings', [
