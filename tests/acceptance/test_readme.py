@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ from support.command_line import run, started
 from support.documents import PROJECT, README, markdown_blocks
 from support.environments import copy_of_project
 from support.events import wait_until
+from support.staging import DEMO_EVENT, write_demo_files
 
-DATA = files('pacifica.dispatcher._cli').joinpath('demo_data')
 PROGRAM = markdown_blocks(README, 'python')[0]
 CHECKS = '''
 import json, pathlib, sys
@@ -34,11 +33,8 @@ assert len(list(pathlib.Path('bundles').glob('*.tar'))) == 1
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory with the files of the demo's event in ``archive``, and the event beside it."""
-    (tmp_path / 'event.json').write_bytes(DATA.joinpath('event.json').read_bytes())
-    for name in ('notes.txt', 'spectra/run-7.csv'):
-        target = tmp_path / 'archive' / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(DATA.joinpath('files', *name.split('/')).read_bytes())
+    (tmp_path / 'event.json').write_bytes(DEMO_EVENT)
+    write_demo_files(tmp_path / 'archive')
     return tmp_path
 
 

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pytest
 from support.command_line import PROGRAM, run, started
 from support.events import wait_until
 from support.fakes import Answers, Scripted
+from support.staging import DEMO_EVENT
 
-EVENT = files('pacifica.dispatcher._cli').joinpath('demo_data', 'event.json').read_bytes()
 ROUTES = '''
 from jsonpath2.path import Path
 from pacifica.dispatcher.event_handlers import ExceptionEventHandler, NoopEventHandler
@@ -38,7 +37,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with routes and event files."""
     path = tmp_path_factory.mktemp('send')
     (path / 'routes.py').write_text(ROUTES)
-    (path / 'event.json').write_bytes(EVENT)
+    (path / 'event.json').write_bytes(DEMO_EVENT)
     (path / 'array.json').write_text(f'[{event("a")}, {event("b", data={"größe": 1})}]')
     (path / 'lines.jsonl').write_text(f'{event("c")}\n{event("", time="yesterday")}\n{event("d")}\n')
     (path / 'fails.json').write_text(event('e', 'fails'))
@@ -99,7 +98,8 @@ def test_an_event_whose_handler_fails_is_a_no_with_wait(directory: Path, url: st
 
 def test_an_event_comes_from_stdin(directory: Path, url: str) -> None:
     done = subprocess.run(
-        [*PROGRAM, 'send', '-', '--url', url], input=EVENT, cwd=directory, capture_output=True, timeout=30, check=True)
+        [*PROGRAM, 'send', '-', '--url', url], input=DEMO_EVENT, cwd=directory, capture_output=True, timeout=30,
+        check=True)
     assert b'stdin' in done.stdout
 
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import sqlite3
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,9 +17,8 @@ from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from support.command_line import Running, run, started
 from support.events import wait_until
+from support.staging import DEMO_EVENT, write_demo_files
 
-DATA = files('pacifica.dispatcher._cli').joinpath('demo_data')
-EVENT = DATA.joinpath('event.json').read_bytes()
 ROUTES = '''
 from pathlib import Path as FilePath
 from threading import Event as Never
@@ -54,15 +52,12 @@ WORK = ('work', 'routes:router', '--database', 'sqlite:///events.db')
 def directory(tmp_path: Path) -> Path:
     """A directory with a module ``routes``, and the files of the demo's event in ``archive``."""
     (tmp_path / 'routes.py').write_text(ROUTES)
-    for name in ('notes.txt', 'spectra/run-7.csv'):
-        target = tmp_path / 'archive' / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(DATA.joinpath('files', *name.split('/')).read_bytes())
+    write_demo_files(tmp_path / 'archive')
     return tmp_path
 
 
 def event(event_type: str, event_id: str = 'one') -> bytes:
-    return json.dumps({**json.loads(EVENT), 'eventType': event_type, 'eventID': event_id}).encode()
+    return json.dumps({**json.loads(DEMO_EVENT), 'eventType': event_type, 'eventID': event_id}).encode()
 
 
 def address(service: Running) -> str:
@@ -82,11 +77,11 @@ def ended(service: Running, url: str, task_id: str) -> dict[str, Any]:
 def test_serve_takes_an_event_runs_it_and_stops_cleanly(directory: Path, number: signal.Signals) -> None:
     with started(*SERVE, cwd=directory) as service:
         url = address(service)
-        task_id = service.call(f'{url}/receive', EVENT)
+        task_id = service.call(f'{url}/receive', DEMO_EVENT)
         record = ended(service, url, task_id)
         assert (record['taskStatus'], record['exceptionType']) == ('200 OK', None)
         assert (record['taskApplicationName'], record['taskName']) == ('routes', 'routes.receive')
-        assert json.loads(record['data']) == json.loads(EVENT)['data']
+        assert json.loads(record['data']) == json.loads(DEMO_EVENT)['data']
         assert len(list(directory.glob('bundles/*.tar'))) == 1
         assert service.stop(number) == 0
         assert service.output.rstrip().endswith('stopping\nstopped\n(end of output)')
@@ -163,7 +158,7 @@ def test_a_second_signal_stops_at_once_and_gives_the_event_back(directory: Path)
 def test_work_runs_what_another_process_accepted_and_stops_cleanly(directory: Path) -> None:
     model = create_peewee_model(db_url.connect(f'sqlite:///{directory}/events.db'))
     queue = model.create_queue(Router(), 'routes', 'routes.receive')
-    task_id = queue.delay(json.loads(EVENT)).id
+    task_id = queue.delay(json.loads(DEMO_EVENT)).id
     with started(*WORK, cwd=directory) as worker:
         wait_until(lambda: model.get(model.task_id == UUID(task_id)).task_status == '200 OK')
         worker.expect('working\n')

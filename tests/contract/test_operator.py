@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,6 +27,7 @@ from pacifica.dispatcher.task_context import Stage, current_task
 from support.databases import connections_to
 from support.events import ingest_event, received, wait_until
 from support.queues import APPLICATION, TASK, drain, queue_of
+from support.threads import together
 
 QUEUE = QueueName(APPLICATION, TASK)
 
@@ -118,23 +118,6 @@ def test_an_unknown_event_is_not_retried_and_those_beside_it_are(bench: Bench) -
     bench.drain()
 
     assert bench.operator.retry([task_ids[0], uuid4(), task_ids[1]]) == [True, False, True]
-
-
-def together(*functions: Any) -> list[Any]:
-    """Return what the functions return, each called in a thread of its own at the same moment."""
-    results: list[Any] = [None] * len(functions)
-    start = threading.Barrier(len(functions))
-
-    def run(number: int) -> None:
-        start.wait()
-        results[number] = functions[number]()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, router_to, wait_until
 from support.queues import APPLICATION, TASK, drain, queue_of, record, start_and_stop
+from support.threads import together
 
 
 def test_an_accepted_event_waits_with_all_its_attributes(model: Any) -> None:
@@ -229,20 +231,10 @@ def test_the_same_event_twice_in_one_batch_is_one_task(model: Any) -> None:
 def test_the_same_event_from_many_threads_at_once_is_one_task(model: Any) -> None:
     event = ingest_event()
     queues = [queue_of(model) for _ in range(2)]
-    task_ids: set[str] = set()
-    start = threading.Barrier(8)
 
-    def send(number: int) -> None:
-        start.wait()
-        task_ids.add(queues[number % 2].delay(event).id)
+    tasks = together(*[lambda queue=queue: queue.delay(event) for queue in queues * 4])
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(task_ids) == 1
+    assert len({task.id for task in tasks}) == 1
     assert model.select().count() == 1
 
 
@@ -453,11 +445,7 @@ def test_an_event_is_claimed_by_one_of_many_workers(model: Any, writer: Writer) 
         while held := store.claim('someone', 30.0):
             claimed.append(held.task_id)
 
-    threads = [threading.Thread(target=claim, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[partial(claim, store) for store in stores])
 
     assert len(claimed) == len(set(claimed)) == 40
 

@@ -22,6 +22,7 @@ from pacifica.dispatcher._events import loads
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from support.front_door import INGEST, cherrypy_server
+from support.threads import together
 
 REQUESTS = int(os.environ.get('PACIFICA_FUZZ') or 200)
 THREADS = 4
@@ -234,19 +235,7 @@ def test_a_flood_of_damaged_requests_is_answered_properly(connection, model):
 
 
 def test_afterwards_every_event_and_every_thread_is_still_there(server, model):
-    answers = []
-    barrier = threading.Barrier(THREADS + 1)
-
-    def post():
-        barrier.wait()
-        answers.append(server.post(INGEST).status)
-
-    threads = [threading.Thread(target=post) for _ in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    barrier.wait()
-    for thread in threads:
-        thread.join()
+    answers = together(*[lambda: server.post(INGEST).status] * THREADS)
     assert answers == [200] * THREADS
     workers = [thread for thread in threading.enumerate()
                if isinstance(thread, WorkerThread) and thread.server is cherrypy.server.httpserver]

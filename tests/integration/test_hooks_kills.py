@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support.databases import KINDS, model_in, temporary_database
+from support.databases import KINDS, table_in
 from support.events import ingest_event, wait_until
-from support.kills import FINAL, post, post_all
+from support.kills import FINAL, new_dice, post, post_all
 from support.processes import Service
-
-
-@contextmanager
-def table(kind: str, directory: Path) -> Iterator[tuple[str, Any]]:
-    directory.mkdir()
-    with temporary_database(kind, directory) as url, model_in(url) as model:
-        model.create_table()
-        yield url, model
-
 
 SOME = {'count': 60, 'kills': 3}
 MANY = {'count': 1_000, 'kills': 30}
@@ -36,10 +23,9 @@ MANY = {'count': 1_000, 'kills': 30}
     *(pytest.param(kind, *MANY.values(), id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
 ])
 def test_whatever_is_killed_each_end_arrives_once(kind: str, count: int, kills: int, tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    print(f'seed {seed}')
-    dice = random.Random(seed)
-    with table(kind, tmp_path / 'first') as (url, model), table('sqlite', tmp_path / 'second') as (other_url, other):
+    dice = new_dice()
+    (tmp_path / 'other').mkdir()
+    with table_in(kind, tmp_path) as (url, model), table_in('sqlite', tmp_path / 'other') as (other_url, other):
         told = Service(other_url, tmp_path / 'told.log', workers=0)
         post(told, ingest_event())
         service = Service(
@@ -75,7 +61,8 @@ def test_whatever_is_killed_each_end_arrives_once(kind: str, count: int, kills: 
 @pytest.mark.timeout(300)
 def test_what_a_worker_had_not_sent_when_it_was_killed_is_sent_by_another(tmp_path: Path) -> None:
     """The receiver is down when the event ends, the worker is killed before it is back: between commit and sending."""
-    with table('sqlite', tmp_path / 'one') as (url, model), table('sqlite', tmp_path / 'two') as (other_url, other):
+    (tmp_path / 'other').mkdir()
+    with table_in('sqlite', tmp_path) as (url, model), table_in('sqlite', tmp_path / 'other') as (other_url, other):
         told = Service(other_url, tmp_path / 'told.log', workers=0)
         told.kill(0, restart=False)
         service = Service(

@@ -10,6 +10,7 @@ import pytest
 from jsonpath2.path import Path as JSONPath
 from playhouse.db_url import connect
 
+from pacifica.dispatcher._cli.demo_handler import Uppercase
 from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
 from pacifica.dispatcher.event_handlers import EventHandler, StagedEventHandler
 from pacifica.dispatcher.models import Transaction
@@ -65,15 +66,6 @@ def forwarder(stack: Stack) -> Iterator[Forwarder]:
     with Forwarder(stack) as server:
         assert isinstance(server, Forwarder)
         yield server
-
-
-class Uppercase(EventHandler):
-    """The README's."""
-
-    def handle(self, event: Any) -> None:
-        for file in event.files:
-            with event.open(file) as source, event.create(file.path) as target:
-                target.write(source.read().upper())
 
 
 def staged(stack: Stack) -> StagedEventHandler:

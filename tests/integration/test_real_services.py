@@ -22,6 +22,7 @@ from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.events import wait_until
 from support.stack import Subscriber, running
+from support.staging import write_files
 
 # One set of services at a time, in one process of the test run.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
@@ -54,9 +55,7 @@ def tree(root, count):
         '/'.join(['deep' * 12] * 5) + '/' + 'deep.' * 2 + '/file': b'deep', 'a b;c&d=e%20+?#.txt': b'punctuation',
         **{f'scans/{number % 7}/scan-{number:03}.csv': os.urandom(number * 17) for number in range(count - 8)},
     }
-    for path, content in contents.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
+    write_files(root, contents)
     return contents
 
 

@@ -18,6 +18,7 @@ from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 from support.fakes import drip, hang, late, reset, status
 from support.pacifica_fakes import FakeCartd, tar_of
+from support.staging import read_all
 
 #: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
 SLACK = 10.0
@@ -45,15 +46,6 @@ def files(contents=CONTENT):
     ]
 
 
-def read(openers):
-    """Return the bytes that each opener gives."""
-    contents = []
-    for opener in openers:
-        with opener(mode='rb') as stream:
-            contents.append(stream.read())
-    return contents
-
-
 def names(directory):
     """Return every path under a directory."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob('*'))
@@ -61,7 +53,7 @@ def names(directory):
 
 def test_files_come_into_data_in_their_order_and_the_cart_is_deleted(cartd, runner, tmp_path):
     openers = runner.download(str(tmp_path), files()[::-1])
-    assert read(openers) == list(CONTENT.values())[::-1]
+    assert read_all(openers) == list(CONTENT.values())[::-1]
     assert names(tmp_path) == ['data', 'data/empty', 'data/sub', 'data/sub/dir', 'data/sub/dir/é.bin', 'data/top.csv']
     assert runner.input_directory(str(tmp_path)) == tmp_path / 'data'
     assert len(cartd.deleted) == 1 and not cartd.carts
@@ -69,7 +61,7 @@ def test_files_come_into_data_in_their_order_and_the_cart_is_deleted(cartd, runn
 
 def test_a_download_goes_again_and_again_into_one_directory(runner, tmp_path):
     for _ in range(2):
-        assert read(runner.download(str(tmp_path), files())) == list(CONTENT.values())
+        assert read_all(runner.download(str(tmp_path), files())) == list(CONTENT.values())
     assert len(names(tmp_path)) == 6
 
 
@@ -93,7 +85,7 @@ def test_what_no_cart_could_hold_is_an_error_and_no_request(cartd, runner, tmp_p
 @pytest.mark.parametrize('method', ['POST', 'HEAD', 'GET'])
 def test_passing_faults_are_tried_again(cartd, runner, tmp_path, method, fault):
     cartd.fail(method, fault, fault)
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
     assert not cartd.carts
 
 
@@ -104,7 +96,7 @@ def test_time_is_kept_against_servers_that_hang_or_drip(cartd, runner, tmp_path,
     began = time.monotonic()
     try:
         openers = runner.download(str(tmp_path), files(), timeout=0.8)
-        assert method == 'DELETE' and read(openers) == list(CONTENT.values())
+        assert method == 'DELETE' and read_all(openers) == list(CONTENT.values())
     except DownloadError as exc:
         assert exc.transient and f'127.0.0.1:{cartd.port}' in str(exc) and method in str(exc)
     assert time.monotonic() - began < 0.8 + SLACK
@@ -130,13 +122,13 @@ def test_one_request_that_hangs_is_given_up_and_tried_again(cartd, tmp_path):
     runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), request_timeout=0.2)
     for method in ('POST', 'HEAD', 'GET'):
         cartd.fail(method, hang)
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
 
 
 def test_late_answers_are_waited_for(cartd, runner, tmp_path):
     for method in ('POST', 'HEAD', 'GET', 'DELETE'):
         cartd.fail(method, late(0.1))
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
 
 
 def test_a_cartd_that_is_not_there_is_a_passing_fault(tmp_path):
@@ -173,7 +165,7 @@ def test_a_cart_in_error_is_lasting_and_says_why(cartd, runner, tmp_path):
 def test_a_cart_stuck_in_staging_gets_another_beside_it(cartd, tmp_path):
     cartd.stuck = 2
     runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), cart_timeout=0.05)
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
     assert cartd.count('POST') == 3 and not cartd.carts and len(cartd.deleted) == 3
 
 
@@ -189,7 +181,7 @@ def test_carts_stuck_for_ever_are_a_passing_fault(cartd, tmp_path):
 
 def test_a_cart_that_vanished_is_ordered_again(cartd, runner, tmp_path):
     cartd.fail('HEAD', status(404))
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
     assert cartd.count('POST') == 2
     cartd.fail('HEAD', *[status(404)] * 9)
     with pytest.raises(DownloadError, match='vanished') as caught:
@@ -205,7 +197,7 @@ def test_a_damaged_archive_is_fetched_again(cartd, runner, tmp_path, damage):
     whole = cartd.archive
     archives = [damage]
     cartd.archive = lambda contents: archives.pop()(whole(contents)) if archives else whole(contents)
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
     assert cartd.count('POST') == 2 and not cartd.carts and len(names(tmp_path)) == 6
 
 
@@ -218,13 +210,13 @@ def test_a_connection_lost_in_an_archive_is_tried_again(cartd, runner, tmp_path)
         reset(handler)
 
     cartd.fail('GET', fault)
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
 
 
 def test_a_wrong_file_is_fetched_again_and_twice_wrong_is_lasting(cartd, runner, tmp_path):
     wrong = [{**CONTENT, 'top.csv': b'9,9\r\n'}]
     cartd.archive = lambda contents: tar_of(wrong.pop() if wrong else contents)
-    assert read(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
+    assert read_all(runner.download(str(tmp_path), files(), timeout=20)) == list(CONTENT.values())
     cartd.archive = lambda contents: tar_of({**CONTENT, 'top.csv': os.urandom(5), 'empty': b'x'})
     with pytest.raises(DownloadError, match="'top.csv' has sha1 .*'empty' has 1 bytes instead of 0") as caught:
         runner.download(str(tmp_path / 'other'), files(), timeout=20)
@@ -238,7 +230,7 @@ def test_paths_longer_than_cartd_keeps_have_other_names_in_the_cart(cartd, runne
     cartd.contents = collections.defaultdict(lambda: b'a', {'top.csv': b'1,2\r\n'})
     cartd.archive = lambda found: tar_of(dict(zip(found, contents.values())))
     cartd.fail('HEAD', status(204, X_Pacifica_Status='ready', X_Pacifica_Message=''))
-    assert read(runner.download(str(tmp_path), wanted)) == [b'a', b'b']
+    assert read_all(runner.download(str(tmp_path), wanted)) == [b'a', b'b']
     assert {str(path.relative_to(tmp_path / 'data')) for path in tmp_path.rglob('*') if path.is_file()} == set(contents)
     asked, = cartd.ordered
     assert max(len(file['path']) for file in asked) < 255
@@ -252,7 +244,7 @@ def test_missing_files_are_named(cartd, runner, tmp_path):
 
 def test_files_without_hash_or_size_are_not_compared(runner, tmp_path):
     wanted = [File(_id=1, name='top.csv'), File(_id=2, name='empty', size='0', hashtype='sha1')]
-    assert read(runner.download(str(tmp_path), wanted)) == [b'1,2\r\n', b'']
+    assert read_all(runner.download(str(tmp_path), wanted)) == [b'1,2\r\n', b'']
 
 
 def test_what_was_not_asked_for_is_not_written(cartd, runner, tmp_path):

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playhouse.db_url import connect
 
-from pacifica.dispatcher.receiver import create_peewee_model
 from support.database_servers import MariaDB, PostgreSQL, own_server
+from support.databases import model_in
 from support.events import ingest_event, wait_until
 from support.kills import FINAL, post_all, runs_without_reason
 from support.processes import Service
@@ -20,8 +19,7 @@ from support.processes import Service
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize('kind', [PostgreSQL, MariaDB])
 def test_a_database_that_crashes_costs_time_and_no_event_and_no_second_run(kind: Any, tmp_path: Path) -> None:
-    with own_server(kind) as server:
-        model = create_peewee_model(connect(server.url))
+    with own_server(kind) as server, model_in(server.url) as model:
         model.create_table()
         service = Service(server.url, tmp_path / 'runs.log', workers=1, lease=5.0)
         events = [ingest_event(data={'seconds': 0.02}) for _ in range(400)]
@@ -41,8 +39,6 @@ def test_a_database_that_crashes_costs_time_and_no_event_and_no_second_run(kind:
             statuses = {row.task_status for row in model.select(model.task_status).distinct()}
         finally:
             service.stop()
-            model.close_connections()
-            model._meta.database.close()
 
         assert len(set(task_ids.values())) == len(events)
         assert statuses == {'200 OK'}

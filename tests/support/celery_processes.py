@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from support.databases import model_in, temporary_database
+from support.databases import table_in
 from support.processes import end_group, free_port, runs_in
 
 SUPPORT = Path(__file__).parent
@@ -155,8 +155,7 @@ def running(
     kind: str, folder: Path, settings: Mapping[str, Any], **options: Any,
 ) -> Iterator[tuple[CeleryService, Any]]:
     """Run a service on a new database of *kind*; yield it and the model."""
-    with temporary_database(kind, folder) as url, model_in(url) as model:
-        model.create_table()
+    with table_in(kind, folder) as (url, model):
         service = CeleryService(url, folder, settings, **options)
         try:
             yield service, model

@@ -67,6 +67,14 @@ def model_in(url: str) -> Iterator[Any]:
 
 
 @contextmanager
+def table_in(kind: str, directory: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the URL of a new database of *kind*, and the model class of the table in it."""
+    with temporary_database(kind, directory) as url, model_in(url) as model:
+        model.create_table()
+        yield url, model
+
+
+@contextmanager
 def connections_to(model: Any) -> Iterator[Connections]:
     """Yield connections to the database of *model* that are the caller's own, as another process has them."""
     connections = Connections(model._meta.database, ensure_schema)

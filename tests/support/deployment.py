@@ -8,7 +8,6 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from support.command_line import Running, started
 from support.documents import DEPLOYED, PROJECT
 from support.events import wait_until
 from support.processes import free_port
+from support.staging import DEMO_EVENT, write_demo_files
 
 SECONDS = 100.0
 TOKEN, PASSWORD = 'open-sesame', 'close-sesame'
 
-_DATA = files('pacifica.dispatcher._cli').joinpath('demo_data')
 _EXAMPLE = PROJECT / 'docs' / 'examples' / 'uppercase' / 'pacifica'
 _PROGRAMS = Path(sys.executable).parent
 # The example is no part of what is installed for the tests, and the namespace looks in site-packages only.
@@ -46,11 +45,8 @@ class Deployment:
         for module in DEPLOYED.glob('*.py'):
             (folder / module.name).write_bytes(module.read_bytes())
         (folder / 'sitecustomize.py').write_text(_SITE)
-        for name in ('notes.txt', 'spectra/run-7.csv'):
-            target = folder / 'archive' / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_DATA.joinpath('files', *name.split('/')).read_bytes())
-        self.event: dict[str, Any] = json.loads(_DATA.joinpath('event.json').read_bytes())
+        write_demo_files(folder / 'archive')
+        self.event: dict[str, Any] = json.loads(DEMO_EVENT)
         self.environment = {
             'DATABASE_URL': database_url or f'sqlite:///{folder / "events.db"}',
             'CREDENTIALS_DIRECTORY': str(self.secrets), 'LOCAL_DIRECTORY': str(folder / 'archive'),

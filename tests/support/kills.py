@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from typing import Any
 
@@ -11,6 +12,13 @@ from support.events import wait_until
 from support.processes import Service
 
 FINAL = ('200 OK', '422 Unprocessable Entity', '500 Internal Server Error')
+
+
+def new_dice() -> random.Random:
+    """Return dice, having printed the seed that makes them fall the same again."""
+    seed = random.randrange(2**32)
+    print(f'seed {seed}')
+    return random.Random(seed)
 
 
 def post(service: Service, event: dict[str, Any]) -> str:
@@ -35,6 +43,15 @@ def post_all(service: Service, events: list[dict[str, Any]], task_ids: dict[str,
     for thread in threads:
         thread.start()
     return threads
+
+
+def check_ends(service: Service, model: Any, task_ids: dict[str, str]) -> None:
+    """Fail unless every accepted event has ended, nearly all of them well, and none ran again without a reason."""
+    statuses = {str(row.task_id): row.task_status for row in model.select(model.task_id, model.task_status)}
+    assert len(set(task_ids.values())) == len(task_ids)
+    assert [task_id for task_id in task_ids.values() if statuses[task_id] not in FINAL] == []
+    assert runs_without_reason(service) == {}
+    assert sum(status == '200 OK' for status in statuses.values()) > len(task_ids) * 0.9
 
 
 def runs_without_reason(service: Service) -> dict[str, Any]:

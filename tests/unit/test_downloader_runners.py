@@ -10,6 +10,7 @@ import pytest
 from pacifica.dispatcher.downloader_runners import DownloaderRunner, LocalDownloaderRunner
 from pacifica.dispatcher.exceptions import DownloadError, StagingError, UnsafePathError
 from pacifica.dispatcher.models import File
+from support.staging import read_all, write_files
 
 CONTENT = {'top.csv': b'1,2\r\n', 'sub/dir/\xe9.txt': 'été\r\n'.encode(), 'sub/empty': b''}
 
@@ -22,11 +23,7 @@ def files(**attrs):
 @pytest.fixture
 def source(tmp_path):
     """A directory with the files of CONTENT."""
-    root = tmp_path / 'source'
-    for path, content in CONTENT.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
-    return root
+    return write_files(tmp_path / 'source', CONTENT)
 
 
 @pytest.fixture
@@ -37,22 +34,13 @@ def target(tmp_path):
     return root
 
 
-def read(openers):
-    """Return the bytes that each opener gives."""
-    contents = []
-    for opener in openers:
-        with opener(mode='rb') as stream:
-            contents.append(stream.read())
-    return contents
-
-
 @pytest.mark.parametrize('link', [True, False])
 def test_files_are_linked_or_copied_again_and_again(source, target, link):
     runner = LocalDownloaderRunner(str(source), link=link)
     assert isinstance(runner, DownloaderRunner)
     for _ in range(3):
         openers = runner.download(str(target), files())
-        assert read(openers) == list(CONTENT.values())
+        assert read_all(openers) == list(CONTENT.values())
         assert {(target / path).is_symlink() for path in CONTENT} == {link}
     assert sorted(os.listdir(target)) == ['sub', 'top.csv']
     assert sorted(os.listdir(target / 'sub')) == ['dir', 'empty']
@@ -60,13 +48,13 @@ def test_files_are_linked_or_copied_again_and_again(source, target, link):
 
 def test_openers_are_in_the_order_of_the_files(source, target):
     openers = LocalDownloaderRunner(str(source)).download(str(target), files()[::-1])
-    assert read(openers) == list(CONTENT.values())[::-1]
+    assert read_all(openers) == list(CONTENT.values())[::-1]
 
 
 def test_files_are_opened_where_they_are_if_that_is_their_directory(source):
     runner = LocalDownloaderRunner(str(source))
-    assert read(runner.download(str(source), files())) == list(CONTENT.values())
-    assert read(runner.download(os.path.join(source, 'sub', '..'), files())) == list(CONTENT.values())
+    assert read_all(runner.download(str(source), files())) == list(CONTENT.values())
+    assert read_all(runner.download(os.path.join(source, 'sub', '..'), files())) == list(CONTENT.values())
     assert not (source / 'top.csv').is_symlink()
 
 
@@ -112,7 +100,7 @@ def test_a_link_that_leads_out_of_the_source_is_refused_and_one_inside_followed(
     runner = LocalDownloaderRunner(str(source))
     with pytest.raises(DownloadError, match=r"'out' \(a link that leads out.*'up/secret' \(a link that leads out"):
         runner.download(str(target), [File(name='out'), File(name='secret', subdir='up')])
-    assert read(runner.download(str(target), [File(name='in')])) == [b'1,2\r\n']
+    assert read_all(runner.download(str(target), [File(name='in')])) == [b'1,2\r\n']
 
 
 def test_links_in_the_way_are_not_followed(source, target, tmp_path):
@@ -154,7 +142,7 @@ def test_an_encoding_that_is_none_is_an_error_that_says_so_and_bytes_can_be_read
     opener, = LocalDownloaderRunner(str(source)).download(str(target), [File(name='top.csv', encoding='gzip')])
     with pytest.raises(StagingError, match="'top.csv'.*'gzip'"):
         opener()
-    assert read([opener]) == [b'1,2\r\n']
+    assert read_all([opener]) == [b'1,2\r\n']
 
 
 @pytest.mark.parametrize('mode', ['w', 'a', 'r+', 'xb'])
@@ -169,7 +157,7 @@ def test_openers_survive_a_change_of_directory(source, target, monkeypatch, tmp_
     monkeypatch.chdir(tmp_path)
     openers = LocalDownloaderRunner('source').download('target', files())
     monkeypatch.chdir('/')
-    assert read(openers) == list(CONTENT.values())
+    assert read_all(openers) == list(CONTENT.values())
 
 
 def test_sizes_and_hashes_are_compared_if_asked_for(source, target):

@@ -16,6 +16,7 @@ from cloudevents.model import Event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacifica.dispatcher._cli.demo_handler import Uppercase
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher.downloader_runners import DownloaderRunner, LocalDownloaderRunner
 from pacifica.dispatcher.exceptions import (
@@ -24,18 +25,9 @@ from pacifica.dispatcher.exceptions import (
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 from pacifica.dispatcher.staging import PROVENANCE_KEY, StagedEvent, StagedEventHandler
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, UploaderRunner
+from support.staging import write_files
 
 CONTENT = {'événement.txt': b'event data\n', 'sub/top.csv': b'1,2\r\n'}
-
-
-class Uppercase(EventHandler):
-    """The handler of the documentation."""
-
-    def handle(self, event):
-        """Write each file in upper case."""
-        for file in event.files:
-            with event.open(file) as source, event.create(file.path) as target:
-                target.write(source.read().upper())
 
 
 class Calls(EventHandler):
@@ -89,10 +81,7 @@ def event_of(contents, **attributes):
 @pytest.fixture
 def download(tmp_path):
     """A runner that has the files of CONTENT."""
-    for path, content in CONTENT.items():
-        (tmp_path / 'source' / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / 'source' / path).write_bytes(content)
-    return LocalDownloaderRunner(str(tmp_path / 'source'))
+    return LocalDownloaderRunner(str(write_files(tmp_path / 'source', CONTENT)))
 
 
 @pytest.fixture

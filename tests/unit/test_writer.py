@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from support.events import wait_until
+from support.threads import together
 
 
 class Insert:
@@ -53,14 +55,6 @@ def numbers(connections: Connections) -> list[int]:
         return [number for number, in session.execute('SELECT number FROM numbers ORDER BY number').fetchall()]
 
 
-def together(count: int, run: Any) -> None:
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 def test_a_caller_alone_has_a_transaction_of_its_own(connections: Connections) -> None:
     assert Writer(connections).run(Insert(1), Insert(2)) == [2, 4]
     assert Insert.batches == [2]
@@ -69,19 +63,15 @@ def test_a_caller_alone_has_a_transaction_of_its_own(connections: Connections) -
 
 def test_callers_that_come_during_a_transaction_share_the_next(connections: Connections) -> None:
     writer = Writer(connections)
-    results: dict[int, Any] = {}
     Insert.gate.clear()
-
-    def run(number: int) -> None:
-        results[number] = writer.run(Insert(number))
 
     starter = threading.Thread(target=lambda: (wait_until(lambda: len(writer._waiting) == 4), Insert.gate.set()))
     starter.start()
-    together(5, run)
+    results = together(*[partial(writer.run, Insert(number)) for number in range(5)])
     starter.join()
 
     assert Insert.batches == [1, 4]
-    assert results == {number: [number * 2] for number in range(5)}
+    assert results == [[number * 2] for number in range(5)]
 
 
 def test_one_callers_fault_is_its_own(connections: Connections) -> None:
@@ -98,7 +88,7 @@ def test_one_callers_fault_is_its_own(connections: Connections) -> None:
 
     starter = threading.Thread(target=lambda: (wait_until(lambda: len(writer._waiting) == 2), Insert.gate.set()))
     starter.start()
-    together(3, run)
+    together(*[partial(run, number) for number in range(3)])
     starter.join()
 
     assert list(faults) == [0]

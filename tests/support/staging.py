@@ -1,0 +1,36 @@
+"""The files that are staged in tests: written into a directory, and read by what opens them; and the demo's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+_DEMO = files('pacifica.dispatcher._cli').joinpath('demo_data')
+
+#: The event of the demo, as it is sent.
+DEMO_EVENT = _DEMO.joinpath('event.json').read_bytes()
+
+
+def write_files(root: Path, contents: Mapping[str, bytes]) -> Path:
+    """Write the files, by their paths, with the directories that lead to them; return *root*."""
+    for path, content in contents.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    return root
+
+
+def write_demo_files(root: Path) -> Path:
+    """Write the files of the demo's event; return *root*."""
+    return write_files(root, {
+        name: _DEMO.joinpath('files', *name.split('/')).read_bytes() for name in ('notes.txt', 'spectra/run-7.csv')})
+
+
+def read_all(openers: Iterable[Any]) -> list[bytes]:
+    """Return the bytes that each opener gives."""
+    contents = []
+    for opener in openers:
+        with opener(mode='rb') as stream:
+            contents.append(stream.read())
+    return contents
