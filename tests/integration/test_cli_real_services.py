@@ -13,7 +13,7 @@ import requests
 
 from pacifica.dispatcher.models import Transaction
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
-from support.command_line import Running, run, started
+from support.command_line import ROUTES, Running, run, started
 from support.events import wait_until
 from support.fake_notifications import FakeReceiver
 from support.processes import free_port
@@ -24,13 +24,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_grou
 
 USER = 'dmlb2001'
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
-ROUTES = '''
-from jsonpath2.path import Path
-from pacifica.dispatcher.event_handlers import NoopEventHandler
-from pacifica.dispatcher.router import Router
-router = Router()
-router.add_route(Path.parse_str('$'), NoopEventHandler())
-'''
 
 
 @pytest.fixture(autouse=True)

@@ -23,20 +23,12 @@ from pacifica.dispatcher._cli.doctor_checks import CHECKS, filesystem_of, skew
 from pacifica.dispatcher._cli.doctor_findings import Address, DoctorCheck, Settings, address, ok, run_checks
 from pacifica.dispatcher._queue.record import WORKERS
 from support import brokers
+from support.command_line import ROUTES
 from support.databases import KINDS, temporary_database
 from support.events import ingest_event
 from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
 from support.fakes import status
 
-ROUTES = '''
-from jsonpath2.path import Path
-from pacifica.dispatcher.event_handlers import NoopEventHandler
-from pacifica.dispatcher.router import Router
-print('this module prints')
-empty = Router()
-router = Router()
-router.add_route(Path.parse_str('$'), NoopEventHandler())
-'''
 VARIABLES = ('DATABASE_URL', 'CELERY_BROKER_URL', 'NOTIFICATIONS_URL', 'NOTIFICATIONS_USER', *(
     f'{service}_{part}' for service in ('CARTD', 'INGEST', 'POLICY') for part in ('PROTO', 'ADDR', 'PORT')))
 
@@ -44,7 +36,7 @@ VARIABLES = ('DATABASE_URL', 'CELERY_BROKER_URL', 'NOTIFICATIONS_URL', 'NOTIFICA
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Be in a directory with a module ``routes``, with nothing configured, not even by default."""
-    (tmp_path / 'routes.py').write_text(ROUTES)
+    (tmp_path / 'routes.py').write_text(f"{ROUTES}empty = Router()\nprint('this module prints')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', sys.path[:])
     for name in VARIABLES:

@@ -17,19 +17,13 @@ from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
 from pacifica.dispatcher.router import Router
+from support.command_line import ROUTES
 from support.fake_metadata import FakeMetadata
 from support.fakes import status
 from support.queues import queue_of
 
 SINCE = datetime(2026, 11, 27, 11, 0, tzinfo=timezone.utc)
 LATER, EARLIER = '2026-11-27T11:22:42', '2026-11-27T10:59:59'
-ROUTES = '''
-from jsonpath2.path import Path
-from pacifica.dispatcher.event_handlers import NoopEventHandler
-from pacifica.dispatcher.router import Router
-router = Router()
-router.add_route(Path.parse_str('$'), NoopEventHandler())
-'''
 
 
 @pytest.fixture

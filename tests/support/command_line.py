@@ -18,6 +18,14 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 PROGRAM = (sys.executable, '-m', 'pacifica.dispatcher')
 SECONDS = 100.0
+#: A module whose ``router`` takes every event, and does nothing with it.
+ROUTES = '''
+from jsonpath2.path import Path
+from pacifica.dispatcher.event_handlers import NoopEventHandler
+from pacifica.dispatcher.router import Router
+router = Router()
+router.add_route(Path.parse_str('$'), NoopEventHandler())
+'''
 
 _OPENER = build_opener(ProxyHandler({}))
 
