@@ -17,8 +17,6 @@ from pacifica.dispatcher.hooks import Callback, Notify
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
 
-__all__ = ['exposition', 'extensions', 'needing']
-
 
 def extensions(
     queue: QueueName, on_finished: Callback | None, on_failed: Callback | None, receivers: Sequence[Notify],

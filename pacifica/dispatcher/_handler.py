@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 
 from cloudevents.model import Event
 
-__all__ = ['EventHandler']
-
 
 class EventHandler(ABC):
     """Handles the events of a route.

@@ -20,11 +20,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = [
-    'MOST_CHARACTERS', 'MOST_STEPS', 'SOURCE_KEY', 'Lineage', 'is_lineage', 'parent_transaction', 'step',
-    'transaction_id',
-]
-
 #: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
 SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
 

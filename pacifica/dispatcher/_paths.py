@@ -13,8 +13,6 @@ from pathlib import Path
 
 from pacifica.dispatcher.exceptions import UnsafePathError
 
-__all__ = ['claim_path', 'conflicts', 'make_parents', 'safe_path']
-
 _FORBIDDEN = re.compile(r'[\0\\]|(?:^|/)(?:[A-Za-z]:|\.\.(?:/|$))')
 
 

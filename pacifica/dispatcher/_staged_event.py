@@ -16,8 +16,6 @@ from pacifica.dispatcher._transfers.files import Opener, make_opener
 from pacifica.dispatcher.exceptions import StagingError
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 
-__all__ = ['PROVENANCE_KEY', 'StagedEvent']
-
 PROVENANCE_KEY = SOURCE_KEY
 
 

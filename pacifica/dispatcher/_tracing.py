@@ -18,8 +18,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from pacifica.dispatcher._engine.extensions import Carrier, Extension
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
-__all__ = ['OpenTelemetrySpans']
-
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._engine.executor import Executor, RetryPolicy
 from pacifica.dispatcher._engine.extensions import Extensions
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._queue.connections import Connections
@@ -371,6 +372,13 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any, store: Store
     assert (row.task_status, row.attempts, row.result) == ('200 OK', 2, None)
 
 
+def keeper_of(store: Store, max_attempts: int) -> LeaseKeeper:
+    """Return what keeps the leases of a worker and takes over the events of dead ones."""
+    executor = Executor(
+        Router(), store.name.application, RetryPolicy(max_attempts=max_attempts), store.save_result, Extensions())
+    return LeaseKeeper(store, executor, 30.0, None, None)
+
+
 def test_time_in_which_the_database_answered_nobody_ends_no_lease(
     model: Any, store: Store, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -378,7 +386,7 @@ def test_time_in_which_the_database_answered_nobody_ends_no_lease(
     task_id = queue.delay(ingest_event()).id
     held = store.claim('a worker that lives', 30.0)
     assert held is not None
-    janitor = LeaseKeeper(store, Extensions(), max_attempts=3, lease=30.0)
+    janitor = keeper_of(store, max_attempts=3)
     rescue, asking = store.rescue, threading.Event()
     monkeypatch.setattr(store, 'rescue', lambda *args: (asking.set(), rescue(*args))[1])
     turn = threading.Thread(target=janitor.run_once)
@@ -412,7 +420,7 @@ def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any, 
         model.update(due=1.0).where(model.task_status == '202 Accepted').execute()
         assert store.claim('a worker that dies', 30.0)
         model.update(lease_expires=1.0).execute()
-        LeaseKeeper(store, Extensions(), max_attempts=2, lease=30.0).run_once()
+        keeper_of(store, max_attempts=2).run_once()
         statuses.append(record(model, task_id).task_status)
 
     row = record(model, task_id)

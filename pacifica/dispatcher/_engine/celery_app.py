@@ -29,8 +29,6 @@ from pacifica.dispatcher._queue.record import new_task_id
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['create_celery_app']
-
 _LOG = logging.getLogger(__name__)
 _MESSAGE_LIFETIME = 10.0  # seconds for which a message is taken to be on its way before it is sent again
 _FURTHER = 0.1  # seconds in which one message may lead to further events, see ReceiveTask._further

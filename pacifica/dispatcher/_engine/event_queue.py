@@ -20,8 +20,6 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import Metadata
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-__all__ = ['Acceptor', 'EventQueue', 'Task']
-
 
 class Acceptor(ABC):
     """Where the front door hands validated events in, whatever engine runs them."""

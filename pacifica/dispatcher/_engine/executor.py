@@ -22,15 +22,13 @@ from pacifica.dispatcher.exceptions import RetryLater, RouteNotFoundRouterError,
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Stage, TaskContext, task_context
 
-__all__ = ['Executor', 'RetryPolicy']
-
 SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
 """Keeps what a handler wants kept, durably, and returns it as JSON."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a failed attempt is followed by another: after :class:`RetryLater`, and transfers that failed in passing."""
+    """When a failed attempt is followed by another: after :class:`RetryLater`, and transient faults of transfers."""
 
     retry_for: tuple[type[BaseException], ...] = ()  # what is retried besides
     max_attempts: int = 3  # lost workers included

@@ -16,8 +16,6 @@ from pacifica.dispatcher._queue.transitions import Rescued
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Outgoing, ended
 from pacifica.dispatcher.hooks import Callback, FinishedTask
 
-__all__ = ['Callbacks', 'Carrier', 'EventLog', 'Extension', 'Extensions']
-
 _LOG = logging.getLogger(__name__)
 _EVENT_LOG = logging.getLogger('pacifica.dispatcher.events')
 _ERROR_CHARACTERS = 200

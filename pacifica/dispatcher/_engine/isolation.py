@@ -19,8 +19,6 @@ from pacifica.dispatcher._engine.extensions import Carrier
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import ConfigurationError, HandlerTimeoutError, WorkerLostError
 
-__all__ = ['ProcessExecutor']
-
 _STARTED_ANEW: Any = multiprocessing.get_context(
     'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
 

@@ -14,8 +14,6 @@ from pacifica.dispatcher._queue.transitions import Heartbeat
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherError
 
-__all__ = ['LeaseKeeper']
-
 _LOG = logging.getLogger(__name__)
 _PRUNE_ROWS = 1000
 _PRUNE_BATCHES = 20

@@ -29,8 +29,6 @@ from pacifica.dispatcher.authentication import signature_headers
 from pacifica.dispatcher.exceptions import DeliveryError, InvalidEventError, RetryLater
 from pacifica.dispatcher.hooks import FAILED, FINISHED, FinishedTask, Notify
 
-__all__ = ['FinishedEvents', 'Sender']
-
 _TRACE_PARENT = re.compile(r'[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]*', re.ASCII)
 _TRACE_STATE = re.compile(r'[ -~]{1,512}', re.ASCII)
 #: So that an outgoing event, however large the one it is about, stays far below what any database or receiver takes.

@@ -19,8 +19,6 @@ from uuid import UUID
 from pacifica.dispatcher._engine.turns import Periodic
 from pacifica.dispatcher._queue.store import Store
 
-__all__ = ['Announcer', 'Publisher']
-
 _LOG = logging.getLogger(__name__)
 _ENOUGH = 20  # messages in the broker that no worker has taken: all workers have as much to do as they take
 _ROOM_PAUSE = 0.01  # seconds at first between two questions to the broker, doubled

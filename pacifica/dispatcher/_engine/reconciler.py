@@ -22,8 +22,6 @@ from pacifica.dispatcher.exceptions import (
 )
 from pacifica.dispatcher.router import Router
 
-__all__ = ['PeriodicReconciler', 'Reconciled', 'Reconciler']
-
 _LOG = logging.getLogger(__name__)
 _REQUESTS = 4  # at the same time
 _LEASE_SECONDS = 30.0

@@ -18,8 +18,6 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = ['Runner', 'TaskRunner', 'owner_here']
-
 _LOG = logging.getLogger(__name__)
 
 Around = Callable[[UUID], AbstractContextManager[object]]

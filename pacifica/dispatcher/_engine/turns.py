@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ['Periodic']
-
 
 class Periodic:
     """Takes a turn every *interval* seconds while it is started.

@@ -17,8 +17,6 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = ['Wakeup', 'Worker']
-
 _LOG = logging.getLogger(__name__)
 
 

@@ -24,8 +24,6 @@ from pacifica.dispatcher._events.version_0_1 import Fault
 from pacifica.dispatcher._events.version_1_0 import check_attributes, encode_base64, is_base64, received, sdk_faults
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['read']
-
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _PRINTABLE = re.compile(r'[\x20-\x7e\t]*')
 

@@ -18,8 +18,6 @@ from pacifica.dispatcher._events.strict_json import Document, dumps, parse, pars
 from pacifica.dispatcher._events.version_0_1 import Fault
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['MAX_BATCH', 'decode', 'from_dict', 'is_batch']
-
 #: Events in a batch, all of which go into one transaction.
 MAX_BATCH = 10_000
 

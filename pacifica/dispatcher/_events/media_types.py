@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ['MediaType']
-
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s";]+)', re.IGNORECASE)
 
 

@@ -17,8 +17,6 @@ from cloudevents.model import Event
 from pacifica.dispatcher._events.media_types import MediaType
 from pacifica.dispatcher._events.strict_json import loads
 
-__all__ = ['Identity', 'identify', 'to_event']
-
 #: The attributes of 0.1, under their own names; anything else in a 0.1 event is not part of an ``Event``.
 _ATTRIBUTES_0_1 = (
     'eventType', 'eventTypeVersion', 'cloudEventsVersion', 'source', 'eventID', 'eventTime', 'schemaURL',

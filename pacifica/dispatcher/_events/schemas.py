@@ -6,8 +6,6 @@ from typing import Any
 
 from pacifica.dispatcher._events import version_0_1, version_1_0
 
-__all__ = ['SCHEMAS']
-
 _NOT_EMPTY: dict[str, Any] = {'type': 'string', 'minLength': 1}
 _OPTIONAL: dict[str, Any] = {'type': ['string', 'null'], 'minLength': 1}
 _EXTENSION: dict[str, Any] = {

@@ -25,8 +25,6 @@ import msgspec
 
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['MAX_DEPTH', 'Document', 'dumps', 'loads', 'parse', 'parse_event', 'raw_members', 'raw_members_of_list']
-
 #: The deepest nesting of arrays and objects that is accepted.
 MAX_DEPTH = 200
 

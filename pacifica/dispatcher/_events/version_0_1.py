@@ -11,8 +11,6 @@ from typing import Any
 from pacifica.dispatcher._events.received import ReceivedEvent
 from pacifica.dispatcher._events.strict_json import Document, raw_members
 
-__all__ = ['NOT_EMPTY', 'OPTIONAL', 'OPTIONAL_NOT_EMPTY', 'REQUIRED', 'Fault', 'read']
-
 Fault = tuple[str, str]
 
 NOT_EMPTY = 'must be a non-empty string'

@@ -30,8 +30,6 @@ from pacifica.dispatcher._events.received import ReceivedEvent
 from pacifica.dispatcher._events.strict_json import Document, dumps, raw_members
 from pacifica.dispatcher._events.version_0_1 import NOT_EMPTY, OPTIONAL_NOT_EMPTY, Fault
 
-__all__ = ['REQUIRED', 'VERSIONS', 'check_attributes', 'encode_base64', 'is_base64', 'read', 'received', 'sdk_faults']
-
 VERSIONS = ('1.0', '0.3')
 
 REQUIRED = ('specversion', 'id', 'source', 'type')

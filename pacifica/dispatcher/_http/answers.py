@@ -11,8 +11,6 @@ from typing import Any
 import cherrypy
 import msgspec
 
-__all__ = ['Refusal', 'answer', 'json_error', 'revalidated', 'status_line']
-
 _ENCODER = msgspec.json.Encoder()
 _PHRASES = {413: 'Request Entity Too Large', 422: 'Unprocessable Entity'}
 

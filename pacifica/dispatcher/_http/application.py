@@ -28,8 +28,6 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
 
-__all__ = ['FrontDoor', 'StartRefusedError', 'WorkerPlugin', 'create_application']
-
 #: After CherryPy's Daemonizer forked (65), before its server listens (75).
 _START_PRIORITY = 70
 

@@ -9,8 +9,6 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal
 
-__all__ = ['MAX_BODY', 'raw_body']
-
 #: The most bytes that a body may have, by default: an event of 100,000 files has some 29 MB, and a refused one makes
 #: Pacifica Notifications disable the subscription.
 MAX_BODY = 100_000_000

@@ -13,8 +13,6 @@ from pacifica.dispatcher._http.resource import Resource, operation
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
 
-__all__ = ['HEALTH', 'Health', 'Metrics', 'Ready', 'counting']
-
 #: Where the probes are, below where the application is mounted.
 HEALTH = '/health/'
 

@@ -15,8 +15,6 @@ from pacifica.dispatcher._http.answers import answer, revalidated
 from pacifica.dispatcher._http.resource import Operation, Resource, operation
 from pacifica.dispatcher.authentication import Scheme
 
-__all__ = ['OpenApi', 'document']
-
 #: What each error status means, wherever it is answered.
 _ERRORS = {
     400: 'the request is malformed, or not a CloudEvent; all faults are named',

@@ -18,8 +18,6 @@ from pacifica.dispatcher.exceptions import InvalidEventError, QueueFullError
 if TYPE_CHECKING:
     from pacifica.dispatcher._metrics import Exposition
 
-__all__ = ['AcceptEvents', 'Receive']
-
 #: Stores all of the events durably, in one transaction, and returns their task ids in order; or raises
 #: ``QueueFullError`` or ``DatabaseUnavailableError`` and stores none. Our queue does, or Celery's task.
 AcceptEvents = Callable[[Sequence[ReceivedEvent]], Sequence[str]]

@@ -19,8 +19,6 @@ from pacifica.dispatcher._http.answers import Refusal, json_error
 from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher.authentication import ALL_RIGHTS, Right
 
-__all__ = ['FrontDoorRequest', 'dispatch']
-
 _LOG = logging.getLogger('pacifica.dispatcher.http')
 _METHODS = ('DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT')
 

@@ -19,11 +19,6 @@ from pacifica.dispatcher._http.tools import TOOL
 from pacifica.dispatcher.authentication import Right
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = [
-    'TASK_ID', 'Operation', 'Parameter', 'Resource', 'end_of_path', 'operation', 'query_parameters', 'task_id_in',
-    'with_database',
-]
-
 _LOG = logging.getLogger('pacifica.dispatcher.http')
 
 T = TypeVar('T')

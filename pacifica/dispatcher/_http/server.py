@@ -18,8 +18,6 @@ from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
 
 from pacifica.dispatcher._http.streams import PIECE, Deadlines, RequestStream, ResponseStream, TimedSocket
 
-__all__ = ['FrontDoorServer', 'limit_exchange', 'use_for']
-
 _NAME = f'{__name__}.FrontDoorServer'
 
 _ONCE = frozenset((

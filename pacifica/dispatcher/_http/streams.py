@@ -11,8 +11,6 @@ import socket
 import time
 from typing import Any
 
-__all__ = ['PIECE', 'Deadlines', 'RequestStream', 'ResponseStream', 'TimedSocket']
-
 #: Bytes of a stream's buffer: a request of the usual size comes in one piece.
 PIECE = 64 * 1024
 

@@ -16,8 +16,6 @@ from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, ope
 from pacifica.dispatcher._operate.words import read_time
 from pacifica.dispatcher._queue.records import Records
 
-__all__ = ['ListQuery', 'TaskList', 'TaskRecord', 'TaskStatus', 'parse_time']
-
 #: Tasks on a page: by default, and at most.
 _LIMIT = 1000
 

@@ -13,8 +13,6 @@ from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher.authentication import Authenticate, Basic, Credentials, Right, Scheme, challenges, rights_of
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-__all__ = ['TOOL', 'require_same_site', 'schemes_of']
-
 #: The tool's name under ``tools.``
 TOOL = 'dispatcher_authentication'
 

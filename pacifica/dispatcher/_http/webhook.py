@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable
 
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-__all__ = ['AllowedOrigins', 'RateLimit', 'is_loopback', 'requested_rate']
-
 _ORIGIN = re.compile(r'[A-Za-z0-9._~:/\[\]-]{1,255}')
 _RATE = re.compile(r'[1-9][0-9]{0,8}')
 

@@ -24,8 +24,6 @@ from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
 from pacifica.dispatcher._queue.session import TRANSIENT, Session
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
-__all__ = ['Connections']
-
 T = TypeVar('T')
 
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent

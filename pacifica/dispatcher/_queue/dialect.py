@@ -14,8 +14,6 @@ import peewee
 
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-__all__ = ['Dialect', 'dialect_of']
-
 
 @dataclass(frozen=True)
 class Dialect:

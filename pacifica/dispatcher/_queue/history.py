@@ -21,8 +21,6 @@ from typing import Any
 from pacifica.dispatcher._queue.record import timestamp
 from pacifica.dispatcher.task_context import Stage
 
-__all__ = ['act', 'attempt', 'extend', 'read']
-
 _MOST_CHARACTERS = 60_000  # of an event that is retried by hand again and again, the latest are kept
 _TEXT_CHARACTERS = 500
 _TIMES = frozenset({'started', 'ended', 'at'})  # stored as seconds since 1970

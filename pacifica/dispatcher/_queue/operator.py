@@ -10,8 +10,6 @@ from pacifica.dispatcher._queue import transitions
 from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher._queue.writer import Writer
 
-__all__ = ['Operator']
-
 
 class Operator:
     """Runs events again, has them not run, or deletes them.

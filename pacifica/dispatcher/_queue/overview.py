@@ -17,8 +17,6 @@ from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
-__all__ = ['COUNT_LIMIT', 'Bucket', 'Overview', 'QueueState', 'WorkerState']
-
 COUNT_LIMIT = 20_000
 """A count that reaches this means: so many or more."""
 

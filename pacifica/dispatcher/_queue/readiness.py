@@ -14,8 +14,6 @@ from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.schema import select_nothing
 from pacifica.dispatcher.exceptions import DispatcherError
 
-__all__ = ['Readiness']
-
 _LOG = logging.getLogger(__name__)
 
 

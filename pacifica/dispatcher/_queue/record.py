@@ -18,11 +18,6 @@ import peewee
 
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = [
-    'CLAIMED', 'PROCESSING', 'RECONCILIATIONS', 'TABLE', 'WAITING', 'WORKERS', 'DocumentField', 'Record', 'as_text',
-    'event_key', 'new_task_id', 'placeholders', 'seconds', 'storable', 'timestamp', 'utc_now',
-]
-
 TABLE = 'receivetaskmodel'
 
 WORKERS = 'receivetaskworker'

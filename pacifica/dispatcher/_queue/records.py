@@ -18,8 +18,6 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.values import QueueName
 
-__all__ = ['NEWEST_FIRST', 'Conditions', 'Records', 'as_json']
-
 NEWEST_FIRST = 'ORDER BY created DESC, task_id DESC'
 
 # key of the /get object, column

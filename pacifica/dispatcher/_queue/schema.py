@@ -16,8 +16,6 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
 
-__all__ = ['PREFIXED', 'PREFIX_CHARACTERS', 'ensure_schema', 'prefix', 'select_nothing', 'state_of_schema']
-
 _Column = tuple[str, str, str]
 
 _KINDS = {

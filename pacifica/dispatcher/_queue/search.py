@@ -19,8 +19,6 @@ from pacifica.dispatcher._queue.records import NEWEST_FIRST, Conditions, as_json
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['WINDOW', 'Filter', 'Page', 'Search']
-
 WINDOW = 2000
 
 # key, column

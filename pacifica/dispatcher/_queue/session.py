@@ -12,8 +12,6 @@ import peewee
 
 from pacifica.dispatcher._queue.dialect import Dialect
 
-__all__ = ['TRANSIENT', 'Session']
-
 TRANSIENT = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
 """Transient faults: the database is away, locked, deadlocked or restarted, or the connection was lost."""
 

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ['FINAL', 'Status']
-
 
 class Status(str, Enum):
     """The status strings of the 0.2 series, which are HTTP's: stored as they are, shown as they are."""

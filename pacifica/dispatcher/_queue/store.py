@@ -23,8 +23,6 @@ from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
 from pacifica.dispatcher.hooks import FinishedTask
 
-__all__ = ['Store']
-
 _BACKLOG_CHECK_SECONDS = 1.0
 _RETRY_AFTER_SECONDS = 30
 

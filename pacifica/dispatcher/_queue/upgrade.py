@@ -10,8 +10,6 @@ from pacifica.dispatcher._queue.record import TABLE, event_key, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
-__all__ = ['fill_in', 'fill_in_transactions', 'widen']
-
 _PAGE = 1000
 _PAGE_WITH_DATA = 50  # each of which may have megabytes
 _STOPPED = 'it was being processed when the 0.2 series stopped; whether it was done is not known'

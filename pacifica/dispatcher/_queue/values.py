@@ -17,8 +17,6 @@ from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher.hooks import FinishedTask
 from pacifica.dispatcher.task_context import Stage
 
-__all__ = ['OUTGOING_ATTEMPTS', 'ClaimedEvent', 'Outcome', 'Outgoing', 'QueueName', 'ended']
-
 OUTGOING_ATTEMPTS = 8
 """How often an outgoing event is sent at most, workers that died meanwhile included."""
 

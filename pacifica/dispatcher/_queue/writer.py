@@ -21,8 +21,6 @@ from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.session import TRANSIENT, Session
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
-__all__ = ['BatchOperation', 'Operation', 'Writer']
-
 
 class BatchOperation(Protocol):
     """What costs less if it is run together with others of its kind."""

@@ -18,8 +18,6 @@ from pacifica.dispatcher._transfers.tar import FILE, FOLDER, TarReader
 from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 
-__all__ = ['move', 'unpack']
-
 
 def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Meter, root: Path) -> dict[str, str]:
     """Write the wanted files of the archive *stream* into the empty directory *root*.

@@ -26,8 +26,6 @@ from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 
-__all__ = ['Bundle', 'describe_upload', 'fingerprint']
-
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
 _METADATA = 'metadata.txt'

@@ -25,8 +25,6 @@ from pacifica.dispatcher.models import File
 if TYPE_CHECKING:
     from pacifica.downloader.downloader import Downloader
 
-__all__ = ['CartService', 'fetch']
-
 _LOG = logging.getLogger(__name__)
 _MOST_CARTS = 3
 _UNLIKELY = uuid4().hex  # in no event: what a cart calls files whose own paths are too long for it

@@ -14,8 +14,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ['Deadline', 'DeadlineAdapter']
-
 _LEAST = 0.001  # a socket that may wait 0 s doesn't wait but fails with another error
 
 

@@ -12,8 +12,6 @@ from pacifica.dispatcher._paths import conflicts
 from pacifica.dispatcher.exceptions import DownloadError, StagingError
 from pacifica.dispatcher.models import File
 
-__all__ = ['CHUNK', 'Opener', 'check', 'hasher', 'make_opener', 'wanted_paths']
-
 #: Bytes of one read: large enough that the disk limits hashing and copying, small enough to need little memory.
 CHUNK = 1 << 20
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pacifica.downloader.downloader import Downloader
     from pacifica.uploader.uploader import Uploader
 
-__all__ = ['IngestService', 'ReadBack', 'upload_once']
-
 _LOG = logging.getLogger(__name__)
 _LAST_TASK = 'ingest metadata'
 #: Tasks at which a bundle that is right fails only by accident: what the metadata say is judged at the others.

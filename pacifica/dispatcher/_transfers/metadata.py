@@ -15,8 +15,6 @@ import requests
 from pacifica.dispatcher._transfers.service import Service, shown_url
 from pacifica.dispatcher.exceptions import TransferError
 
-__all__ = ['VISIBLE_WITHIN', 'Metadata', 'UnreadableTransactionError']
-
 VISIBLE_WITHIN = timedelta(hours=1)
 """A transaction's time is when its ingest began, and it is seen when that is done: 40,000 files take 4 minutes."""
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-__all__ = ['Meter', 'Progress', 'ProgressCallback']
-
 _LOG = logging.getLogger(__name__)
 #: Seconds between two lines in the log about one transfer, and between two calls of its callback.
 LOG_EVERY, CALL_EVERY = 10.0, 0.1

@@ -21,8 +21,6 @@ from urllib3.exceptions import HTTPError
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter
 from pacifica.dispatcher.exceptions import TransferError
 
-__all__ = ['Service', 'reason', 'shown_url', 'tidy']
-
 _LOG = logging.getLogger(__name__)
 _T = TypeVar('_T')
 _TRANSIENT = frozenset({502, 503, 504})

@@ -12,8 +12,6 @@ from typing import IO
 
 from pacifica.dispatcher.exceptions import DownloadError
 
-__all__ = ['FILE', 'FOLDER', 'TarReader']
-
 #: The kinds of a member that may be used; every other is something special.
 FILE, FOLDER = b'0', b'5'
 _BLOCK = 512

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from pacifica.dispatcher.exceptions import StagingError
 
-__all__ = ['BundledFile', 'measure', 'read_file', 'remove', 'scan']
-
 
 @dataclass(frozen=True, slots=True)
 class BundledFile:

@@ -15,8 +15,6 @@ from pacifica.dispatcher._lineage import is_lineage
 from pacifica.dispatcher.models import TransactionKeyValue
 from pacifica.dispatcher.task_context import TaskContext, current_task
 
-__all__ = ['Upload', 'next_upload', 'with_provenance']
-
 _KEY = 'uploads'
 
 

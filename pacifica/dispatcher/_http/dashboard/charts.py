@@ -11,8 +11,6 @@ from pacifica.dispatcher._operate.words import duration, moment
 from pacifica.dispatcher._queue.overview import Bucket
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['Chart', 'seconds_chart', 'table', 'throughput_chart']
-
 #: The plot's area in the units of its ``viewBox``, 600 × 180.
 LEFT, TOP, WIDTH, HEIGHT = 56, 10, 536, 140
 #: From the bottom of a bar to its top.

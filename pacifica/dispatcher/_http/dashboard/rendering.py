@@ -13,8 +13,6 @@ from pacifica.dispatcher._http.answers import status_line
 from pacifica.dispatcher._operate.report import counted
 from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
-__all__ = ['may_operate', 'page', 'render_error', 'secure', 'user']
-
 _POLICY = '; '.join((
     "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'",
     "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'",

@@ -27,8 +27,6 @@ from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
 
-__all__ = ['Dashboard']
-
 _T = TypeVar('_T')
 _PAGE = 50
 _MAX_FORM = 64 * 1024

@@ -15,8 +15,6 @@ from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import InvalidEventError
 
-__all__ = ['Accept']
-
 _INSERT_ROWS = 200
 _STATEMENT_REST = 600_000  # bytes for the attributes, of which each may have 16,000 characters, and the SQL
 _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allowed_packet

@@ -17,8 +17,6 @@ from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
-__all__ = ['Claim', 'announce', 'claim_task', 'count_due', 'finish', 'release', 'renew', 'save_result']
-
 _DUE = f'{WAITING} AND due > 0 AND due <= ?'
 _COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, created'
 

@@ -17,8 +17,6 @@ from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, QueueName
 from pacifica.dispatcher.hooks import FinishedTask
 
-__all__ = ['Rescued', 'count_prunable', 'prune', 'rescue']
-
 _RESCUED_ROWS = 100
 
 

@@ -11,8 +11,6 @@ from pacifica.dispatcher._queue.record import TABLE, placeholders, storable, tim
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
-__all__ = ['cancel', 'retry']
-
 _FINAL = tuple(sorted(status.value for status in FINAL))
 _ENDED = f'task_status IN ({placeholders(len(_FINAL))})'
 _RESULT = 'CASE WHEN skipped IS NULL THEN result END'  # what no handler has saved is none's to find

@@ -9,11 +9,6 @@ from pacifica.dispatcher._queue.record import RECONCILIATIONS, WORKERS, as_text,
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.values import QueueName
 
-__all__ = [
-    'Heartbeat', 'Reconciliation', 'beat', 'claim_reconciliation', 'deregister', 'finish_reconciliation',
-    'renew_reconciliation',
-]
-
 _REMEMBERED = 86_400.0  # seconds for which a worker that died is shown
 _TURN_HOLDS = 'id = ? AND claim_token = ? AND lease_expires IS NOT NULL'
 
