@@ -133,7 +133,13 @@ class TransferError(StagingError):
     :param message: what happened, to which file, job or URL (without credentials).
     :param transient: whether the cause may pass, so that trying again later makes sense; kept as ``transient``.
     :param status: the HTTP status code of the service's answer, if there was one; kept as ``status``.
+
+    ``service`` names the service, if the fault is its own: it can't be reached, or answers 5xx. ``away`` says why it
+    can serve nobody, if it can't be reached or answers 502 to 504.
     """
+
+    service: str | None = None
+    away: str | None = None
 
     def __init__(self, message: str, *, transient: bool = False, status: int | None = None) -> None:
         super().__init__(message)

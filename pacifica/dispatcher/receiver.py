@@ -22,6 +22,7 @@ from pacifica.dispatcher import _extras as extras
 from pacifica.dispatcher import _http
 from pacifica.dispatcher._engine.event_queue import Acceptor, EventQueue
 from pacifica.dispatcher._engine.executor import Executor, RetryPolicy
+from pacifica.dispatcher._engine.outages import SharedServices
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
@@ -39,6 +40,7 @@ from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.hooks import Callback, Notifies, listed
 from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.task_context import Services
 
 if TYPE_CHECKING:
     import celery
@@ -73,9 +75,9 @@ class ReceiveTaskModelBase(Record):
     @classmethod
     def create_queue(
         cls, router: Router, name: str, receive_task_name: str, *, retry_for: Sequence[type[BaseException]] = (),
-        max_attempts: int = 3, backoff: float = 5.0, deduplicate: bool = True, max_backlog: int | None = None,
-        on_finished: Callback | None = None, on_failed: Callback | None = None, notify: Notifies = None,
-        metrics: bool = False, tracing: bool = False,
+        max_attempts: int = 3, backoff: float = 5.0, patience: float = 86_400.0, deduplicate: bool = True,
+        max_backlog: int | None = None, on_finished: Callback | None = None, on_failed: Callback | None = None,
+        notify: Notifies = None, metrics: bool = False, tracing: bool = False,
     ) -> EventQueue:
         """Return the event queue of an application in this table.
 
@@ -86,6 +88,9 @@ class ReceiveTaskModelBase(Record):
             failure was transient, and ``RetryLater``.
         :param max_attempts: how often an event is run at most.
         :param backoff: seconds before the second attempt; each further wait is four times as long, up to an hour.
+        :param patience: seconds that an event waits in all for services that can't be reached or answer 5xx, and for
+            a full disk; its attempts aren't counted meanwhile, and it ends in ``500`` after that. With 0 such faults
+            count as any other that is transient.
         :param deduplicate: whether an event with the source and id of an earlier one is that event again.
         :param max_backlog: how many events may wait before more are refused with :class:`QueueFullError`; by default
             any number.
@@ -103,17 +108,20 @@ class ReceiveTaskModelBase(Record):
         """
         queue, receivers = QueueName(name, receive_task_name), listed(notify)
         store = Store(cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog)
-        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff)
+        policy = RetryPolicy(tuple(retry_for), max_attempts, backoff, patience=patience)
+        services = SharedServices(store) if patience else Services()
         extensions = extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing)
-        return EventQueue(store, Executor(router, name, policy, store.save_result, extensions), Sender(receivers))
+        executor = Executor(router, name, policy, store.save_result, extensions, services)
+        return EventQueue(store, executor, Sender(receivers))
 
     @classmethod
     def create_celery_app(
         cls, router: Router, name: str, receive_task_name: str, *args: Any,
         retry_for: Sequence[type[BaseException]] = (), max_attempts: int = 3, backoff: float = 5.0,
-        deduplicate: bool = True, max_backlog: int | None = None, on_finished: Callback | None = None,
-        on_failed: Callback | None = None, notify: Notifies = None, lease: float = 30.0,
-        keep_unrouted: float | None = 86_400.0, metrics: bool = False, tracing: bool = False, **kwargs: Any,
+        patience: float = 86_400.0, deduplicate: bool = True, max_backlog: int | None = None,
+        on_finished: Callback | None = None, on_failed: Callback | None = None, notify: Notifies = None,
+        lease: float = 30.0, keep_unrouted: float | None = 86_400.0, metrics: bool = False, tracing: bool = False,
+        **kwargs: Any,
     ) -> celery.Celery:
         """Return a Celery application with a task that runs the events of this table.
 
@@ -131,8 +139,8 @@ class ReceiveTaskModelBase(Record):
             from pacifica.dispatcher._engine.celery_app import create_celery_app
         queue = cls.create_queue(
             router, name, receive_task_name, retry_for=retry_for, max_attempts=max_attempts, backoff=backoff,
-            deduplicate=deduplicate, max_backlog=max_backlog, on_finished=on_finished, on_failed=on_failed,
-            notify=notify, metrics=metrics, tracing=tracing)
+            patience=patience, deduplicate=deduplicate, max_backlog=max_backlog, on_finished=on_finished,
+            on_failed=on_failed, notify=notify, metrics=metrics, tracing=tracing)
         return create_celery_app(
             queue.create_task_runner(lease, keep_unrouted), receive_task_name, name, *args, **kwargs)
 

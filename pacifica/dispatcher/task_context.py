@@ -7,6 +7,7 @@ Set by the engine around every handler call, in a context variable: threads, ``a
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-__all__ = ['Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
+__all__ = ['Services', 'Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
 
 
 @dataclass
@@ -38,6 +39,24 @@ class Stage:
     failed: bool = False
 
 
+class Services:
+    """What a task knows of the services it needs. Without a queue: nothing, and faults are tried again in place."""
+
+    def fault(self, service: str, /) -> str | None:
+        """Return why the service isn't to be asked now; ``None`` if it is."""
+        return None
+
+    def patience(self, service: str, /) -> float:
+        """Return the seconds for which a fault of the service is tried again in place."""
+        return math.inf
+
+    def away(self, service: str, fault: str, /) -> None:
+        """Note that the service can't be reached."""
+
+    def answered(self, service: str, /) -> None:
+        """Note that the service is there."""
+
+
 @dataclass
 class TaskContext:
     """One attempt at one accepted event.
@@ -51,6 +70,8 @@ class TaskContext:
     :param event_id: the event's own id, ``eventID`` (0.1) or ``id``.
     :param route: the name of the route that the event took.
     :param provenance: the key-values of an upload that this task makes: where it comes from. Runners add them.
+    :param services: what is known of the services that it needs; given by the engine.
+    :param run_id: differs between any two runs, also those of one attempt that wasn't counted.
     """
 
     task_id: UUID
@@ -62,6 +83,8 @@ class TaskContext:
     route: str | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     around_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
+    services: Services = field(default_factory=Services)
+    run_id: str = ''
 
     def save_result(self, **items: Any) -> None:
         """Store *items* (JSON values) with the event, committed when this returns.

@@ -20,7 +20,7 @@ from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import InvalidEventError, LeaseLostError, RetryLater, TransferError, WorkerLostError
 from pacifica.dispatcher.router import Router
-from pacifica.dispatcher.task_context import current_task
+from pacifica.dispatcher.task_context import Services, current_task
 from support.events import ingest_event, received, router_to, wait_until
 from support.queues import APPLICATION, TASK, drain, queue_of, record, start_and_stop
 from support.threads import together
@@ -375,7 +375,8 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(model: Any, store: Store
 def keeper_of(store: Store, max_attempts: int) -> LeaseKeeper:
     """Return what keeps the leases of a worker and takes over the events of dead ones."""
     executor = Executor(
-        Router(), store.name.application, RetryPolicy(max_attempts=max_attempts), store.save_result, Extensions())
+        Router(), store.name.application, RetryPolicy(max_attempts=max_attempts), store.save_result, Extensions(),
+        Services())
     return LeaseKeeper(store, executor, 30.0, None, None)
 
 

@@ -37,8 +37,8 @@ def tar_of(contents: dict[str, bytes], top: str = 'data') -> bytes:
 class FakeCartd(Fake):
     """Cartd with an archive of these files, by their paths."""
 
-    def __init__(self, contents: dict[str, bytes]) -> None:
-        super().__init__()
+    def __init__(self, contents: dict[str, bytes], port: int = 0) -> None:
+        super().__init__(port)
         self.contents = contents
         self.carts: dict[str, list[dict[str, Any]]] = {}
         self.ordered: list[list[dict[str, Any]]] = []

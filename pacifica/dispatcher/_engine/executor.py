@@ -6,6 +6,7 @@ The first of two walls around user code: whatever a handler raises comes out as 
 from __future__ import annotations
 
 import contextvars
+import errno
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,10 @@ from pacifica.dispatcher._lineage import Lineage, step
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import RetryLater, RouteNotFoundRouterError, TransferError
 from pacifica.dispatcher.router import Route, Router
-from pacifica.dispatcher.task_context import Stage, TaskContext, task_context
+from pacifica.dispatcher.task_context import Services, Stage, TaskContext, task_context
+
+_FIRST_WAIT, _LONGEST_WAIT = 10.0, 300.0  # seconds
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
 """Keeps what a handler wants kept, durably, and returns it as JSON."""
@@ -35,6 +39,21 @@ class RetryPolicy:
     base: float = 5.0  # seconds before the second attempt, before jitter
     factor: float = 4.0  # by which the wait grows with each attempt
     longest: float = 3600.0  # seconds
+    patience: float = 0.0  # seconds that an event waits in all for services, its attempts not counted; 0 counts them
+
+    def wait(self, error: BaseException, waited: float) -> float | None:
+        """Return the seconds to wait for the service whose fault *error* is; ``None`` if it is no service's.
+
+        For one that is away that is all the patience there is: somebody says when it is back. Any other wait doubles.
+
+        :param waited: seconds that the event has waited so far.
+        """
+        if not (self.patience and _is_of_service(error)):
+            return None
+        left = max(0.0, self.patience - waited)
+        if isinstance(error, TransferError) and error.away:
+            return left
+        return min(min(max(waited, _FIRST_WAIT), _LONGEST_WAIT) * random.uniform(0.5, 1.0), left)
 
     def delay(self, error: BaseException, attempt: int) -> float | None:
         """Return the seconds to wait before the attempt after *attempt*, or ``None`` if *error* is final."""
@@ -61,6 +80,7 @@ class Executor:
     policy: RetryPolicy
     save_result: SaveResult
     extensions: Extensions
+    services: Services
 
     def start(self) -> None:
         """Nothing to do: events run in the thread that asks."""
@@ -104,6 +124,8 @@ class Executor:
                 event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),
                 route=name,
                 provenance=lineage.key_values(own),
+                services=self.services,
+                run_id=claimed.token,
             )
             # A context of its own: what a handler sets in a context variable is gone for the next event.
             contextvars.copy_context().run(_handle, task, route, event_data)
@@ -116,8 +138,24 @@ class Executor:
         return Outcome.succeeded(name)
 
     def _failed(self, error: BaseException, claimed: ClaimedEvent, route: str | None) -> Outcome:
+        wait = self.policy.wait(error, claimed.waited)
+        if wait is not None:
+            service = error.service if isinstance(error, TransferError) and error.away else None
+            return Outcome.wait(error, wait, route, service) if wait else Outcome.failed(error, route)
         delay = self.policy.delay(error, claimed.attempt)
         return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
+
+
+def _is_of_service(error: BaseException) -> bool:
+    """Return whether *error* is the fault of a service, or of a disk that is full."""
+    if isinstance(error, TransferError):
+        return error.service is not None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK_FULL:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _handle(task: TaskContext, route: Route, event_data: Mapping[str, Any]) -> None:

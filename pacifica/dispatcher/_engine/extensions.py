@@ -164,8 +164,8 @@ class EventLog(Extension):
     """Logs ``event.finished`` for each attempt, at the level INFO; costs next to nothing where that isn't kept."""
 
     def finished(self, claimed: ClaimedEvent, outcome: Outcome) -> None:
-        """Log how an attempt ended: its status is ``202`` if the event will run again."""
-        if not _EVENT_LOG.isEnabledFor(logging.INFO):
+        """Log how an attempt ended: its status is ``202`` if the event will run again; of many waits the first."""
+        if not _EVENT_LOG.isEnabledFor(logging.INFO) or (outcome.waits and claimed.waiting_since is not None):
             return
         extra: dict[str, Any] = {
             'task_id': str(claimed.task_id), 'event_id': claimed.identity.event_id,

@@ -57,7 +57,7 @@ class LeaseKeeper(Periodic):
             self._heartbeat = Heartbeat(worker_id, self._store.name, owner, engine, concurrency, self._lease)
 
     def run_once(self) -> None:
-        """Renew the leases that are kept, then rescue events whose lease is over, then prune.
+        """Renew the leases that are kept, rescue events whose lease is over, have services that are away asked, prune.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
@@ -71,6 +71,7 @@ class LeaseKeeper(Periodic):
             self._store.beat(self._heartbeat)
         if time.monotonic() >= self._rescue_from:
             self._extensions.rescued(self._store.rescue(self._max_attempts, began, self._extensions.outgoing))
+        self._store.probe_outages()
         if self._retention is not None:
             self._prune(self._retention)
         if self._keep_unrouted is not None:

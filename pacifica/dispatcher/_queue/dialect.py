@@ -22,7 +22,8 @@ class Dialect:
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read`` on
     those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where the
     database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an
-    ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there; ``types`` maps
+    ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there; ``random`` is a
+    number from 0 to 1, another for each row; ``types`` maps
     the kinds of columns in the schema to types; ``statement_limit`` is a query for the bytes of the longest statement,
     where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column; ``equals`` compares
     a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as
@@ -40,6 +41,7 @@ class Dialect:
     clock: str | None
     skip_locked: str
     on_duplicate: str
+    random: str
     types: dict[str, str]
     partial_indexes: bool
     inheritable: bool = True
@@ -73,6 +75,7 @@ _SQLITE = Dialect(
     clock=None,
     contains="{column} LIKE ? ESCAPE '!'",  # of itself in either case, and LOWER would only slow it down
     skip_locked='',
+    random='(RANDOM() / 18446744073709551616.0 + 0.5)',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
            'integer': 'INTEGER', 'seconds': 'REAL', 'token': 'VARCHAR(32)', 'key': 'VARCHAR(64)'},
@@ -95,6 +98,7 @@ _POSTGRESQL = Dialect(
     on_connect_to_read=('SET plan_cache_mode = force_custom_plan',),
     clock='SELECT EXTRACT(EPOCH FROM clock_timestamp())',
     skip_locked='FOR UPDATE SKIP LOCKED',
+    random='RANDOM()',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',
            'integer': 'INTEGER', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)', 'key': 'VARCHAR(64)'},
@@ -113,6 +117,7 @@ _MYSQL = Dialect(
                 "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"),
     clock='SELECT UNIX_TIMESTAMP(NOW(6))',
     skip_locked='FOR UPDATE SKIP LOCKED',
+    random='RAND()',
     on_duplicate='ON DUPLICATE KEY UPDATE {key} = {key}',
     types={'uuid': 'VARCHAR(40)', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'LONGTEXT',
            'time': 'DATETIME(6)', 'integer': 'INTEGER', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)',

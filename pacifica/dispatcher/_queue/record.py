@@ -26,6 +26,9 @@ WORKERS = 'receivetaskworker'
 RECONCILIATIONS = 'receivetaskreconciliation'
 """The table that says, by queue, from when on Metadata is to be asked for transactions, and when."""
 
+OUTAGES = 'receivetaskoutage'
+"""The table of the services that are known to be away."""
+
 # The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
 _OF_QUEUE = 'task_application_name = ? AND task_name = ?'
 
@@ -142,6 +145,8 @@ class Record(peewee.Model):
     destination = peewee.CharField(null=True)
     parent_transaction = peewee.CharField(max_length=64, null=True)
     skipped = peewee.IntegerField(null=True)
+    awaits = peewee.CharField(null=True)
+    waiting_since = peewee.DoubleField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import peewee
 
-from pacifica.dispatcher._queue.record import RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
+from pacifica.dispatcher._queue.record import OUTAGES, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
@@ -53,7 +53,15 @@ _RECONCILIATION_COLUMNS = (
     ('lease_expires', 'seconds', ''),
     ('claim_token', 'token', ''),
 )
-_OTHER_TABLES = {WORKERS: _WORKER_COLUMNS, RECONCILIATIONS: _RECONCILIATION_COLUMNS}
+_OUTAGE_COLUMNS = (
+    ('id', 'key', 'NOT NULL PRIMARY KEY'),
+    ('service', 'name', 'NOT NULL'),
+    ('fault', 'text', 'NOT NULL'),
+    ('since', 'seconds', 'NOT NULL'),
+    ('pause', 'seconds', 'NOT NULL'),
+    ('due', 'seconds', 'NOT NULL'),
+)
+_OTHER_TABLES = {WORKERS: _WORKER_COLUMNS, RECONCILIATIONS: _RECONCILIATION_COLUMNS, OUTAGES: _OUTAGE_COLUMNS}
 PREFIXED = frozenset({'source', 'event_type', 'event_id'})
 """Columns found by their first ``PREFIX_CHARACTERS``: no database indexes texts of any length."""
 
@@ -72,6 +80,7 @@ _INDEXES = (
     ('transaction', False, 'transaction_id, created, task_id', 'transaction_id IS NOT NULL'),
     ('parent', False, 'parent_transaction, created, task_id', 'parent_transaction IS NOT NULL'),
     ('skipped', False, 'skipped', 'skipped IS NOT NULL'),
+    ('awaits', False, 'awaits, claimed', 'awaits IS NOT NULL'),
     ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
     ('finalized', False, 'finalized, task_status, created', 'finalized IS NOT NULL'),
@@ -173,7 +182,8 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
         session.execute(f'ALTER TABLE {TABLE} ADD COLUMN {name} {types[kind]} {constraint}')
     if old:
         fill_in(session)
-    fill_in_transactions(session)
+    if any(name == 'parent_transaction' for name, _, _ in missing):
+        fill_in_transactions(session)
 
 
 def _create_indexes(session: Session) -> None:

@@ -18,7 +18,7 @@ from pacifica.dispatcher._queue import transitions
 from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Reconciliation, Rescued
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Outgoing, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, Outgoing, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
 from pacifica.dispatcher.hooks import FinishedTask
@@ -143,8 +143,11 @@ class Store:
         self, claimed: ClaimedEvent, outcome: Outcome, outgoing: Iterable[Outgoing], *claim: Claim,
     ) -> list[Any]:
         accepts = self._accepts(outgoing)
-        results = self._writer.run(
-            partial(transitions.finish, claimed=claimed, outcome=outcome, outgoing=accepts), *claim)
+        end = (
+            partial(transitions.wait, claimed=claimed, outcome=outcome) if outcome.waits else
+            partial(transitions.finish, claimed=claimed, outcome=outcome, outgoing=accepts)
+        )
+        results = self._writer.run(end, *claim)
         if results[0]:
             self._notify(len(accepts))
         return results
@@ -189,6 +192,28 @@ class Store:
             lambda task: self._accepts(outgoing(task)))
         self._notify(rescued.again + len(rescued.tasks))  # of which each may have left an outgoing event
         return rescued
+
+    def outages(self) -> list[Outage]:
+        """Return the services that are known to be away."""
+        return self.connections.read(transitions.outages)
+
+    def begin_outage(self, service: str, fault: str) -> bool:
+        """Note that a service is away; return whether that was not known."""
+        return bool(self._run(transitions.begin_outage, service, fault))
+
+    def end_outage(self, service: str) -> tuple[Outage, int] | None:
+        """Note that a service is back; return the outage and how many events go on, ``None`` if there was none."""
+        ended: tuple[Outage, int] | None = self._run(transitions.end_outage, service)
+        return ended
+
+    def take_probe(self, service: str) -> bool:
+        """Take the turn to ask a service that is away; ``False`` if it is another's, or not time yet."""
+        return bool(self._run(transitions.take_probe, service))
+
+    def probe_outages(self) -> None:
+        """Make one event due for each service that is to be asked again."""
+        if self.outages():
+            self._notify(self._run(transitions.probe_outages, self.name))
 
     def prune(self, older_than: float, limit: int = 1000, *, unrouted: bool = False) -> int:
         """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were.

@@ -36,7 +36,8 @@ class QueueName(NamedTuple):
 class ClaimedEvent:
     """An event that a worker has claimed, and the token that proves it; times by the database's clock.
 
-    ``destination`` says where it is to be sent, if it is an outgoing event; ``began`` is the monotonic time here.
+    ``destination`` says where it is to be sent, if it is an outgoing event; ``waiting_since`` since when it
+    has waited for services; ``began`` is the monotonic time here.
     """
 
     uuid: Any  # as the driver reads the column
@@ -50,12 +51,26 @@ class ClaimedEvent:
     claimed_at: float
     created: Any  # as the driver reads the column; see record.seconds
     destination: str | None = None
+    waiting_since: float | None = None
     began: float = field(default_factory=time.monotonic)
 
     @cached_property
     def identity(self) -> _events.Identity:
         """Which event it is, for logs and traces."""
         return _events.identify(self.event_data)
+
+    @property
+    def waited(self) -> float:
+        """The seconds for which it has waited for services."""
+        return 0.0 if self.waiting_since is None else self.claimed_at - self.waiting_since
+
+
+class Outage(NamedTuple):
+    """A service that is known to be away, why, and since when by the database's clock."""
+
+    service: str
+    fault: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,8 @@ class Outcome(NamedTuple):
     ``delay`` is the seconds until the event is due again, if it goes back to waiting; ``stages`` is what the attempt
     spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
     how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
-    route's own result.
+    route's own result; ``waits`` whether the attempt isn't counted, because of a service, and ``awaits`` which service,
+    if it is known to be away.
     """
 
     status: Status
@@ -85,6 +101,8 @@ class Outcome(NamedTuple):
     result: str | None = None
     seconds: float | None = None
     skipped: bool = False
+    waits: bool = False
+    awaits: str | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:
@@ -111,6 +129,14 @@ class Outcome(NamedTuple):
     def retry(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
         """The attempt raised *error*; the event waits *delay* seconds and then runs again."""
         return cls.failed(error, route)._replace(status=Status.ACCEPTED, delay=delay)
+
+    @classmethod
+    def wait(cls, error: BaseException, delay: float, route: str | None = None, service: str | None = None) -> Outcome:
+        """The attempt raised *error* because of a service; it isn't counted, and the event waits *delay* seconds.
+
+        :param service: is known to be away: the event waits no longer than that.
+        """
+        return cls.retry(error, delay, route)._replace(waits=True, awaits=service)
 
 
 def ended(claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:

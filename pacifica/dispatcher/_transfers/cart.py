@@ -37,7 +37,7 @@ class CartService(Service):
 
     def __init__(self, downloader: Downloader, timeout: float, request_timeout: float) -> None:
         api = downloader.cart_api
-        super().__init__(api.session, api.auth, timeout, request_timeout, DownloadError)
+        super().__init__(api.session, api.auth, timeout, request_timeout, 'Cartd', DownloadError)
         self._url = str(api.cart_api_url).rstrip('/')
         self._ordered: list[str] = []
 

@@ -43,7 +43,7 @@ class IngestService(Service):
     """
 
     def __init__(self, uploader: Uploader, timeout: float, request_timeout: float) -> None:
-        super().__init__(uploader.session, uploader._auth, timeout, request_timeout, UploadError)
+        super().__init__(uploader.session, uploader._auth, timeout, request_timeout, 'Ingest', UploadError)
         self._upload_url, self._status_url = str(uploader._upload_url), str(uploader._status_url)
         #: Which Ingest this is: job ids of another one mean nothing here.
         self.name = shown_url(self._status_url)
@@ -160,7 +160,7 @@ class ReadBack:
         host, port = os.environ.get('POLICY_ADDR', '127.0.0.1'), os.environ.get('POLICY_PORT', '8181')
         url = f'{self.policy_url or f"http://{host}:{port}"}/status/transactions/files/{job_id}'
         api = self.downloader.cart_api
-        with Service(api.session, api.auth, timeout, self.request_timeout, UploadError) as service:
+        with Service(api.session, api.auth, timeout, self.request_timeout, 'Policy', UploadError) as service:
             records = service.retry(lambda: service.get(url, dict))
             files = [File(**record) for record in records.values() if isinstance(record, dict)]
             if fingerprint(files) != contents:

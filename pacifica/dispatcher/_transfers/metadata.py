@@ -121,6 +121,6 @@ class Metadata:
     def _ask(self, question: Callable[[Service], _T]) -> _T:
         with (
             requests.Session() as client,
-            Service(client, None, self._timeout, self._timeout, most_json=_MOST_JSON) as service,
+            Service(client, None, self._timeout, self._timeout, 'Metadata', most_json=_MOST_JSON) as service,
         ):
             return service.retry(lambda: question(service))

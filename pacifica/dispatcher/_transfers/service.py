@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -16,10 +17,11 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter
 from pacifica.dispatcher.exceptions import TransferError
+from pacifica.dispatcher.task_context import Services, current_task
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar('_T')
@@ -39,15 +41,19 @@ class Service:
     :param auth: keywords for each request, as the Pacifica clients take them.
     :param timeout: wall-clock seconds for all of the transfer.
     :param request_timeout: seconds that the service may be silent in one request.
+    :param kind: what people call the service.
     :param error: what is raised when the service fails.
     :param most_json: bytes of an answer that are read.
     """
 
     def __init__(
-        self, session: Any, auth: Any, timeout: float, request_timeout: float,
+        self, session: Any, auth: Any, timeout: float, request_timeout: float, kind: str,
         error: type[TransferError] = TransferError, most_json: int = 4 << 20,
     ) -> None:
-        self.error, self._most_json = error, most_json
+        self.error, self._most_json, self._kind = error, most_json, kind
+        self._services = task.services if (task := current_task()) else Services()
+        self._checked = False
+        self._failing: tuple[float, TransferError] | None = None  # since when, and how
         self._client, self._auth = session, dict(auth or {})
         self._timeout, self._request_timeout = timeout, request_timeout
         self._whole = Deadline(timeout, request_timeout)
@@ -60,8 +66,11 @@ class Service:
     def __enter__(self: _T) -> _T:
         return self
 
-    def __exit__(self, *_exc_info: object) -> None:
+    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
         self.session.close()
+        if isinstance(exc, TransferError) and exc.service is not None and exc.away is not None:
+            self._services.away(exc.service, exc.away)
+            return
         self._connect(min(2 * _CLEANING_MOST, self._whole.remaining))
         try:
             self.clean_up()
@@ -76,10 +85,15 @@ class Service:
         return self.deadline.remaining <= 0
 
     def polls(self) -> Iterator[None]:
-        """Yield with growing pauses, until the transfer's time is over."""
+        """Yield with growing pauses, until the transfer's time is over.
+
+        :raises TransferError: the service's own fault, if it goes on longer than there is patience with it.
+        """
         pause = _FIRST_POLL
         while not self.out_of_time():
             yield
+            if self._failing and self._is_too_long(self._failing[1], time.monotonic() - self._failing[0]):
+                raise self._failing[1]
             self.deadline.sleep(pause)
             pause = min(pause * 1.5, _LAST_POLL)
 
@@ -93,8 +107,9 @@ class Service:
         if self.out_of_time():
             raise self.error(
                 f'{method} {shown_url(url)}: no time left of the {self._timeout:g} s for this transfer', transient=True)
+        self._check(url)
         wait = self.deadline.to_send()
-        with self.wrapped(method, url):
+        with self.wrapped(method, url, before_answer=True):
             response = self.session.request(
                 method, url, stream=True, timeout=(wait, wait), allow_redirects=method in ('GET', 'HEAD'),
                 **{**self._auth, **kwargs},
@@ -102,14 +117,46 @@ class Service:
         with response:
             status = response.status_code
             if status not in accept:
-                raise self.error(
+                error = self.error(
                     f'{method} {shown_url(url)} was answered {status} {response.reason}: {self._said(response)}',
                     transient=status in _TRANSIENT, status=status)
+                if status >= 500:
+                    self._blame(error, url, f'{status} {response.reason}' if status in _TRANSIENT else None)
+                raise error
+            self._failing = None
+            self._services.answered(self._name(url))
             yield response
 
+    def _name(self, url: str) -> str:
+        parts = urlsplit(url)
+        return f'{self._kind} at {parts.scheme}://{parts.netloc.rpartition("@")[2]}'
+
+    def _check(self, url: str) -> None:
+        """Refuse to ask a service that is known to be away, unless it is this task's turn to."""
+        if self._checked:
+            return
+        if (fault := self._services.fault(self._name(url))) is not None:
+            error = self.error(f'{self._name(url)} is away: {fault}', transient=True)
+            error.service, error.away = self._name(url), fault
+            raise error
+        self._checked = True
+
+    def _blame(self, error: TransferError, url: str, away: str | None) -> None:
+        """Note that *error* is the service's own fault, and since when it has failed."""
+        error.service, error.away = self._name(url), away
+        self._failing = (self._failing or (time.monotonic(), error))[0], error
+
+    def _is_too_long(self, error: BaseException | None, seconds: float) -> bool:
+        """Return whether *error* is the service's own fault, and has gone on longer than there is patience with it."""
+        service = error.service if isinstance(error, TransferError) else None
+        return service is not None and seconds >= self._services.patience(service)
+
     @contextmanager
-    def wrapped(self, method: str, url: str) -> Iterator[None]:
-        """Raise what the HTTP client and the network raise inside as :attr:`error`."""
+    def wrapped(self, method: str, url: str, *, before_answer: bool = False) -> Iterator[None]:
+        """Raise what the HTTP client and the network raise inside as :attr:`error`.
+
+        :param before_answer: whether the service has answered nothing so far.
+        """
         try:
             yield
         except (OSError, HTTPError) as exc:  # requests.RequestException is an OSError
@@ -117,8 +164,10 @@ class Service:
             if by_client or isinstance(exc, requests.exceptions.SSLError):
                 raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
             left = f' (the {self._timeout:g} s for this transfer are over)' if self.out_of_time() else ''
-            raise self.error(
-                f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True) from exc
+            error = self.error(f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True)
+            if before_answer and not self.out_of_time():
+                self._blame(error, url, reason(exc) if _is_unreachable(exc) else None)
+            raise error from exc
 
     def get(self, url: str, kind: type[_T], **query: Any) -> _T:
         """Return the JSON of this *kind*, ``dict`` or ``list``, that a GET of *url* is answered with."""
@@ -171,7 +220,8 @@ class Service:
 
         retrying = Retrying(
             retry=retry_if_exception(lambda exc: isinstance(exc, TransferError) and exc.transient),
-            stop=lambda state: self.deadline.remaining < _LEAST_LEFT,
+            stop=lambda state: self.deadline.remaining < _LEAST_LEFT or self._is_too_long(
+                state.outcome.exception() if state.outcome else None, state.seconds_since_start or 0.0),
             # Never past the deadline: the less time is left, the sooner the next try.
             wait=lambda state: min(backoff(state), self.deadline.remaining / 2),
             sleep=self.deadline.sleep, before_sleep=failed, reraise=True,
@@ -185,6 +235,14 @@ class Service:
                     f'{answered} (tried until the {self._timeout:g} s were over)', transient=True,
                     status=answered.status) from exc
             raise
+
+
+def _is_unreachable(exc: BaseException) -> bool:
+    """Return whether *exc* says that nobody listens, or nobody answers."""
+    if isinstance(exc, requests.Timeout):
+        return True
+    return isinstance(exc, requests.ConnectionError) and any(
+        isinstance(getattr(each, 'reason', None), NewConnectionError) for each in exc.args)
 
 
 def _session_like(client: Any, deadline: Deadline) -> requests.Session:

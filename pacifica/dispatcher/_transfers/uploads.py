@@ -1,8 +1,9 @@
 """What the running task has to do with its uploads: where they come from, and which it made before.
 
 The result's ``uploads`` is a list in the order in which the handler uploads: ``{"service", "job_id", "contents",
-"attempt", "state"}``. ``service`` says which it is, without credentials; ``contents`` is the bundle's fingerprint;
-``state`` Ingest's last word once it confirmed. A rerun's first upload asks for the first job of the list, and so on.
+"attempt", "run", "state"}``. ``service`` says which it is, without credentials; ``contents`` is the bundle's
+fingerprint; ``state`` Ingest's last word once it confirmed. A rerun's first upload asks for the first job of the list,
+and so on.
 """
 
 from __future__ import annotations
@@ -50,8 +51,7 @@ class Upload:
             return
         uploads = _kept(self.task)
         uploads[self.position:self.position + 1] = [{
-            'service': self.service, 'job_id': job_id, 'contents': contents, 'attempt': self.task.attempt,
-            'state': state,
+            'service': self.service, 'job_id': job_id, 'contents': contents, **_run(self.task), 'state': state,
         }]
         self.task.save_result(**{_KEY: uploads})
 
@@ -61,7 +61,7 @@ def next_upload(service: str) -> Upload:
     task = current_task()
     uploads = _kept(task) if task else []
     for position, kept in enumerate(uploads):
-        if task and kept.get('service') == service and kept.get('attempt') != task.attempt:
+        if task and kept.get('service') == service and not _run(task).items() <= kept.items():
             job_id, state = kept.get('job_id'), kept.get('state')
             upload = Upload(task, service, position)
             upload.save(
@@ -69,6 +69,11 @@ def next_upload(service: str) -> Upload:
                 state if isinstance(state, dict) else None)
             return upload
     return Upload(task, service, len(uploads))
+
+
+def _run(task: TaskContext) -> dict[str, Any]:
+    """Return which run this is: attempts that aren't counted have the same number."""
+    return {'attempt': task.attempt, **({'run': task.run_id} if task.run_id else {})}
 
 
 def _kept(task: TaskContext) -> list[dict[str, Any]]:

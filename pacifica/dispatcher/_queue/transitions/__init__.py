@@ -13,12 +13,16 @@ from pacifica.dispatcher._queue.transitions.claim import (
 )
 from pacifica.dispatcher._queue.transitions.janitor import Rescued, count_prunable, prune, rescue
 from pacifica.dispatcher._queue.transitions.operate import cancel, retry
+from pacifica.dispatcher._queue.transitions.outages import (
+    begin_outage, end_outage, outages, probe_outages, take_probe, wait,
+)
 from pacifica.dispatcher._queue.transitions.services import (
     Heartbeat, Reconciliation, beat, claim_reconciliation, deregister, finish_reconciliation, renew_reconciliation,
 )
 
 __all__ = [
-    'Accept', 'Claim', 'Heartbeat', 'Reconciliation', 'Rescued', 'announce', 'beat', 'cancel', 'claim_reconciliation',
-    'claim_task', 'count_due', 'count_prunable', 'deregister', 'finish', 'finish_reconciliation', 'prune', 'release',
-    'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result',
+    'Accept', 'Claim', 'Heartbeat', 'Reconciliation', 'Rescued', 'announce', 'beat', 'begin_outage', 'cancel',
+    'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable', 'deregister', 'end_outage', 'finish',
+    'finish_reconciliation', 'outages', 'probe_outages', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue',
+    'retry', 'save_result', 'take_probe', 'wait',
 ]

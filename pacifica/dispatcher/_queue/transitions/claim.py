@@ -18,7 +18,7 @@ from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
 _DUE = f'{WAITING} AND due > 0 AND due <= ?'
-_COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, created'
+_COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, waiting_since, created'
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def _claim(session: Session, now: float, rows: Sequence[Any], owner: str, lease:
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
         ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, owner, now, created,
-                     destination)
-        for uuid, task_id, attempts, event_data, result, so_far, destination, created in rows
+                     destination, waiting_since)
+        for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, created in rows
     ]
 
 
@@ -141,7 +141,8 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
     time = timestamp(now)
     written = bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?, due = ?,'
-        ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
+        ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL,'
+        ' awaits = NULL, waiting_since = NULL'
         f'{", skipped = 1, result = ?" if outcome.skipped else ""} WHERE {CLAIMED}',
         (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
          storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),

@@ -43,7 +43,7 @@ def cancel(session: Session, task_id: UUID, by: str | None) -> bool:
     message = f'cancelled{f" by {by}" if by else ""} while it waited'
     return bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, finalized = ?,'
-        ' updated = ?, history = ?, lease_expires = NULL WHERE uuid = ? AND task_status = ?',
+        ' updated = ?, history = ?, lease_expires = NULL, awaits = NULL WHERE uuid = ? AND task_status = ?',
         (Status.FAILED.value, 'CancelledError', storable(message), '', timestamp(now), timestamp(now),
          history.extend(row[1], history.act('cancel', now, by)), row[0], Status.ACCEPTED.value),
     ).rowcount)

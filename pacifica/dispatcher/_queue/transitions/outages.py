@@ -1,0 +1,104 @@
+"""What waits for a service that is away: an event ``102`` → ``202``, its attempt not counted; the outage itself.
+
+While an outage lasts, its events are due when their patience is over. One of them is made due from time to time, to
+probe the service; when it is back, all are.
+"""
+
+from __future__ import annotations
+
+from pacifica.dispatcher._queue import history
+from pacifica.dispatcher._queue.record import CLAIMED, OUTAGES, TABLE, WAITING, event_key, storable, timestamp
+from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, QueueName
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
+_A_SECOND, _SPREAD = 50, 15.0  # of so many events a second, and over so many seconds at most, when it is back
+_FAULT_CHARACTERS = 500
+_FORGOTTEN = 3600.0  # seconds after the last probe was due: nothing waits for that service any more
+
+
+def wait(session: Session, claimed: ClaimedEvent, outcome: Outcome) -> bool:
+    """Put an event back whose attempt a service prevented: ``102`` → ``202``. Return whether the claim still held.
+
+    Its timeline shows the first such attempt of many.
+    """
+    now = session.now()
+    so_far = claimed.history
+    if claimed.waiting_since is None:
+        so_far = history.extend(so_far, history.attempt(
+            claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
+            exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages))
+    return bool(session.execute(
+        f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, exc_type = ?, exc_value = ?, route = ?,'
+        ' due = ?, updated = ?, history = ?, awaits = ?, waiting_since = COALESCE(waiting_since, claimed),'
+        f' claim_token = NULL, claim_owner = NULL, lease_expires = NULL WHERE {CLAIMED}',
+        (Status.ACCEPTED.value, storable(outcome.exc_type), storable(outcome.exc_value), storable(outcome.route),
+         now + (outcome.delay or 0.0), timestamp(now), so_far, outcome.awaits, claimed.uuid, claimed.token),
+    ).rowcount)
+
+
+def begin_outage(session: Session, service: str, fault: str) -> bool:
+    """Note that a service is away; return whether that was not known."""
+    now, key = session.now(), event_key(service, '')
+    text = storable(fault, _FAULT_CHARACTERS)
+    begun = bool(session.execute(
+        f'INSERT INTO {OUTAGES} (id, service, fault, since, pause, due) VALUES (?, ?, ?, ?, ?, ?)'
+        f' {session.dialect.on_duplicate.format(key="id")}',
+        (key, service, text, now, _FIRST_PAUSE, now + _FIRST_PAUSE)).rowcount)
+    if not begun:
+        session.execute(f'UPDATE {OUTAGES} SET fault = ? WHERE id = ?', (text, key))
+    return begun
+
+
+def outages(session: Session) -> list[Outage]:
+    """Return the services that are known to be away."""
+    return [Outage(*row) for row in session.execute(
+        f'SELECT service, fault, since FROM {OUTAGES} ORDER BY since').fetchall()]
+
+
+def take_probe(session: Session, service: str) -> bool:
+    """Take the turn to ask a service that is away; ``False`` if it is another's, or not time yet."""
+    now, key = session.now(), event_key(service, '')
+    row = session.execute(f'SELECT pause, due FROM {OUTAGES} WHERE id = ? AND due <= ?', (key, now)).fetchone()
+    if row is None:
+        return False
+    pause = min(2 * row[0], _LONGEST_PAUSE)
+    return bool(session.execute(
+        f'UPDATE {OUTAGES} SET pause = ?, due = ? WHERE id = ? AND due = ?', (pause, now + pause, key, row[1]),
+    ).rowcount)
+
+
+def probe_outages(session: Session, queue: QueueName) -> int:
+    """Make one event of *queue* due for each service that is to be asked again; return how many.
+
+    The one that was run the longest ago: one that the service can't serve must not keep others from finding out.
+    """
+    now, made = session.now(), 0
+    for service, due in session.execute(f'SELECT service, due FROM {OUTAGES} WHERE due <= ?', (now,)).fetchall():
+        row = session.execute(
+            f'SELECT uuid FROM {TABLE} WHERE {WAITING} AND awaits = ? ORDER BY claimed LIMIT 1'
+            f' {session.dialect.skip_locked}', (*queue, service)).fetchone()
+        if row is not None:
+            made += session.execute(
+                f'UPDATE {TABLE} SET due = ? WHERE uuid = ? AND task_status = ?',
+                (now, row[0], Status.ACCEPTED.value)).rowcount
+        elif due < now - _FORGOTTEN:
+            session.execute(f'DELETE FROM {OUTAGES} WHERE service = ? AND due = ?', (service, due))
+    return made
+
+
+def end_outage(session: Session, service: str) -> tuple[Outage, int] | None:
+    """Note that a service is back, and make what waits for it due; return the outage and how many events that are."""
+    key = event_key(service, '')
+    row = session.execute(f'SELECT service, fault, since FROM {OUTAGES} WHERE id = ?', (key,)).fetchone()
+    if row is None or not session.execute(f'DELETE FROM {OUTAGES} WHERE id = ?', (key,)).rowcount:
+        return None
+    waiting = session.execute(
+        f'SELECT COUNT(*) FROM {TABLE} WHERE task_status = ? AND awaits = ?', (Status.ACCEPTED.value, service),
+    ).fetchone()[0]
+    released = session.execute(
+        f'UPDATE {TABLE} SET due = ? + {session.dialect.random} * ?, awaits = NULL'
+        ' WHERE task_status = ? AND awaits = ?',
+        (session.now(), min(waiting / _A_SECOND, _SPREAD), Status.ACCEPTED.value, service)).rowcount
+    return Outage(*row), int(released)
