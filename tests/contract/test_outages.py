@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ from pacifica.downloader import Downloader
 
 from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
 from pacifica.dispatcher.models import File
+from support.command_line import run
 from support.events import ingest_event, wait_until
 from support.fakes import status
+from support.front_door import wsgi_server
 from support.pacifica_fakes import FakeCartd
 from support.processes import free_port
 from support.queues import drain, queue_of, record
@@ -232,3 +235,22 @@ def test_the_timeline_shows_that_it_waits_once(model: Any, away: Away, tmp_path:
         worker.run_once()
 
     assert record(model, task_id).history.count('"attempt"') == 1
+
+
+def test_people_are_told_what_is_away_since_when_and_how_many_wait(
+    model: Any, database_url: str, away: Away, tmp_path: Path,
+) -> None:
+    queue = queue_of(model, away.handler(tmp_path))
+    for _ in range(2):
+        queue.delay(ingest_event())
+    drain(queue.create_worker())
+
+    shown = run('status', '--json', '--database', database_url, cwd=tmp_path)
+    with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
+        page = client.get('/dashboard/').body.decode()
+        metrics = client.get('/metrics').body.decode()
+
+    outage, = json.loads(shown.stdout)['outages']
+    assert (outage['service'], outage['fault'], outage['waiting']) == (away.name, 'Connection refused', 2)
+    assert f'waiting for {away.name} since' in page and 'Connection refused, 2 events' in page
+    assert f'pacifica_dispatcher_outage_waiting_events{{service="{away.name}"}} 2.0' in metrics

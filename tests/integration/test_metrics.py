@@ -16,7 +16,7 @@ from playhouse.db_url import connect
 from pacifica.dispatcher._metrics.definitions import DATABASE
 from pacifica.dispatcher._metrics.exposition import DatabaseCollector, Exposition
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.overview import Overview, QueueState, WorkerState
+from pacifica.dispatcher._queue.overview import OutageState, Overview, QueueState, WorkerState
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
@@ -144,6 +144,9 @@ class Scripted(Overview):
 
     def queues(self) -> list[QueueState]:
         return [QueueState('a', 'waiting', 7.0, 2)]
+
+    def outages(self) -> list[OutageState]:
+        return []
 
     def workers(self) -> list[WorkerState]:
         return [

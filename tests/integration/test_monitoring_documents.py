@@ -59,7 +59,9 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
     with model_in(f'sqlite:///{folder}/events.db') as model, connections_to(model) as connections:
         queue = model.create_queue(router, *name, metrics=True)
         worker = queue.create_worker()
-        Store(Writer(connections), name).beat(Heartbeat('a' * 32, name, 'here:1', 'threads', 4, 30.0))
+        store = Store(Writer(connections), name)
+        store.beat(Heartbeat('a' * 32, name, 'here:1', 'threads', 4, 30.0))
+        store.begin_outage('Cartd at http://archive:8081', 'Connection refused')
         with wsgi_server(model.create_cherrypy_app(queue, metrics=True)) as client:
             own = {'destinationTable': 'TransactionKeyValue', 'key': 'Pacifica.Dispatcher.lineage.1',
                    'value': step(name.application, next(iter(router)).name)}

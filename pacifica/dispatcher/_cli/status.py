@@ -16,7 +16,7 @@ from pacifica.dispatcher._cli.output import (
     EXIT_FAILED, Column, console, notice, on_terminal, print_json, print_table, rich_table, status_text, styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
-from pacifica.dispatcher._operate.report import StatusReport, counted
+from pacifica.dispatcher._operate.report import StatusReport, counted, outage_text
 from pacifica.dispatcher._operate.words import duration
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
     its claims hold is lost: it was killed, or can't reach the database. Counts end at 20,000; the types of events that
     no route matched are those of the latest 1,000.
 
-    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, worker or ended.
-    --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
-    (taskApplicationName, taskName, oldestAge in seconds); workers (owner, taskApplicationName, taskName, engine,
-    concurrency, lease, started, age, lost); ended (hour and day: counts, p50, p95).
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, outage, worker or
+    ended. --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
+    (taskApplicationName, taskName, oldestAge in seconds); outages (service, fault, since, waiting); workers (owner,
+    taskApplicationName, taskName, engine, concurrency, lease, started, age, lost); ended (hour and day: counts, p50,
+    p95).
     """
     if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
         raise click.UsageError('--watch is for a terminal, without --json and --fail-if-older')
@@ -86,6 +87,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         'unrouted': report.unrouted,
         'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
                     'oldestAge': queue.oldest_age} for queue in report.queues],
+        'outages': [asdict(outage) for outage in report.outages],
         'workers': [_worker_as_json(worker) for worker in report.workers],
         'ended': {
             span: {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
@@ -105,6 +107,7 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
     found.append(('count', 'skipped', report.skipped))
     found += [('unrouted', event_type, count) for event_type, count in report.unrouted.items()]
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in report.queues]
+    found += [('outage', each.service, f'{each.since:.3f}', each.fault, each.waiting) for each in report.outages]
     found += [
         ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
          f'{worker.age:.3f}', 'lost' if worker.lost else 'there') for worker in report.workers
@@ -127,6 +130,7 @@ def _tables(report: StatusReport) -> RenderableType:
     parts.append('no event is due' if not report.queues else rich_table(
         [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
         [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues]))
+    parts += [styled((outage_text(each), 'bold red')) for each in report.outages]
     parts.append(styled(('no workers', 'yellow')) if not report.workers else rich_table(
         [Column('WORKER'), Column('APPLICATION'), Column('TASK'), Column('ENGINE', whole=True),
          Column('CONCURRENCY', right=True), Column('LAST SEEN', whole=True)],

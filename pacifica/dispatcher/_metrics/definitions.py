@@ -51,6 +51,10 @@ DATABASE = {
         'Events that wait for a worker or for their next attempt; 20000 stands for that many or more.', _QUEUE),
     'queue_oldest_age_seconds': (
         'Age of the oldest due event, in seconds since it was due; 0 if none is.', _QUEUE),
+    'outage_waiting_events': (
+        'Events that wait for a service that is known to be away; 20000 stands for that many or more.', ('service',)),
+    'outage_seconds': (
+        'For how long a service has been known to be away.', ('service',)),
     'workers': (
         'Workers with a heartbeat within a day: present, or lost if silent for longer than their lease.',
         (*_QUEUE, 'engine', 'state')),

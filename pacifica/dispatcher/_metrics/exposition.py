@@ -26,6 +26,7 @@ from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailab
 _DIRECTORY = 'PROMETHEUS_MULTIPROC_DIR'
 _SHARE = 0.01
 _MOST_LIFETIME = 60.0
+_MOST_SERVICES = 50  # so that labels stay few, whatever events name
 
 
 class Exposition:
@@ -133,6 +134,7 @@ class DatabaseCollector:
     def _read(self) -> list[Metric]:
         try:
             counts, queues, workers = self._overview.counts(), self._overview.queues(), self._overview.workers()
+            outages = self._overview.outages()[:_MOST_SERVICES]
         except DatabaseUnavailableError:
             return [_family('database_up', {(): 0.0})]
         # A queue in which nothing waits is at 0, not absent, as long as it has workers.
@@ -151,6 +153,8 @@ class DatabaseCollector:
             _family('events', {(code(status),): count for status, count in counts.items()}),
             _family('queue_waiting_events', waiting),
             _family('queue_oldest_age_seconds', oldest),
+            _family('outage_waiting_events', {(each.service,): each.waiting for each in outages}),
+            _family('outage_seconds', {(each.service,): max(0.0, time.time() - each.since) for each in outages}),
             _family('workers', states),
             _family('worker_slots', slots),
         ]

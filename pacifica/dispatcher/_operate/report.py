@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pacifica.dispatcher._operate.words import moment
+
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.overview import Bucket, Overview, QueueState
+    from pacifica.dispatcher._queue.overview import Bucket, OutageState, Overview, QueueState
     from pacifica.dispatcher._queue.status import Status
 
 # span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
@@ -23,6 +25,7 @@ class StatusReport:
         self.skipped = overview.skipped()
         self.unrouted = overview.unrouted()
         self.queues = overview.queues()
+        self.outages = overview.outages()
         self.workers = overview.workers()
         self.ended = {span: EndedEvents(overview.ended(*buckets)) for span, buckets in _SPANS.items()}
 
@@ -49,6 +52,13 @@ class EndedEvents:
 def percentile(ascending: Sequence[float], part: float) -> float | None:
     """Return the smallest value that *part* of the values don't exceed (nearest rank); ``None`` if there are none."""
     return ascending[max(0, math.ceil(part * len(ascending)) - 1)] if ascending else None
+
+
+def outage_text(outage: OutageState) -> str:
+    """Return what waits for which service, since when, and why."""
+    events = 'event' if outage.waiting == 1 else 'events'
+    return (f'waiting for {outage.service} since {moment(outage.since)}: {outage.fault}, '
+            f'{counted(outage.waiting)} {events}')
 
 
 def counted(count: int) -> str:

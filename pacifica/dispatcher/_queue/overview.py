@@ -16,6 +16,7 @@ from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.transitions import outages
 
 COUNT_LIMIT = 20_000
 """A count that reaches this means: so many or more."""
@@ -67,6 +68,22 @@ class WorkerState:
     def lost(self) -> bool:
         """Whether it has been silent for longer than its claims hold."""
         return self.age > self.lease
+
+
+@dataclass(frozen=True)
+class OutageState:
+    """A service that is known to be away.
+
+    :param service: what it is and where, for example ``Cartd at http://archive:8081``.
+    :param fault: why it can't be used, as the last event that asked it was told.
+    :param since: when that was first seen.
+    :param waiting: how many events wait for it; at most ``COUNT_LIMIT``.
+    """
+
+    service: str
+    fault: str
+    since: float
+    waiting: int
 
 
 @dataclass(frozen=True)
@@ -140,6 +157,13 @@ class Overview:
         """
         return self._connections.read(_workers)
 
+    def outages(self) -> list[OutageState]:
+        """Return the services that are known to be away, the longest first.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return self._connections.read(_outages)
+
     def ended(self, width: float, number: int) -> list[Bucket]:
         """Return the last *number* spans of *width* seconds, the oldest first; the last one is not over yet.
 
@@ -166,10 +190,17 @@ class Overview:
         return [known[begin] for begin in begins]
 
 
-def _count(session: Session, condition: str) -> int:
+def _count(session: Session, condition: str, *parameters: str) -> int:
     return int(session.execute(
         f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {condition} LIMIT {COUNT_LIMIT}) AS counted',
-    ).fetchone()[0])
+        parameters).fetchone()[0])
+
+
+def _outages(session: Session) -> list[OutageState]:
+    return [
+        OutageState(*outage, _count(session, f"task_status = '{Status.ACCEPTED}' AND awaits = ?", outage.service))
+        for outage in outages(session)
+    ]
 
 
 def _unrouted(session: Session) -> dict[str, int]:

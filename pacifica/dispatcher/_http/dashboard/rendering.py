@@ -10,7 +10,7 @@ import cherrypy
 import jinja2
 
 from pacifica.dispatcher._http.answers import status_line
-from pacifica.dispatcher._operate.report import counted
+from pacifica.dispatcher._operate.report import counted, outage_text
 from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
 _POLICY = '; '.join((
@@ -32,7 +32,8 @@ _TEMPLATES = jinja2.Environment(
     autoescape=True, auto_reload=False, undefined=jinja2.StrictUndefined, finalize=visible,
     trim_blocks=True, lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(counted=counted, cut=cut, duration=duration, moment=moment, size=size)
+_TEMPLATES.filters.update(
+    counted=counted, cut=cut, duration=duration, moment=moment, outage_text=outage_text, size=size)
 
 
 def page(template: str, **values: Any) -> bytes:
