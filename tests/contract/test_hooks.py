@@ -24,7 +24,7 @@ from pacifica.dispatcher.task_context import current_task
 from support.behaving import behaving_router
 from support.celery_apps import TASK, announce, app_of
 from support.celery_apps import drain as drain_messages
-from support.events import Calling, ingest_event, router_to, wait_until
+from support.events import Calling, ingest_event, received, router_to, wait_until
 from support.fakes import Answers, Scripted
 from support.queues import drain, record, start_and_stop
 
@@ -226,7 +226,7 @@ def test_with_handlers_in_processes_callbacks_are_called_in_the_workers(model: A
 def test_an_event_whose_last_worker_died_reaches_the_callbacks(model: Any, store: Store) -> None:
     failed: list[FinishedTask] = []
     queue = queue_of(model, max_attempts=1, on_failed=failed.append, notify=NOWHERE)
-    task_id = queue.delay(ingest_event()).id
+    [task_id] = store.accept([received()])
     held = store.claim('a dead worker', 60)
     assert held is not None
     store.save_result(held, {'job_id': 8})
@@ -236,7 +236,7 @@ def test_an_event_whose_last_worker_died_reaches_the_callbacks(model: Any, store
     wait_until(lambda: failed)
 
     [task] = failed
-    assert (str(task.task_id), task.status, task.exc_type, task.attempts) == (task_id, ERROR, 'WorkerLostError', 1)
+    assert (task.task_id, task.status, task.exc_type, task.attempts) == (task_id, ERROR, 'WorkerLostError', 1)
     assert (task.result, task.event.event_type) == ({'job_id': 8}, 'org.pacifica.metadata.ingest')
     assert json.loads(told(model)[0].data)['exceptionType'] == 'WorkerLostError'
 
@@ -282,9 +282,7 @@ def test_of_an_ingest_the_transaction_and_the_handlers_result_are_told(model: An
 
 @pytest.mark.parametrize('way', ['finish', 'finish_and_claim'])
 def test_a_lost_lease_writes_neither_the_end_nor_the_outgoing_event(model: Any, store: Store, way: str) -> None:
-    finished: list[FinishedTask] = []
-    queue = queue_of(model, notify=NOWHERE, on_finished=finished.append)
-    task_id = queue.delay(ingest_event()).id
+    [task_id] = store.accept([received()])
     held = store.claim('slow', 0.01)
     assert held is not None
     wait_until(lambda: store.rescue(3).again)
@@ -305,8 +303,7 @@ def test_an_outgoing_event_that_cant_be_stored_leaves_its_event_unended(
 ) -> None:
     from pacifica.dispatcher._queue.transitions import Accept
 
-    queue = queue_of(model, notify=NOWHERE)
-    task_id = queue.delay(ingest_event()).id
+    [task_id] = store.accept([received()])
     held = store.claim('worker', 60)
     assert held is not None
     outgoing = outgoing_of(held)
@@ -344,7 +341,7 @@ def test_an_event_that_is_run_again_by_hand_ends_again_in_an_event_of_its_own(
     drain(worker)
 
     Operator(writer).retry([UUID(task_id)])
-    drain(worker)
+    wait_until(lambda: drain(worker))
 
     first, second = (each.event for each in receiver.asked)
     assert first['id'] != second['id']
@@ -478,7 +475,7 @@ def test_an_outgoing_event_is_retried_by_hand_as_any_other(model: Any, writer: W
     drain(worker)
 
     assert Operator(writer).retry([UUID(str(told(model)[0].task_id))]) == [True]
-    drain(worker)
+    wait_until(lambda: drain(worker))
 
     assert told(model)[0].task_status == OK
     first, second = receiver.asked

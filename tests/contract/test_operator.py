@@ -11,6 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from playhouse.db_url import connect
 
+from pacifica.dispatcher._engine.event_queue import EventQueue
+from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.history import attempt, extend, read
 from pacifica.dispatcher._queue.operator import Operator
@@ -26,7 +28,7 @@ from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.task_context import Stage, current_task
 from support.databases import connections_to
 from support.events import ingest_event, received, wait_until
-from support.queues import APPLICATION, TASK, drain, queue_of
+from support.queues import APPLICATION, TASK, drain, executor_on
 from support.threads import together
 
 QUEUE = QueueName(APPLICATION, TASK)
@@ -40,8 +42,8 @@ class Bench:
         self.failing = False
         self.seen: list[str] = []
         self.results: list[Any] = []
-        self.queue = queue_of(model, self._handle)
         self.store = Store(writer, QUEUE)
+        self.queue = EventQueue(self.store, executor_on(self.store, self._handle), Sender([]))
         self.operator = Operator(writer)
         self._records = Records(writer.connections)
 

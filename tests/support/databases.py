@@ -76,7 +76,11 @@ def table_in(kind: str, directory: Path) -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def connections_to(model: Any) -> Iterator[Connections]:
-    """Yield connections to the database of *model* that are the caller's own, as another process has them."""
+    """Yield connections to the database of *model* that are the caller's own, as another process has them.
+
+    Their clock may differ from that of the model's by as long as the database takes to answer: what is due by one may
+    be so by the other a moment later.
+    """
     connections = Connections(model._meta.database, ensure_schema)
     try:
         yield connections

@@ -6,10 +6,17 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from pacifica.dispatcher._engine.executor import Executor, RetryPolicy
+from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.task_context import Services
 from support.events import router_to, wait_until
 
-__all__ = ['APPLICATION', 'TASK', 'count', 'drain', 'queue_of', 'record', 'run_each', 'start_and_stop', 'status']
+__all__ = [
+    'APPLICATION', 'TASK', 'count', 'drain', 'executor_on', 'queue_of', 'record', 'run_each', 'start_and_stop',
+    'status',
+]
 
 APPLICATION = 'my.app'
 TASK = 'my.tasks.receive'
@@ -19,6 +26,15 @@ def queue_of(model: Any, handle: Callable[[Any], object] | Router = lambda event
     """Return a queue that gives every event to *handle*, or each to its route if that is a router."""
     router = handle if isinstance(handle, Router) else router_to(handle)
     return model.create_queue(router, APPLICATION, TASK, **settings)
+
+
+def executor_on(
+    store: Store, handle: Callable[[Any], object] = lambda event: None, max_attempts: int = 3,
+) -> Executor:
+    """Return what gives the events of *store* to *handle*: for what is put together over the test's own connections."""
+    return Executor(
+        router_to(handle), store.name.application, RetryPolicy(max_attempts=max_attempts), store.save_result,
+        Extensions(), Services())
 
 
 def drain(worker: Any) -> int:
