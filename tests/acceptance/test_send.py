@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.command_line import PROGRAM, run, started
+from support.command_line import PROGRAM, SECONDS, run, started
 from support.events import wait_until
 from support.fakes import Answers, Scripted
 from support.staging import DEMO_EVENT
@@ -98,7 +98,7 @@ def test_an_event_whose_handler_fails_is_a_no_with_wait(directory: Path, url: st
 
 def test_an_event_comes_from_stdin(directory: Path, url: str) -> None:
     done = subprocess.run(
-        [*PROGRAM, 'send', '-', '--url', url], input=DEMO_EVENT, cwd=directory, capture_output=True, timeout=30,
+        [*PROGRAM, 'send', '-', '--url', url], input=DEMO_EVENT, cwd=directory, capture_output=True, timeout=SECONDS,
         check=True)
     assert b'stdin' in done.stdout
 
