@@ -12,15 +12,29 @@ from typing import Any
 import pytest
 from pacifica.downloader import Downloader
 
+from pacifica.dispatcher._engine.event_queue import EventQueue
+from pacifica.dispatcher._engine.executor import Executor, RetryPolicy
+from pacifica.dispatcher._engine.extensions import Extensions
+from pacifica.dispatcher._engine.keeper import LeaseKeeper
+from pacifica.dispatcher._engine.outages import SharedServices
+from pacifica.dispatcher._engine.outgoing import Sender
+from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.overview import Overview
+from pacifica.dispatcher._queue.schema import ensure_schema
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
 from pacifica.dispatcher.models import File
 from support.command_line import run
-from support.events import ingest_event, wait_until
+from support.databases import connect
+from support.events import ingest_event, received, router_to, wait_until
 from support.fakes import status
 from support.front_door import wsgi_server
 from support.pacifica_fakes import FakeCartd
 from support.processes import free_port
-from support.queues import drain, queue_of, record
+from support.queues import APPLICATION, TASK, drain, queue_of, record
 
 CONTENT = {'top.csv': b'1,2\r\n'}
 FILES = [
@@ -254,3 +268,50 @@ def test_people_are_told_what_is_away_since_when_and_how_many_wait(
     assert (outage['service'], outage['fault'], outage['waiting']) == (away.name, 'Connection refused', 2)
     assert f'waiting for {away.name} since' in page and 'Connection refused, 2 events' in page
     assert f'pacifica_dispatcher_outage_waiting_events{{service="{away.name}"}} 2.0' in metrics
+
+
+@pytest.mark.slow
+def test_an_hour_of_outage_costs_few_requests_and_all_go_on_within_a_minute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = [1_800_000_000.0]  # by the database's clock, which the test moves
+    database = connect(f'sqlite:///{tmp_path}/events.db')
+    writer = Writer(Connections(database, ensure_schema, clock=lambda: now[0]))
+    store = Store(writer, QueueName(APPLICATION, TASK))
+    with FakeCartd(CONTENT) as cartd:
+        away = Away()
+        away.port = cartd.port
+        handle = away.handler(tmp_path)
+        policy = RetryPolicy(patience=86_400.0)
+        executor = Executor(
+            router_to(handle), APPLICATION, policy, store.save_result, Extensions(), SharedServices(store))
+        queue = EventQueue(store, executor, Sender(()))
+        worker = queue.create_worker()
+        keeper = LeaseKeeper(store, executor, 30.0, None, None)
+        cartd.fail('POST', *[status(503)] * 10_000)
+        for _ in range(50):
+            store.accept([received() for _ in range(100)])
+        drain(worker)
+        first, statements = cartd.count('POST'), []
+        execute = store.connections.writer.database.execute_sql
+        store.connections.writer.database.execute_sql = lambda *given: (statements.append(given), execute(*given))[1]
+
+        for _ in range(480):  # turns of the keeper, each 7.5 seconds after the one before
+            now[0] += 7.5
+            keeper.run_once()
+            drain(worker)
+        asked, sent = cartd.count('POST') - first, len(statements)
+        cartd.heal()
+        back = now[0]
+        while Overview(store.connections).counts()[Status.OK] < 5000 and now[0] < back + 120:
+            now[0] += 1.0
+            if int(now[0] - back) % 8 == 0:
+                keeper.run_once()
+            drain(worker)
+
+    with capsys.disabled():
+        print(f'\n{asked / 60:.1f} requests and {sent / 60:.0f} statements a minute; '
+              f'all 5,000 went on within {now[0] - back:.0f} s')
+    assert asked / 60 <= 12
+    assert now[0] - back <= 60
+    database.close()

@@ -96,6 +96,11 @@ class Fake(ThreadingHTTPServer):
         """Answer the next requests of *method* by these faults, one each."""
         self._faults.setdefault(method, []).extend(faults)
 
+    def heal(self) -> None:
+        """Answer the next requests as the service does."""
+        with self._lock:
+            self._faults.clear()
+
     def due(self, method: str) -> Fault | None:
         """Return the fault for this request, if there is one."""
         with self._lock:
