@@ -32,7 +32,7 @@ from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.readiness import Readiness
 from pacifica.dispatcher._queue.record import Record
 from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher._queue.schema import ensure_schema
+from pacifica.dispatcher._queue.schema import ensure_schema, try_writing
 from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import QueueName
@@ -203,7 +203,7 @@ def create_peewee_model(passed_db: peewee.Database) -> type[ReceiveTaskModelBase
     class ReceiveTaskModel(ReceiveTaskModelBase):
         """Accepted events; see :class:`ReceiveTaskModelBase`."""
 
-        _writer = Writer(Connections(passed_db, ensure_schema))
+        _writer = Writer(Connections(passed_db, ensure_schema, try_writing=try_writing))
 
         class Meta:
             """The database given to the factory."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.turns import Periodic
+from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
 from pacifica.dispatcher._queue.values import ClaimedEvent
@@ -95,7 +96,8 @@ class LeaseKeeper(Periodic):
     def _turn(self) -> None:
         try:
             self.run_once()
-        except DispatcherError:
+        except DispatcherError as exc:
             # Nobody could renew a lease meanwhile: whoever is alive gets the time to do so first.
             self._rescue_from = time.monotonic() + self._lease
-            _LOG.exception('keeper.database_unavailable')
+            if not isinstance(exc, KnownFaultError):
+                _LOG.exception('keeper.database_unavailable')

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._engine.turns import Periodic
+from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ class Publisher:
     def _wanted(self, task_ids: list[UUID]) -> list[UUID]:
         try:
             waiting = self._still_waiting(task_ids)
+        except KnownFaultError:
+            return task_ids
         except Exception as exc:  # whatever the database says: a message too many does no harm, one too few does
             _LOG.warning('publisher.database_unavailable', extra={'error': str(exc)})
             return task_ids
@@ -160,5 +163,7 @@ class Announcer(Periodic):
     def _turn(self) -> None:
         try:
             self.run_once()
+        except KnownFaultError:
+            pass
         except Exception as exc:  # the database's or, of any library, the broker's; what is lost waits for a turn
             _LOG.warning('announcer.turn_failed', extra={'error': str(exc)})

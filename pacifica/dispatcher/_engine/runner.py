@@ -14,6 +14,7 @@ from uuid import UUID
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
+from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
@@ -68,8 +69,9 @@ class Runner:
         while True:  # what a handler did is done: a database that is away must not make it run again
             try:
                 return self._write(claimed, outcome, claim=not self._stopping() and time.monotonic() < until)
-            except DatabaseUnavailableError:
-                _LOG.exception('worker.finish_delayed', extra={'task_id': str(claimed.task_id)})
+            except DatabaseUnavailableError as exc:
+                if not isinstance(exc, KnownFaultError):
+                    _LOG.exception('worker.finish_delayed', extra={'task_id': str(claimed.task_id)})
                 if self._stopping():
                     return None
 

@@ -13,6 +13,7 @@ from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.runner import Runner, owner_here
+from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
@@ -169,6 +170,8 @@ class Worker(Runner):
         while not self._wakeup.closed:
             try:
                 self._work_until_idle(polled)
+            except KnownFaultError:  # it waited for the database, and the next turn will
+                pass
             except Exception:  # the thread must go on; what was claimed runs again when its lease is over
                 _LOG.exception('worker.turn_failed')
             polled = self._wakeup.wait()

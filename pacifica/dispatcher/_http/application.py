@@ -48,8 +48,13 @@ class _Log(LogManager):  # type: ignore[misc]  # CherryPy has no types
     """The application's log, which formats no line that no handler would keep."""
 
     def access(self) -> None:
-        """Log the current request, unless it is a probe that all is well; CherryPy calls it."""
+        """Log the current request, unless it is a probe that all is well, or the log says why it was refused.
+
+        CherryPy calls it.
+        """
         serving = cherrypy.serving
+        if getattr(serving.request, 'dispatcher_unlogged', False):
+            return
         if serving.request.path_info.startswith(monitoring.HEALTH) and str(serving.response.status).startswith('200'):
             return
         logger: logging.Logger | None = self.access_log

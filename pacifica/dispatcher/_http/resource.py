@@ -15,7 +15,9 @@ from uuid import UUID
 import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal
+from pacifica.dispatcher._http.gate import Gate
 from pacifica.dispatcher._http.tools import TOOL
+from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher.authentication import Right
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
@@ -28,6 +30,8 @@ _METHODS = ('GET', 'POST', 'OPTIONS')
 
 #: Seconds after which a client may try again when the database is unavailable.
 _DATABASE_RETRY_AFTER = 5
+
+_GATE = Gate()
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,13 @@ def query_parameters(allowed: tuple[str, ...]) -> dict[str, str]:
 def with_database(query: Callable[[], T]) -> T:
     """Return what *query* returns; refuse with 503 while the database is not available, without the detail."""
     try:
-        return query()
+        with _GATE.passed():
+            return query()
     except DatabaseUnavailableError as exc:
-        _LOG.warning('front_door.database_unavailable', extra={'error': str(exc)})
+        if isinstance(exc, KnownFaultError):
+            cherrypy.serving.request.dispatcher_unlogged = True
+        else:
+            _LOG.warning('front_door.database_unavailable', extra={'error': str(exc)})
         raise Refusal(
             503, 'the database is not available: nothing was accepted or changed, try again',
             retry_after=_DATABASE_RETRY_AFTER,

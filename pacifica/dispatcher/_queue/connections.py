@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar, cast
@@ -20,6 +21,7 @@ from weakref import WeakSet
 
 import peewee
 
+from pacifica.dispatcher._queue.availability import Availability
 from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
 from pacifica.dispatcher._queue.session import TRANSIENT, Session
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
@@ -28,6 +30,7 @@ T = TypeVar('T')
 
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
 _FORK_PATIENCE = 5.0  # seconds that a fork waits for a transaction
+_AT_ONCE = 1.0  # seconds: what fails sooner is asked again
 _ALL: WeakSet[Connections] = WeakSet()
 _FORKING: list[Connections] = []  # those that wait for the fork that goes on
 _ONE_FORK = threading.Lock()
@@ -39,6 +42,7 @@ class Connections:
     :param database: what ``create_peewee_model`` was given; may still be a proxy or deferred until first use.
     :param prepare: called once a process with the writing session before anything else uses it; says what it did.
     :param clock: replaces the database's clock, for tests.
+    :param try_writing: writes in a transaction what leaves nothing behind, to see whether a database is back.
     """
 
     def __init__(
@@ -46,10 +50,13 @@ class Connections:
         database: peewee.Database,
         prepare: Callable[[Session], str],
         clock: Callable[[], float] | None = None,
+        try_writing: Callable[[Session], object] = id,
     ) -> None:
+        self.availability = Availability(self._attempt)
         self._database = database
         self._prepare = prepare
         self._clock = clock
+        self._try_writing = try_writing
         self._prepared = ''
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -65,7 +72,7 @@ class Connections:
         settings = dict(database.connect_params)
         if _is_sqlite(database):
             settings.update(pragmas=database._pragmas, timeout=database.timeout)
-        return _restore, (type(database), database.database, settings, self._prepare)
+        return _restore, (type(database), database.database, settings, self._prepare, self._try_writing)
 
     @property
     def writer(self) -> Session:
@@ -89,17 +96,29 @@ class Connections:
     def read(self, query: Callable[[Session], T]) -> T:
         """Return the result of *query*, run once more on a new connection if the old one turns out to be gone.
 
-        :raises DatabaseUnavailableError: if the database does not answer then either.
+        :raises DatabaseUnavailableError: if the database is known to be away, or does not answer then either.
         """
+        self.availability.require()
+        began = time.monotonic()
         try:
             with self.reading() as session:
                 try:
-                    return query(session)
+                    result = _query(session, query)
                 except TRANSIENT:
-                    session.abort()
-                    return query(session)
+                    if time.monotonic() > began + _AT_ONCE:  # it was silent, and would be again
+                        raise
+                    result = _query(session, query)
         except TRANSIENT as exc:
-            raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
+            if self.dialect.fault_of(exc) == 'busy':
+                raise DatabaseUnavailableError(f'the database did not answer: {exc}') from exc
+            raise self.availability.unanswered(exc, began) from exc
+        self.availability.answered()
+        return result
+
+    @property
+    def dialect(self) -> Dialect:
+        """What differs for this kind of database."""
+        return dialect_of(self._resolve())
 
     @property
     def shared(self) -> bool:
@@ -126,15 +145,13 @@ class Connections:
             was_open = self._writer is not None and self._pid == os.getpid()
             writer = self._open()
             if was_open:
-                try:
-                    done = writer.exclusively(self._prepare)
-                except TRANSIENT:  # its connection may have been cut while nobody used it, and is a new one now
-                    done = writer.exclusively(self._prepare)
+                done = writer.exclusively(self._prepare_patiently)
                 self._prepared = self._prepared if done == 'current' else done
             return self._prepared
 
     def close(self) -> None:
-        """Close every connection that nobody uses just now."""
+        """Close every connection that nobody uses just now; look no more whether a database that is away is back."""
+        self.availability.forget()
         with self._lock:
             if self._writer is None or self._pid != os.getpid():
                 return
@@ -178,21 +195,55 @@ class Connections:
                 self.require_shared()
             if self._writer is None:
                 writer = self._session()
-                self._prepared = self._prepare(writer)
+                self._prepared = self._prepare_patiently(writer)
                 self._writer = writer
             return self._writer
 
-    def _session(self, reads: bool = False) -> Session:
+    def _prepare_patiently(self, writer: Session) -> str:
+        """Prepare on a connection on which a server may be silent for long: while it builds an index, say."""
+        if not writer.dialect.limits:
+            return self._prepare(writer)
+        session = self._session(patient=True)
+        try:
+            return self._prepare(session)
+        finally:
+            session.disconnect()
+
+    def _attempt(self) -> None:
+        """Try to write; raise if the database does not take it."""
+        try:
+            self.writer.transaction(self._try_writing)
+        except TRANSIENT as exc:
+            fault = self.dialect.fault_of(exc)
+            if fault != 'busy':
+                self.availability.failed(exc, readable=fault != 'away')
+            raise
+        except peewee.PeeweeException:  # it answers, if not as it should: those who come will see
+            return
+
+    def _session(self, reads: bool = False, patient: bool = False) -> Session:
         database = self._resolve()
         dialect = dialect_of(database)
         if _is_in_memory(database):
             self._owner = threading.get_ident()
             return Session(database, dialect, self._clock)
-        return Session(_clone(database, dialect), dialect, self._clock, reads)
+        limits = {} if patient else dialect.limits
+        return Session(_clone(database, dialect, limits), dialect, self._clock, reads, patient)
 
 
-def _restore(kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], str]) -> Connections:
-    return Connections(kind(name, **settings), prepare)
+def _query(session: Session, query: Callable[[Session], T]) -> T:
+    try:
+        return query(session)
+    except TRANSIENT:
+        session.abort()
+        raise
+
+
+def _restore(
+    kind: Any, name: str, settings: dict[str, Any], prepare: Callable[[Session], str],
+    try_writing: Callable[[Session], object],
+) -> Connections:
+    return Connections(kind(name, **settings), prepare, try_writing=try_writing)
 
 
 def _is_sqlite(database: Any) -> bool:
@@ -206,7 +257,7 @@ def _is_in_memory(database: peewee.Database) -> bool:
     )
 
 
-def _clone(database: peewee.Database, dialect: Dialect) -> peewee.Database:
+def _clone(database: peewee.Database, dialect: Dialect, limits: dict[str, Any]) -> peewee.Database:
     """Return *database* with a connection of its own, which any thread may use, though one at a time.
 
     A copy keeps every setting of every database class, which no constructor call can; only the connection state,
@@ -215,7 +266,7 @@ def _clone(database: peewee.Database, dialect: Dialect) -> peewee.Database:
     clone: Any = copy.copy(database)
     clone._state = peewee._ConnectionState()
     clone._lock = threading.Lock()
-    clone.connect_params = {**database.connect_params, **dialect.connect_params}
+    clone.connect_params = {**limits, **database.connect_params, **dialect.connect_params}
     return cast(peewee.Database, clone)
 
 

@@ -5,14 +5,54 @@ Used by the connections, the schema and the store, which hold no condition on th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import peewee
 
 from pacifica.dispatcher.exceptions import ConfigurationError
+
+SILENCE = 10.0
+"""Seconds for which a server may say nothing while it is waited for; then the connection is given up."""
+
+_CONNECT_SECONDS = 5
+
+#: What a transient fault is: others use the same rows or tables; there is no room; nobody may write; all others.
+Fault = Literal['busy', 'full', 'read-only', 'away']
+
+
+def _never_silent(_connection: Any) -> None:
+    pass
+
+
+def _limit_silence(connection: Any) -> None:
+    """Let psycopg wait no longer than :data:`SILENCE` for a server; by itself, it waits for ever.
+
+    psycopg2 has no such door: with it, only connecting has a limit.
+    """
+    wait = getattr(connection, 'wait', None)
+    if wait is not None:
+        connection.wait = lambda waiting, *args, **kwargs: wait(_limited(waiting), *args, **kwargs)
+
+
+def _limited(waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Go through psycopg's states of *waiting*, which is sent what is ready, or every 0.1 s that nothing is."""
+    try:
+        wanted = next(waiting)
+        heard = time.monotonic()
+        while True:
+            ready = yield wanted
+            if ready:
+                heard = time.monotonic()
+            elif time.monotonic() > heard + SILENCE:
+                raise peewee.OperationalError(f'the server said nothing for {SILENCE:g} seconds')
+            wanted = waiting.send(ready)
+    except StopIteration as stop:
+        return stop.value
 
 
 @dataclass(frozen=True)
@@ -28,7 +68,9 @@ class Dialect:
     where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column; ``equals`` compares
     a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as
     the database knows them, and always as it is; ``inheritable`` says whether a forked child may have a connection of
-    its parent's that it doesn't use.
+    its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their SQLSTATE if they have
+    one; ``limits`` are settings of the driver for how long a server may let us wait, which the application's own go
+    before, and ``limit_silence`` does what a setting can't.
 
     The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
     that is changed.
@@ -49,6 +91,9 @@ class Dialect:
     lock_schema: Sequence[str] = ()
     unlock_schema: Sequence[str] = ()
     connect_params: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+    limit_silence: Callable[[Any], None] = _never_silent
+    faults: dict[Fault, str] = field(default_factory=dict)
     table_options: str = ''
     statement_limit: str = ''
     prefix_index: str = '{expression}'
@@ -62,6 +107,12 @@ class Dialect:
     def uuid(self, value: UUID) -> str:
         """Return *value* as peewee's ``UUIDField`` stores it."""
         return str(value) if self.types['uuid'] == 'UUID' else value.hex
+
+    def fault_of(self, exc: Exception) -> Fault:
+        """Return what a transient fault of peewee's is."""
+        drivers = getattr(exc, 'orig', None)  # the driver's own error
+        text = f'{getattr(drivers, "sqlstate", None) or ""} {exc}'
+        return next((fault for fault, pattern in self.faults.items() if re.search(pattern, text)), 'away')
 
 
 _SQLITE = Dialect(
@@ -87,6 +138,8 @@ _SQLITE = Dialect(
     equals='NOT ({column} <> ?)',
     # The store's connection is used by one thread at a time, but not always by the same one.
     connect_params={'check_same_thread': False},
+    # A file that can't grow is an I/O error where it is mapped into memory (-shm).
+    faults={'busy': 'locked|busy', 'full': 'disk is full|disk I/O error', 'read-only': 'readonly'},
 )
 
 _POSTGRESQL = Dialect(
@@ -105,6 +158,10 @@ _POSTGRESQL = Dialect(
     partial_indexes=True,
     lock_schema=('BEGIN', 'SELECT pg_advisory_xact_lock(7220261124)'),
     unlock_schema=('COMMIT',),
+    limits={'connect_timeout': _CONNECT_SECONDS},
+    limit_silence=_limit_silence,
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    faults={'busy': '^(40|55P03|57014)', 'full': '^53100', 'read-only': '^25006'},
     widened=frozenset({'text'}),
     alter_type='ALTER COLUMN {name} TYPE {type}',
 )
@@ -125,6 +182,10 @@ _MYSQL = Dialect(
     partial_indexes=False,
     lock_schema=("SELECT GET_LOCK('pacifica.dispatcher.schema', 60)",),
     unlock_schema=("SELECT RELEASE_LOCK('pacifica.dispatcher.schema')",),
+    limits={'connect_timeout': _CONNECT_SECONDS, 'read_timeout': SILENCE, 'write_timeout': SILENCE},
+    # https://mariadb.com/docs/server/reference/error-codes; 28 is the system's own number, ENOSPC.
+    faults={'busy': r'\((1205|1213|1969|3024),', 'full': r'\((1021|1114|3675),|Errcode: 28\b|[Ee]rror 28\b',
+            'read-only': r'\((1290|1792|1836),'},
     statement_limit='SELECT @@max_allowed_packet',
     prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
     # Binary: names that differ in case or in trailing spaces are different names.

@@ -6,6 +6,7 @@ number of processes may start at once, and is idempotent.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -145,6 +146,13 @@ def select_nothing(session: Session) -> None:
     """
     for table, columns in {TABLE: _COLUMNS, **_OTHER_TABLES}.items():
         session.execute(f'SELECT {", ".join(name for name, _, _ in columns)} FROM {table} WHERE 1 = 0').fetchall()
+
+
+def try_writing(session: Session) -> None:
+    """Write a row and delete it, which leaves nothing behind, and needs as much room as any small change."""
+    name = f'attempt.{secrets.token_hex(16)}'
+    session.execute(f'INSERT INTO {RECONCILIATIONS} (id, due) VALUES (?, 0)', (name,))
+    session.execute(f'DELETE FROM {RECONCILIATIONS} WHERE id = ?', (name,))
 
 
 def prefix(column: str) -> str:

@@ -25,15 +25,17 @@ class Session:
 
     :param clock: replaces the database's clock, for tests.
     :param reads: whether it is one to read with.
+    :param patient: whether the database may take as long as it likes.
     """
 
     def __init__(
         self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None,
-        reads: bool = False,
+        reads: bool = False, patient: bool = True,
     ) -> None:
         self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
         self.statement_limit: int | None = None
+        self._patient = patient
         self._on_connect = (*dialect.on_connect, *(dialect.on_connect_to_read if reads else ()))
         self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
         self._clock = clock
@@ -51,6 +53,8 @@ class Session:
     def connect(self) -> None:
         """Open this thread's connection."""
         self.database.connect()
+        if not self._patient:
+            self.dialect.limit_silence(self.database.connection())
         for statement in self._on_connect:
             self.database.execute_sql(statement)
         if self.dialect.statement_limit:

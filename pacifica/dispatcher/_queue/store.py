@@ -104,7 +104,7 @@ class Store:
 
     def claim(self, owner: str, lease: float) -> ClaimedEvent | None:
         """Claim the event that is due the longest, for *lease* seconds; ``None`` if none is due."""
-        claimed: ClaimedEvent | None = self._writer.run(Claim(self.name, owner, lease))[0]
+        claimed: ClaimedEvent | None = self._writer.run(Claim(self.name, owner, lease), waits=True)[0]
         return claimed
 
     def claim_task(self, task_id: UUID, owner: str, lease: float) -> ClaimedEvent | None:
@@ -147,7 +147,7 @@ class Store:
             partial(transitions.wait, claimed=claimed, outcome=outcome) if outcome.waits else
             partial(transitions.finish, claimed=claimed, outcome=outcome, outgoing=accepts)
         )
-        results = self._writer.run(end, *claim)
+        results = self._writer.run(end, *claim, waits=True)
         if results[0]:
             self._notify(len(accepts))
         return results
@@ -252,4 +252,4 @@ class Store:
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return the result of a transition, once it is committed."""
-        return self._writer.run(lambda session: function(session, *arguments))[0]
+        return self._writer.run(lambda session: function(session, *arguments), waits=True)[0]

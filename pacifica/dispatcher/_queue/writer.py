@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, Union
 
+from pacifica.dispatcher._queue.availability import PATIENCE
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.session import TRANSIENT, Session
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
@@ -50,10 +51,11 @@ class Writer:
     """Runs operations in shared transactions; one for each set of connections, whose writing session it alone uses.
 
     :param connections: where the writing session comes from.
-    :param patience: seconds for which a transaction is tried again after a transient fault.
+    :param patience: seconds for which a transaction is tried again after a transient fault, unless it is known that
+        the database is away, or that there is no room in it.
     """
 
-    def __init__(self, connections: Connections, patience: float = 5.0) -> None:
+    def __init__(self, connections: Connections, patience: float = PATIENCE) -> None:
         self.connections = connections
         self._patience = patience
         self._reset()
@@ -68,11 +70,13 @@ class Writer:
         self._led = False
         self._pid = os.getpid()
 
-    def run(self, *operations: Operation) -> list[Any]:
+    def run(self, *operations: Operation, waits: bool = False) -> list[Any]:
         """Run *operations* in one transaction, functions first; return their results once it is committed.
 
+        :param waits: whether to wait for a database that is known to be away, for as long as for one that is not.
         :raises DatabaseUnavailableError: if the database did not take the transaction in time.
         """
+        self.connections.availability.require(self._patience if waits else 0.0)
         if self._pid != os.getpid():  # forked: the parent's callers don't exist here
             self._reset()
         mine = _Pending(operations)
@@ -134,19 +138,25 @@ class Writer:
                     self._commit([pending])
 
     def _transact(self, batch: Sequence[_Pending]) -> None:
-        deadline = time.monotonic() + self._patience
+        availability = self.connections.availability
+        availability.require()  # those who waited behind a transaction that failed have waited enough
+        deadline = time.monotonic() + (self._patience if availability.fault is None else 0.0)
         pause = 0.005
         while True:
             try:
                 self.connections.writer.transaction(partial(_run, batch))
-                return
+                break
             except TRANSIENT as exc:
-                if time.monotonic() + pause > deadline:
+                fault = self.connections.dialect.fault_of(exc)
+                if time.monotonic() + pause > deadline or fault == 'full':
+                    if fault != 'busy':
+                        raise availability.failed(exc, readable=fault != 'away') from exc
                     raise DatabaseUnavailableError(
                         f'the database did not take the change within {self._patience:g} seconds: {exc}'
                     ) from exc
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, 0.5)
+        availability.wrote()
 
 
 def _run(batch: Sequence[_Pending], session: Session) -> None:
