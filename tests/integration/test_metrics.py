@@ -130,6 +130,8 @@ def test_what_waits_and_who_works_is_read_from_the_database(model: Any, store: S
 class Scripted(Overview):
     """An overview that a test writes."""
 
+    shared, away = True, False
+
     def __init__(self) -> None:
         self.reads = 0
         self.failure: Exception | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support import services
@@ -40,6 +41,14 @@ class PostgreSQL:
     def crash(self) -> None:
         """End it as a crash does: no transaction is finished, nothing is written out."""
         self._run('pg_ctl', '-D', self._data, '-m', 'immediate', '-w', 'stop')
+
+    def freeze(self) -> None:
+        """Have it take connections, as the system does for it, and say nothing."""
+        _signal_tree(int((self._data / 'postmaster.pid').read_text().split()[0]), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo :meth:`freeze`."""
+        _signal_tree(int((self._data / 'postmaster.pid').read_text().split()[0]), signal.SIGCONT)
 
     def _run(self, program: str, *arguments: object) -> None:
         subprocess.run(
@@ -93,6 +102,25 @@ class MariaDB:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def freeze(self) -> None:
+        """Have it take connections, as the system does for it, and say nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo :meth:`freeze`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+def _signal_tree(process_id: int, number: int) -> None:
+    """Send a signal to a process and its children, the process first: it makes no more of them."""
+    os.kill(process_id, number)
+    children = Path(f'/proc/{process_id}/task/{process_id}/children').read_text().split()
+    for child in map(int, children):
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
 
 
 @contextmanager

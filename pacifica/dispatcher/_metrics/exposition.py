@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -23,10 +24,14 @@ from pacifica.dispatcher._metrics.observer import code
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
+_LOG = logging.getLogger(__name__)
 _DIRECTORY = 'PROMETHEUS_MULTIPROC_DIR'
 _SHARE = 0.01
 _MOST_LIFETIME = 60.0
 _MOST_SERVICES = 50  # so that labels stay few, whatever events name
+_SCRAPE_SECONDS = 0.05  # that a scrape waits for the database, if there is something to show without it
+_FIRST_SECONDS = 2.0
+_SILENT_SECONDS = 5.0
 
 
 class Exposition:
@@ -106,6 +111,8 @@ class DatabaseCollector:
 
     :param lifetime: seconds for which what was read is good enough, so that several who scrape cost one query; longer
         if reading takes long, so that the database spends a hundredth of its time on this at most.
+
+    A thread reads, for which a scrape hardly waits: what takes longer is for the next one.
     """
 
     def __init__(
@@ -116,16 +123,41 @@ class DatabaseCollector:
         self._lock = threading.Lock()
         self._clock = clock
         self._good_until = float('-inf')
+        self._read_at = float('-inf')
         self._families: Sequence[Metric] = ()
+        self._reading: threading.Thread | None = None
+        self._began = 0.0
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
-            began = self._clock()
-            if began > self._good_until:
-                self._families = self._read()
-                ended = self._clock()
-                self._good_until = ended + min(max(self._lifetime, (ended - began) / _SHARE), _MOST_LIFETIME)
+            if self._clock() > self._good_until and not self._is_reading():
+                self._began = self._clock()
+                self._reading = threading.Thread(target=self._refresh, name='pacifica-dispatcher-metrics', daemon=True)
+                if self._overview.shared:
+                    self._reading.start()
+                else:
+                    self._refresh()  # in-memory SQLite is seen by this thread alone
+            reading = self._reading
+        if reading is not None and reading.is_alive():
+            reading.join(_SCRAPE_SECONDS if self._families else _FIRST_SECONDS)
+        now = self._clock()
+        silent = self._is_reading() and now > self._began + _SILENT_SECONDS
+        if self._overview.away or silent or now > self._read_at + 2 * _MOST_LIFETIME:
+            yield _family('database_up', {(): 0.0})
+        else:
             yield from self._families
+
+    def _is_reading(self) -> bool:
+        return self._reading is not None and self._reading.is_alive()  # a forked child has none of its parent's
+
+    def _refresh(self) -> None:
+        try:
+            self._families = self._read()
+        except Exception as exc:  # whatever it is, a scrape shows the rest
+            _LOG.warning('metrics.database_unreadable', extra={'error': str(exc)})
+            self._families = [_family('database_up', {(): 0.0})]
+        self._read_at = ended = self._clock()
+        self._good_until = ended + min(max(self._lifetime, (ended - self._began) / _SHARE), _MOST_LIFETIME)
 
     def describe(self) -> Iterator[Metric]:
         """Name the gauges, so that registering the collector asks no database."""

@@ -108,6 +108,16 @@ class Overview:
         self._many: dict[Status, float] = {}  # when it was seen that the limit is reached
         self._over: dict[tuple[float, float], tuple[float, Bucket]] = {}  # width and beginning → until when it is good
 
+    @property
+    def shared(self) -> bool:
+        """Whether more than one thread can see the database."""
+        return self._connections.shared
+
+    @property
+    def away(self) -> bool:
+        """Whether the database is known to answer nothing."""
+        return self._connections.availability.away
+
     def counts(self) -> dict[Status, int]:
         """Return how many events are in each status, each at most ``COUNT_LIMIT``.
 
