@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.databases import model_in
+from support.disks import small_filesystem
 from support.fake_notifications import FakeNotifications, FakeReceiver
 from support.stack import Stack, running
 
@@ -18,6 +19,13 @@ def model(tmp_path: Path) -> Iterator[Any]:
     """The model of a new table in SQLite."""
     with model_in(f'sqlite:///{tmp_path}/events.db') as model:
         yield model
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 2 MiB."""
+    with small_filesystem(tmp_path / 'small') as place:
+        yield place
 
 
 @pytest.fixture

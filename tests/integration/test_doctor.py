@@ -24,7 +24,8 @@ from pacifica.dispatcher._cli.doctor_findings import Address, DoctorCheck, Setti
 from pacifica.dispatcher._queue.record import WORKERS
 from support import brokers
 from support.command_line import ROUTES
-from support.databases import KINDS, temporary_database
+from support.databases import KINDS, model_in, temporary_database
+from support.disks import fill
 from support.events import ingest_event
 from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
 from support.fakes import status
@@ -380,6 +381,31 @@ def test_a_disk_that_is_almost_full_is_warned_of(doctor: Doctor, monkeypatch: py
     usage = namedtuple('usage', 'total used free')
     monkeypatch.setattr('shutil.disk_usage', lambda path: usage(1 << 40, 1 << 40, 5 << 20))
     assert doctor()['temporary-directory']['status'] == 'warning'
+
+
+def test_a_directory_for_temporary_files_that_python_replaced_is_told(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    monkeypatch.setenv('TMPDIR', str(tmp_path / 'none'))
+    monkeypatch.setattr('tempfile.tempdir', None)  # which Python chooses once a process
+    found = doctor()['temporary-directory']
+    assert found['status'] == 'warning'
+    assert f'TMPDIR names {tmp_path}/none, where no file can be made (No such file or directory)' in found['found']
+
+
+def test_the_cure_for_a_full_disk_is_room(doctor: Doctor, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with model_in(f'sqlite:///{small_disk}/events.db') as model:
+        model.create_table()
+    fill(small_disk)
+    monkeypatch.setenv('TMPDIR', str(small_disk))
+    monkeypatch.setattr('tempfile.tempdir', None)  # which Python chooses once a process
+    found = doctor('--database', f'sqlite:///{small_disk}/events.db')
+    advice = {name: each['advice'] or '' for name, each in found.items()}
+    assert {found[name]['status'] for name in ('database', 'sqlite-file')} <= {'failed', 'skipped', 'ok'}
+    assert 'make room on the disk of the database' in advice['database'] + advice['sqlite-file']
+    assert 'password' not in advice['database']
+    assert found['temporary-directory']['status'] != 'ok'
+    assert 'No space left on device' in found['temporary-directory']['found']
 
 
 def test_a_check_that_fails_in_an_unforeseen_way_does_not_hide_the_others() -> None:

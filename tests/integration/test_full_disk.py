@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playhouse.db_url import connect
 
 from pacifica.dispatcher.receiver import create_peewee_model
+from support.disks import fill
 from support.events import dumps, ingest_event, wait_until
 from support.front_door import Answer, Client, wsgi_server
 from support.queues import queue_of
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 2 MiB."""
-    place = tmp_path / 'small'
-    place.mkdir()
-    mounted = subprocess.run(
-        ['mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', place], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f'no tmpfs can be mounted here: {mounted.stderr.decode().strip()}')
-    yield place
-    subprocess.run(['umount', '--lazy', place], check=True)
-
-
-def fill(place: Path) -> Path:
-    """Leave no room in *place*; return the file that takes it."""
-    path = place / 'filling'
-    file = os.open(path, os.O_CREAT | os.O_WRONLY)
-    try:
-        while True:
-            os.write(file, bytes(4096))
-    except OSError:
-        return path
-    finally:
-        os.close(file)
 
 
 def post(client: Client) -> Answer:

@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from pacifica.dispatcher._lineage import step
 from pacifica.dispatcher._metrics import CountingObserver, definitions
-from pacifica.dispatcher._metrics.definitions import DATABASE, PREFIX
+from pacifica.dispatcher._metrics.definitions import DATABASE, DISK, PREFIX
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
 from pacifica.dispatcher._queue.values import QueueName
@@ -88,7 +88,7 @@ def defined() -> dict[str, tuple[str, str, str]]:
             family, = metric.describe()
             name = family.name + ('_total' if family.type == 'counter' else '')
             found[name] = (family.type, _listed(metric._labelnames), family.documentation)
-    for name, (text, labels) in DATABASE.items():
+    for name, (text, labels) in {**DATABASE, **DISK}.items():
         found[PREFIX + name] = ('gauge', _listed(labels), text)
     return found
 
@@ -119,7 +119,7 @@ def test_every_query_asks_for_what_is_there(scrape: Scrape, query: str) -> None:
     for selector in parsed.selectors:
         assert selector.name in there
         assert selector.labels <= there[selector.name]
-        assert selector.ranged == (not selector.name.removeprefix(PREFIX) in DATABASE)
+        assert selector.ranged == (not selector.name.removeprefix(PREFIX) in {**DATABASE, **DISK})
         labels |= there[selector.name]
     assert parsed.grouped_by <= labels
 

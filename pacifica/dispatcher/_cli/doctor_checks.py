@@ -30,7 +30,8 @@ from pacifica.dispatcher._clients.http import HttpClient
 from pacifica.dispatcher._clients.receiver_client import ReceiverClient
 from pacifica.dispatcher._clients.subscription import NOBODY, Notifications, disabled_reason
 from pacifica.dispatcher._operate.words import one_line, without_password
-from pacifica.dispatcher._queue.dialect import dialect_of
+from pacifica.dispatcher._queue.connections import sqlite_path
+from pacifica.dispatcher._queue.dialect import Fault, dialect_of
 from pacifica.dispatcher._queue.schema import state_of_schema
 from pacifica.dispatcher._queue.session import Session
 
@@ -56,12 +57,19 @@ _SCHEMA = {
     'current': ok('the table is up to date'),
 }
 
+_CURES: dict[Fault, str] = {
+    'away': 'check that it is up, and --database or DATABASE_URL: host, port, name, user and password',
+    'full': 'make room on the disk of the database: until then no event is stored',
+    'read-only': 'see the rights of its user, the disk, and whether the server is a replica that takes no changes',
+}
+
 _MOUNTS = Path('/proc/self/mounts')
 _NETWORK = frozenset({
     '9p', 'afs', 'beegfs', 'ceph', 'cifs', 'fuse.ceph', 'fuse.glusterfs', 'fuse.s3fs', 'fuse.sshfs', 'gfs2',
     'glusterfs', 'gpfs', 'lustre', 'ncpfs', 'nfs', 'nfs4', 'ocfs2', 'orangefs', 'pvfs2', 'smb3', 'smbfs',
 })
 _LEAST_FREE = 1 << 30  # bytes
+_FULL = 1 << 20  # bytes with which as good as nothing can be done
 
 
 def check_router(settings: Settings) -> Finding:
@@ -79,11 +87,12 @@ def check_router(settings: Settings) -> Finding:
 
 
 class NotConnectedError(Exception):
-    """The database can't be used; ``finding`` says why."""
+    """The database can't be used; ``finding`` says why, and ``fault`` what kind of fault of the database it is."""
 
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: Finding, fault: Fault | None = None) -> None:
         super().__init__(finding.found)
         self.finding = finding
+        self.fault = fault
 
 
 def check_database(settings: Settings) -> Finding:
@@ -146,18 +155,10 @@ def connected(settings: Settings) -> Iterator[Session]:
         raise NotConnectedError(failed(settings.told(exc), f'install its driver: {driver_of(settings.database)}')) \
             from exc
     except peewee.PeeweeException as exc:
+        fault = dialect_of(settings.database).fault_of(exc)
         raise NotConnectedError(failed(
             f'{_where(settings.database)} can\'t be used: {settings.told(exc)}',
-            'check that it is up, and --database or DATABASE_URL: host, port, name, user and password',
-        )) from exc
-
-
-def sqlite_path(database: Any) -> Path | None:
-    """Return the file of a SQLite database, ``None`` if it has none."""
-    name = str(database.database)
-    if not isinstance(database, peewee.SqliteDatabase) or name == ':memory:' or name.startswith('file:'):
-        return None
-    return Path(name).absolute()
+            _CURES.get(fault, _CURES['away'])), fault) from exc
 
 
 def _openable(settings: Settings) -> Any:
@@ -204,10 +205,11 @@ def _begin(settings: Settings, path: Path) -> Finding:
             session.execute('BEGIN IMMEDIATE')
             session.execute('ROLLBACK')
     except NotConnectedError as exc:
-        if isinstance(exc.__cause__, peewee.OperationalError) and 'locked' in str(exc.__cause__):
+        if exc.fault == 'busy':
             return warning(f'another process has been writing {path} for {settings.timeout:g} s', 'see which it is')
-        return skipped('see "database"') if 'readonly' not in str(exc.__cause__) else exc.finding
-    return ok('can be written' if mode == 'wal' else f'can be written; turned from {mode} to WAL at the next start')
+        return skipped('see "database"') if exc.fault != 'read-only' else exc.finding
+    found = 'can be written' if mode == 'wal' else f'can be written; turned from {mode} to WAL at the next start'
+    return room(path.parent, found, _CURES['full'])
 
 
 def check_filesystem(settings: Settings) -> Finding:
@@ -244,10 +246,33 @@ def check_temporary_directory(_settings: Settings) -> Finding:
         directory = tempfile.gettempdir()
         with tempfile.TemporaryFile() as file:
             file.write(b'x')
+            file.flush()
     except OSError as exc:
         return failed(f'no temporary file can be made: {exc}', advice)
+    wanted = os.environ.get('TMPDIR')
+    if wanted and Path(wanted).absolute() != Path(directory).absolute():
+        return warning(
+            f'TMPDIR names {wanted}, where no file can be made{_why_not(wanted)}: Python uses {directory} instead',
+            advice)
+    return room(Path(directory), f'{directory} can be written', advice)
+
+
+def _why_not(directory: str) -> str:
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b'x')
+            file.flush()
+    except OSError as exc:
+        return f' ({exc.strerror})'
+    return ''
+
+
+def room(directory: Path, found: str, advice: str) -> Finding:
+    """Return what to say of a directory otherwise as *found*: how much is free on its disk, and if it's little."""
     free = shutil.disk_usage(directory).free
-    found = f'{directory} has {free / (1 << 30):.1f} GiB free'
+    found = f'{found}; {free / (1 << 30):.1f} GiB free'
+    if free < _FULL:
+        return failed(found, advice)
     return warning(found, advice) if free < _LEAST_FREE else ok(found)
 
 

@@ -41,13 +41,14 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
     The times of the events that ended lately are from acceptance to the end: half of the events took at most p50
     seconds, 95 of 100 at most p95; both are of a sample if there are many. A worker that has not told for as long as
     its claims hold is lost: it was killed, or can't reach the database. Counts end at 20,000; the types of events that
-    no route matched are those of the latest 1,000.
+    no route matched are those of the latest 1,000. What is free is of this machine's disks: where a SQLite file lies,
+    and where files are staged unless a handler says otherwise.
 
-    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, outage, worker or
-    ended. --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, outage, worker, free
+    or ended. --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
     (taskApplicationName, taskName, oldestAge in seconds); outages (service, fault, since, waiting); workers (owner,
-    taskApplicationName, taskName, engine, concurrency, lease, started, age, lost); ended (hour and day: counts, p50,
-    p95).
+    taskApplicationName, taskName, engine, concurrency, lease, started, age, lost); free (database, staging: bytes);
+    ended (hour and day: counts, p50, p95).
     """
     if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
         raise click.UsageError('--watch is for a terminal, without --json and --fail-if-older')
@@ -89,6 +90,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
                     'oldestAge': queue.oldest_age} for queue in report.queues],
         'outages': [asdict(outage) for outage in report.outages],
         'workers': [_worker_as_json(worker) for worker in report.workers],
+        'free': report.free,
         'ended': {
             span: {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
             for span, ended in report.ended.items()
@@ -112,6 +114,7 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
         ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
          f'{worker.age:.3f}', 'lost' if worker.lost else 'there') for worker in report.workers
     ]
+    found += [('free', what, size) for what, size in report.free.items()]
     for span, ended in report.ended.items():
         found += [('ended', span, status, count) for status, count in ended.counts.items()]
         took = [(name, ended.percentile(part)) for name, part, _ in _PERCENTILES]
@@ -136,6 +139,10 @@ def _tables(report: StatusReport) -> RenderableType:
          Column('CONCURRENCY', right=True), Column('LAST SEEN', whole=True)],
         [(worker.owner, worker.application, worker.task, worker.engine, worker.concurrency, _seen(worker))
          for worker in report.workers]))
+    if report.free:
+        parts.append(rich_table(
+            [Column('DISK OF'), Column('FREE', right=True)],
+            [(what, f'{size / (1 << 30):,.1f} GiB') for what, size in report.free.items()]))
     return Group(*(line for part in parts for line in (part, styled())))
 
 

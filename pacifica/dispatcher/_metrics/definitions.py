@@ -62,3 +62,9 @@ DATABASE = {
         'How many events the workers that are present can handle at the same time.', (*_QUEUE, 'engine')),
 }
 """Gauges that are read from the database: name without prefix → help, labels."""
+
+DISK = {
+    'disk_free_bytes': (
+        'Bytes that are free where a SQLite file lies (database) and where files are staged (staging).', ('what',)),
+}
+"""Gauges that the front door's own machine tells."""

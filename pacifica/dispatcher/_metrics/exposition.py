@@ -19,8 +19,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from pacifica.dispatcher._metrics import definitions
-from pacifica.dispatcher._metrics.definitions import DATABASE, PREFIX
+from pacifica.dispatcher._metrics.definitions import DATABASE, DISK, PREFIX
 from pacifica.dispatcher._metrics.observer import code
+from pacifica.dispatcher._operate.disks import free_bytes
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
@@ -40,6 +41,7 @@ class Exposition:
     def __init__(self, overview: Overview) -> None:
         self._registry = _processes()
         self._registry.register(DatabaseCollector(overview))
+        self._registry.register(DiskCollector(overview))
 
     def expose(self, accept: str) -> tuple[str, bytes]:
         """Return the content type and the text, in the format that the header *accept* asks for."""
@@ -104,6 +106,21 @@ def _is_empty(path: Path) -> bool:
         return path.stat().st_size == 0
     except FileNotFoundError:
         return False  # removed meanwhile: which files may be, merge() knows
+
+
+class DiskCollector:
+    """A collector of prometheus_client's, for the disks of this machine."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+
+    def collect(self) -> Iterator[Metric]:
+        free = free_bytes(self._overview.sqlite_file)
+        yield _family('disk_free_bytes', {(what,): float(size) for what, size in free.items()})
+
+    def describe(self) -> Iterator[Metric]:
+        """Name the gauges, so that registering the collector asks for no database."""
+        return (_family(name, {}) for name in DISK)
 
 
 class DatabaseCollector:
@@ -193,7 +210,7 @@ class DatabaseCollector:
 
 
 def _family(name: str, samples: Mapping[tuple[str, ...], float]) -> Metric:
-    text, labels = DATABASE[name]
+    text, labels = {**DATABASE, **DISK}[name]
     family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
     for values, value in samples.items():
         family.add_metric(values, value)

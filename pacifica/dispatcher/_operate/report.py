@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pacifica.dispatcher._operate.disks import free_bytes
 from pacifica.dispatcher._operate.words import moment
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class StatusReport:
         self.queues = overview.queues()
         self.outages = overview.outages()
         self.workers = overview.workers()
+        self.free = free_bytes(overview.sqlite_file)
         self.ended = {span: EndedEvents(overview.ended(*buckets)) for span, buckets in _SPANS.items()}
 
     def longest_waiting(self) -> QueueState | None:

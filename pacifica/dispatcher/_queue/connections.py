@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
@@ -119,6 +120,11 @@ class Connections:
     def dialect(self) -> Dialect:
         """What differs for this kind of database."""
         return dialect_of(self._resolve())
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """Where the database is, if it is SQLite's and in a file."""
+        return sqlite_path(self._resolve())
 
     @property
     def shared(self) -> bool:
@@ -244,6 +250,14 @@ def _restore(
     try_writing: Callable[[Session], object],
 ) -> Connections:
     return Connections(kind(name, **settings), prepare, try_writing=try_writing)
+
+
+def sqlite_path(database: Any) -> Path | None:
+    """Return the file of a SQLite database, ``None`` if it has none."""
+    name = str(database.database)
+    if not _is_sqlite(database) or name == ':memory:' or name.startswith('file:'):
+        return None
+    return Path(name).absolute()
 
 
 def _is_sqlite(database: Any) -> bool:

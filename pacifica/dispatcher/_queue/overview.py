@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pacifica.dispatcher._queue.connections import Connections
@@ -112,6 +113,11 @@ class Overview:
     def shared(self) -> bool:
         """Whether more than one thread can see the database."""
         return self._connections.shared
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """Where the database is, if it is SQLite's and in a file."""
+        return self._connections.sqlite_file
 
     @property
     def away(self) -> bool:
