@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
+from playhouse.db_url import connect
 
+from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
+from support import services
 from support.behaving import behaving_router
 from support.events import ingest_event, received, router_to, wait_until
 from support.queues import queue_of, status
@@ -224,3 +228,21 @@ def test_a_child_forked_while_a_thread_writes_can_write(model: Any) -> None:
 
     assert children == [0] * 20
     assert model.select().where(model.source.startswith('child')).count() == 20
+
+
+@pytest.mark.parametrize('service, limits, sleep', [
+    (services.POSTGRESQL, 'tcp_user_timeout=500', 'SELECT pg_sleep(60)'),
+    (services.MARIADB, 'read_timeout=1', 'SELECT SLEEP(60)'),
+], ids=['postgresql', 'mysql'])
+def test_a_server_that_says_nothing_is_waited_for_as_long_as_the_address_says(
+    service: services.Service, limits: str, sleep: str,
+) -> None:
+    url = services.require(service)
+    connections = Connections(connect(f'{url}{"&" if "?" in url else "?"}{limits}'), lambda session: 'current')
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError):
+        connections.read(lambda session: session.execute(sleep))
+    took = time.monotonic() - began
+    assert connections.read(lambda session: session.execute('SELECT 1').fetchone()[0]) == 1
+    connections.close()
+    assert took < 30

@@ -52,7 +52,7 @@ def test_while_the_database_is_away_everybody_gets_an_answer_soon(tmp_path: Path
             pause(seconds)
             until = time.monotonic()
             server.start()
-            wait_until(lambda: ask(f'{url}/health/ready').status == 200)
+            wait_until(lambda: any('database.back' in line for line in service.lines()))
             pause(1)
         log = of_the_outage(service, before)
         with model_in(server.url) as model:
@@ -66,7 +66,7 @@ def test_while_the_database_is_away_everybody_gets_an_answer_soon(tmp_path: Path
     assert {answer.status for answer in refused} == {503}
     assert slow_share(refused, usual) <= 0.1
     assert {answer.status for answer in probes} == {200}
-    assert slow_share(probes, usual) <= 0.02
+    assert slow_share(probes, usual) <= 0.05
     assert len(log) <= 10
     assert sum('database.away' in line for line in log) == sum('database.back' in line for line in log) == 1
     assert {answer.body.decode().strip('"') for answer in posts.answers if answer.status == 200} <= stored
@@ -101,9 +101,9 @@ def test_a_server_that_hangs_leaves_the_service_alive_and_is_noticed(kind: Any, 
     others = [*posts.answers, *reads.answers]
     print(f'noticed after {noticed - began:.1f} s')
     assert {answer.status for answer in probes} == {200}
-    assert slow_share(probes, usual) <= 0.02
+    assert slow_share(probes, usual) <= 0.05
     assert {answer.status for answer in others} == {200, 503}
-    assert slow_share([answer for answer in others if noticed + 0.5 < answer.sent < until], usual) <= 0.02
+    assert slow_share([answer for answer in others if noticed + 0.5 < answer.sent < until], usual) <= 0.05
     assert sum('database.away' in line for line in log) == 1
 
 

@@ -30,16 +30,20 @@ def _never_silent(_connection: Any) -> None:
 
 
 def _limit_silence(connection: Any) -> None:
-    """Let psycopg wait no longer than :data:`SILENCE` for a server; by itself, it waits for ever.
+    """Let psycopg wait no longer than :data:`SILENCE` for a server, or than ``tcp_user_timeout`` says, in milliseconds.
 
-    psycopg2 has no such door: with it, only connecting has a limit.
+    By itself it waits for ever: the system at the other end acknowledges what its server never reads. psycopg2 has no
+    such door: with it, only connecting has a limit.
     """
     wait = getattr(connection, 'wait', None)
-    if wait is not None:
-        connection.wait = lambda waiting, *args, **kwargs: wait(_limited(waiting), *args, **kwargs)
+    if wait is None:
+        return
+    given = connection.info.get_parameters().get('tcp_user_timeout')
+    seconds = SILENCE if given is None else int(given) / 1000 or float('inf')
+    connection.wait = lambda waiting, *args, **kwargs: wait(_limited(waiting, seconds), *args, **kwargs)
 
 
-def _limited(waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def _limited(waiting: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
     """Go through psycopg's states of *waiting*, which is sent what is ready, or every 0.1 s that nothing is."""
     try:
         wanted = next(waiting)
@@ -48,8 +52,8 @@ def _limited(waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
             ready = yield wanted
             if ready:
                 heard = time.monotonic()
-            elif time.monotonic() > heard + SILENCE:
-                raise peewee.OperationalError(f'the server said nothing for {SILENCE:g} seconds')
+            elif time.monotonic() > heard + seconds:
+                raise peewee.OperationalError(f'the server said nothing for {seconds:g} seconds')
             wanted = waiting.send(ready)
     except StopIteration as stop:
         return stop.value
