@@ -41,6 +41,9 @@ EVENTS_ACCEPTED = Counter(
     PREFIX + 'events_accepted', 'Events that the front door answered with a task id, repeated ones included.')
 RECEIVE_REQUESTS = Counter(
     PREFIX + 'receive_requests', 'POSTs to /receive, by the HTTP status of the answer.', ('code',))
+CONNECTIONS_REFUSED = Counter(
+    PREFIX + 'connections_refused',
+    'Connections that were refused because as many as allowed were open: in total, or from one address.', ('limit',))
 
 DATABASE = {
     'database_up': (

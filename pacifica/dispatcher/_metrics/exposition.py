@@ -39,6 +39,8 @@ class Exposition:
     """What the front door serves under ``/metrics``, and its own part of it: what it received."""
 
     def __init__(self, overview: Overview) -> None:
+        for limit in ('total', 'address'):
+            definitions.CONNECTIONS_REFUSED.labels(limit)  # so that it is there, at 0
         self._registry = _processes()
         self._registry.register(DatabaseCollector(overview))
         self._registry.register(DiskCollector(overview))
@@ -53,6 +55,10 @@ class Exposition:
         _requests(status).inc()
         if events:
             definitions.EVENTS_ACCEPTED.inc(events)
+
+    def refused(self, limit: str) -> None:
+        """Count a connection that was refused because of *limit*, ``total`` or ``address``."""
+        definitions.CONNECTIONS_REFUSED.labels(limit).inc()
 
 
 @lru_cache(maxsize=64)
