@@ -68,6 +68,10 @@ _log_options = options(
 @click.option('--max-body', type=click.IntRange(min=1), default=100_000_000, show_default=True, metavar='BYTES',
               help='The largest request that is taken; a larger event is answered 413, after which Pacifica '
                    'Notifications sends no more.')
+@click.option('--max-connections', type=click.IntRange(min=0), default=1000, show_default=True, metavar='NUMBER',
+              help='How many connections may be open at the same time; 0 is as many as the limit of open files allows.')
+@click.option('--max-connections-per-address', type=click.IntRange(min=0), default=800, show_default=True,
+              metavar='NUMBER', help='How many of them may come from one address, such as a proxy\'s; 0 is any number.')
 @click.option('--metadata', 'metadata_url', metavar='URL', callback=http_url,
               help='Where Pacifica Metadata is, e.g. http://HOST:8121: events that were never delivered are found '
                    'there and stored, at the start and again and again.')
@@ -83,8 +87,9 @@ _log_options = options(
 def serve_command(
     reference: RouterReference, database: Any, name: str | None, task_name: str | None, concurrency: int,
     keep_unrouted: float, host: str, port: int, authenticate: Authenticate | None, insecure: bool,
-    notify: Notify | None, max_body: int, metadata_url: str | None, reconcile_interval: float, since: str | None,
-    metrics: bool, tracing: bool, log_level: str, log_format: str,
+    notify: Notify | None, max_body: int, max_connections: int, max_connections_per_address: int,
+    metadata_url: str | None, reconcile_interval: float, since: str | None, metrics: bool, tracing: bool,
+    log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
 
@@ -103,7 +108,9 @@ def serve_command(
     configure_log(log_level, log_format)
     model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
-    server = HttpServer(application, host, port)
+    server = HttpServer(
+        application, host, port,
+        max_connections=max_connections, max_connections_per_address=max_connections_per_address)
     worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)
     reconcilers = [] if metadata_url is None else [queue.create_reconciler(
         metadata_url, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]

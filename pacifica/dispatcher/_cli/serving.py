@@ -26,19 +26,24 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._cli.references import RouterReference
     from pacifica.dispatcher._engine.reconciler import PeriodicReconciler
     from pacifica.dispatcher._engine.worker import Worker
+    from pacifica.dispatcher._http.application import FrontDoor
     from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
 LOG_LEVELS = ('debug', 'info', 'warning', 'error')
 
 _SHUTDOWN_SECONDS = 5
+_BACKLOG = 256  # connections that the system has taken and we have not
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
 
 
 class HttpServer:
-    """Serves a WSGI application from threads of its own; port 0 takes a free one."""
+    """Serves a front door from threads of its own; port 0 takes a free one.
 
-    def __init__(self, application: Any, host: str, port: int) -> None:
+    :param limits: ``max_connections`` and ``max_connections_per_address``, 0 for any number.
+    """
+
+    def __init__(self, application: FrontDoor, host: str, port: int, **limits: int) -> None:
         import cherrypy
         from cherrypy._cpserver import Server as CherryPyServer
 
@@ -48,6 +53,9 @@ class HttpServer:
         settings = CherryPyServer()
         settings.socket_port = port
         settings.shutdown_timeout = _SHUTDOWN_SECONDS
+        settings.socket_queue_size = _BACKLOG
+        settings.max_request_body_size = max(settings.max_request_body_size, application.body_limits[1])
+        vars(settings).update(limits)
         try:
             settings.socket_host = host
             self._server = FrontDoorServer(settings)

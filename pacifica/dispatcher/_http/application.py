@@ -102,10 +102,19 @@ class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no 
 
     request_class = FrontDoorRequest
 
-    def __init__(self, root: Root, script_name: str, config: dict[str, Any], request_timeout: float) -> None:
+    def __init__(
+        self, root: Root, script_name: str, config: dict[str, Any], request_timeout: float,
+        exposition: Exposition | None,
+    ) -> None:
         super().__init__(root, script_name, config)
         self.log = _Log(id(self), cherrypy.log.logger_root)
+        self.exposition = exposition
         self._request_timeout = request_timeout
+
+    @property
+    def body_limits(self) -> tuple[float, int]:
+        """How many seconds the body of a request may take, and how many bytes it may have."""
+        return self._request_timeout, self.config['/'].get('request.max_body', MAX_BODY)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Answer one request, wherever another WSGI server or middleware mounted this application."""
@@ -160,7 +169,7 @@ def create_application(
             'tools.log_tracebacks.on': False,
             'tools.trailing_slash.on': False,
         },
-    }, request_timeout)
+    }, request_timeout, metrics)
     _start_with_engine(application, on_start)
     return application
 

@@ -5,17 +5,20 @@ Used in place of CherryPy's own when the engine starts with the front door mount
 
 from __future__ import annotations
 
-import json
 import re
-import socket
+import sys
 import time
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 import cherrypy
 from cheroot.server import HeaderReader, HTTPConnection
 from cherrypy._cpwsgi_server import CPWSGIHTTPRequest, CPWSGIServer
+from cherrypy.lib import httputil
 
+from pacifica.dispatcher._http.arrival import CHUNK_SIZE, MAX_LINE, Arrival
+from pacifica.dispatcher._http.connections import Connections, Leaving, refusal
 from pacifica.dispatcher._http.streams import PIECE, Deadlines, RequestStream, ResponseStream, TimedSocket
 
 _NAME = f'{__name__}.FrontDoorServer'
@@ -24,13 +27,16 @@ _ONCE = frozenset((
     b'Authorization', b'Content-Encoding', b'Content-Length', b'Content-Type', b'Host', b'Transfer-Encoding',
 ))
 _ONCE_PREFIXES = (b'Ce-', b'Webhook-')
-_CHUNK_SIZE = re.compile(rb'([0-9a-fA-F]{1,15})[ \t]*(;[^\r\n]*)?\r\n')
-_MAX_LINE = 8 * 1024
 #: The most bytes of a refused body that are read so that the connection can be kept.
 _MAX_UNREAD = 64 * 1024
-#: How long, and up to how many bytes, a client that is being refused is still read from.
-_LINGER_SECONDS = 1.0
-_LINGER_BYTES = 64 * 1024 * 1024
+
+
+#: The most connections at the same time, in all and from one address.
+MAX_CONNECTIONS = 1000
+MAX_CONNECTIONS_PER_ADDRESS = 800
+#: Files that a process has open beside its connections: databases, handlers' files, large requests.
+_OTHER_FILES = 200
+_ORIGIN = re.compile(r'^[A-Za-z][A-Za-z0-9+.-]*://[^/]*')
 
 
 class _Headers(dict[bytes, bytes]):
@@ -40,7 +46,12 @@ class _Headers(dict[bytes, bytes]):
     a length must be digits (RFC 9110, section 8.6; RFC 9112, section 6.3).
     """
 
+    #: Whether the client has been told to continue.
+    continued = False
+
     def __setitem__(self, name: bytes, value: bytes) -> None:
+        if name == b'Expect' and self.continued:
+            return
         once = name in _ONCE or name.startswith(_ONCE_PREFIXES)
         if b'_' in name and not once:
             dashed = name.replace(b'_', b'-').title()
@@ -70,7 +81,7 @@ class _Chunks:
         while size and self.remaining:
             if not self._left and not self._next_chunk():
                 break
-            part = self.rfile.read(min(self._left, size if size > 0 else _MAX_LINE))
+            part = self.rfile.read(min(self._left, size if size > 0 else MAX_LINE))
             if not part:
                 raise ValueError('the chunks end early')
             parts.append(part)
@@ -81,7 +92,7 @@ class _Chunks:
         return b''.join(parts)
 
     def _next_chunk(self) -> bool:
-        size = _CHUNK_SIZE.fullmatch(self.rfile.readline(_MAX_LINE))
+        size = CHUNK_SIZE.fullmatch(self.rfile.readline(MAX_LINE))
         if not size:
             raise ValueError('a chunk has no size')
         self._left = int(size[1], 16)
@@ -99,6 +110,7 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
     def __init__(self, server: Any, conn: Connection) -> None:
         super().__init__(server, conn)
         self.inheaders = _Headers()
+        self.inheaders.continued = conn.continued
 
     def parse_request(self) -> None:
         """Read the request line and the headers, which must all have come by the connection's deadline."""
@@ -152,13 +164,8 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
     def simple_response(self, status: str, msg: str = '') -> None:
         """Answer an error that the server found, in JSON, after which the connection is closed."""
         self.close_connection = self.conn.lingers = True
-        body = json.dumps({'status': status, 'message': msg or status[4:]}).encode()
-        head = (
-            f'{self.server.protocol} {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n'
-            'Connection: close\r\n\r\n'
-        )
         with suppress(OSError):  # the client is gone
-            self.conn.wfile.write(head.encode('latin-1') + body)
+            self.conn.wfile.write(refusal(self.server.protocol, status, msg))
             self.conn.wfile.flush()
 
 
@@ -167,7 +174,9 @@ class Connection(HTTPConnection):
 
     def __init__(self, server: Any, sock: Any, makefile: Any = None) -> None:
         self.deadlines = Deadlines(server.timeout)
-        self.lingers = False
+        self.lingers = self.broken = self.closed = self.continued = False
+        self.refused: tuple[str, str] | None = None
+        self.arrival: Arrival | Leaving | None = None
         super().__init__(server, sock, self._file)
 
     def _file(self, sock: Any, mode: str, _size: int) -> RequestStream | ResponseStream:
@@ -181,25 +190,15 @@ class Connection(HTTPConnection):
         return bool(super().communicate())  # type: ignore[no-untyped-call]  # cheroot is typed in part
 
     def close(self) -> None:
-        """Close the connection, so that the client gets to see the answer to a request that it is still sending.
-
-        A socket that is closed with unread bytes in it is reset, and an answer on its way is lost (RFC 9112, 9.6).
-        """
-        if self.lingers:
-            with suppress(OSError):  # gone, or slow: there is nothing more to do for it
-                self._drain()
-        super().close()
-
-    def _drain(self) -> None:
-        until = time.monotonic() + _LINGER_SECONDS
-        left = _LINGER_BYTES
-        self.socket.shutdown(socket.SHUT_WR)
-        while left > 0 and time.monotonic() < until:
-            self.socket.settimeout(_LINGER_SECONDS)
-            piece = self.socket.recv(64 * 1024)
-            if not piece:
-                return
-            left -= len(piece)
+        """Close the connection, or leave that to who waits until the client has seen its last answer."""
+        if self.lingers and self.server.ready:
+            self.server.connections.leave(self)
+        elif not self.closed:
+            self.closed = True
+            super().close()
+            if self.arrival is not None:
+                self.arrival.close()
+            self.server.connections.closed(self)
 
 
 class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no types
@@ -207,9 +206,50 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
 
     ConnectionClass = Connection
 
+    connections: Connections
+    _connections: Any
+
     def __init__(self, server_adapter: Any = cherrypy.server) -> None:
         super().__init__(server_adapter)
         self.ConnectionClass.RequestHandlerClass = Request  # CherryPy has just set its own on the class
+        most = getattr(server_adapter, 'max_connections', MAX_CONNECTIONS)
+        self.max_connections = min(most or _by_files(), _by_files())
+        self.max_connections_per_address = getattr(
+            server_adapter, 'max_connections_per_address', MAX_CONNECTIONS_PER_ADDRESS)
+
+    def prepare(self) -> None:
+        """Listen, and start the threads."""
+        super().prepare()
+        self._connections.close()
+        self._connections = self.connections = Connections(self)
+
+    def body_limits(self, target: bytes) -> tuple[float, int] | None:
+        """Return the seconds and the bytes that the body of a request to *target* may take, if that is a front door's.
+
+        Other applications in the same server read their bodies as they come.
+        """
+        app = self.wsgi_app
+        if isinstance(app, cherrypy._cptree.Tree):
+            path = unquote(_ORIGIN.sub('', target.decode('latin-1')).partition('?')[0])
+            app = app.apps.get(app.script_name(httputil.urljoin(path)))
+        limits: tuple[float, int] | None = getattr(app, 'body_limits', None)
+        return limits
+
+    def count_refused(self, limit: str) -> None:
+        """Count a connection that was refused because *limit* was reached, ``total`` or ``address``."""
+        for app in (self.wsgi_app, *getattr(self.wsgi_app, 'apps', {}).values()):
+            if getattr(app, 'exposition', None) is not None:
+                return app.exposition.refused(limit)  # type: ignore[no-any-return]
+
+
+def _by_files() -> int:
+    """Return how many connections the process's limit of open files has room for."""
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+    except ImportError:  # Windows
+        return sys.maxsize
+    files = getrlimit(RLIMIT_NOFILE)[0]
+    return sys.maxsize if files < 0 else max(files - _OTHER_FILES, 1)
 
 
 def use_for(bus: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from typing import Any
+from typing import IO, Any
 
 #: Bytes of a stream's buffer: a request of the usual size comes in one piece.
 PIECE = 64 * 1024
@@ -52,6 +52,8 @@ class TimedSocket(io.RawIOBase):
         self.deadlines = deadlines
         self.moved = 0
         self.may_wait = True
+        #: What has come of the request already.
+        self.arrived: IO[bytes] | None = None
         self._socket = connection
 
     def readable(self) -> bool:
@@ -61,6 +63,13 @@ class TimedSocket(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.arrived is not None:
+            data = self.arrived.read(len(buffer))
+            if data:
+                buffer[:len(data)] = data
+                self.moved += len(data)
+                return len(data)
+            self.arrived = None
         if not self.may_wait:
             return None
         self._socket.settimeout(self.deadlines.wait(self.deadlines.read_by))
@@ -88,11 +97,11 @@ class RequestStream(io.BufferedReader):
         """How many bytes came, for cheroot's statistics."""
         return self.raw.moved
 
-    def has_data(self) -> bool:
-        """Return whether the next request has begun to arrive."""
+    def rest(self) -> bytes:
+        """Return what has come after the request that was read."""
         self.raw.may_wait = False
         try:
-            return bool(self.peek())
+            return self.read() or b''
         finally:
             self.raw.may_wait = True
 
