@@ -132,7 +132,7 @@ class Connections(ConnectionManager):
                 self._expire(last)
 
     def _begun(self) -> bool:
-        return any(conn.arrival.size for _, conn in list(self._selector.connections))
+        return any(conn.arrival.size for _, conn in list(self._selector.connections) if conn is not self.server)
 
     def _accept(self) -> None:
         conn = self._from_server_socket(self.server.socket)

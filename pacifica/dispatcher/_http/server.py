@@ -81,7 +81,7 @@ class _Chunks:
         while size and self.remaining:
             if not self._left and not self._next_chunk():
                 break
-            part = self.rfile.read(min(self._left, size if size > 0 else MAX_LINE))
+            part = self.rfile.read1(min(self._left, size if size > 0 else MAX_LINE))  # which waits for one byte at most
             if not part:
                 raise ValueError('the chunks end early')
             parts.append(part)
