@@ -25,6 +25,8 @@ from pacifica.dispatcher._http.streams import PIECE
 #: How long, and up to how many bytes, a client that is being refused is still read from.
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 64 * 1024 * 1024
+#: How long a process that has too many files open lets a connection wait that it can't take.
+_PAUSE = 0.05
 _NOT_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CONTINUE = b'HTTP/1.1 100 Continue\r\n\r\n'
@@ -74,7 +76,8 @@ class Connections(ConnectionManager):
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
-        self._open = Counter[str]()
+        self._open = 0
+        self._by_address = Counter[str]()
         self._lock = threading.Lock()
 
     def put(self, conn: Any) -> None:
@@ -101,8 +104,11 @@ class Connections(ConnectionManager):
     def closed(self, conn: Any) -> None:
         """Count *conn* no more."""
         with self._lock:
-            self._open[conn.remote_addr or ''] -= 1
-            self._open += Counter()  # forgets those of which there are none
+            address = conn.remote_addr or ''
+            self._open -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
 
     def _arrival(self) -> Arrival:
         server = self.server
@@ -135,15 +141,21 @@ class Connections(ConnectionManager):
         return any(conn.arrival.size for _, conn in list(self._selector.connections) if conn is not self.server)
 
     def _accept(self) -> None:
-        conn = self._from_server_socket(self.server.socket)
+        try:
+            conn = self._from_server_socket(self.server.socket)
+        except OSError as exc:
+            self.server.error_log(f'a connection can\'t be taken: {exc}', 40)
+            time.sleep(_PAUSE)
+            return
         if conn is None:
             return
         conn.arrival = self._arrival()
         address = conn.remote_addr or ''
         with self._lock:
-            self._open[address] += 1
-            in_all, of_address = sum(self._open.values()), self._open[address]
-        over = 'total' if in_all > self.server.max_connections > 0 else ''
+            self._open += 1
+            self._by_address[address] += 1
+            of_address = self._by_address[address]
+        over = 'total' if self._open > self.server.max_connections > 0 else ''
         if address and of_address > self.server.max_connections_per_address > 0:
             over = 'address'
         if over:
