@@ -18,25 +18,30 @@ from uuid import uuid4
 from pacifica.dispatcher._paths import claim_path
 from pacifica.dispatcher._transfers import files as staged
 from pacifica.dispatcher._transfers.files import Opener
-from pacifica.dispatcher._transfers.progress import Meter, Progress, ProgressCallback
+from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT, IdleTimeout, Meter, Progress, ProgressCallback
 from pacifica.dispatcher.exceptions import DownloadError
 from pacifica.dispatcher.models import File
 
 if TYPE_CHECKING:
     from pacifica.downloader.downloader import Downloader
 
-__all__ = ['DownloaderRunner', 'LocalDownloaderRunner', 'Opener', 'Progress', 'RemoteDownloaderRunner']
+__all__ = [
+    'DownloaderRunner', 'IdleTimeout', 'LocalDownloaderRunner', 'Opener', 'Progress', 'RemoteDownloaderRunner',
+]
 
 
 class DownloaderRunner(ABC):
     """Puts files into a directory and returns what opens them."""
 
     @abstractmethod
-    def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
+    def download(
+        self, basedir_name: str, files: list[File] | None = None, timeout: float = DEFAULT_TIMEOUT,
+    ) -> list[Opener]:
         """Put *files* into the directory *basedir_name*.
 
         :param files: what is wanted; at least one.
-        :param timeout: wall-clock seconds for all of it.
+        :param timeout: wall-clock seconds for all of it; an :class:`IdleTimeout`, as the default is one, ends it after
+            so many seconds without progress instead, however long all of it takes.
         :returns: a function for each of *files*, in their order, that opens it for reading: text in the encoding that
             the event names (else UTF-8) with ends of lines as they are; ``mode='rb'``, ``encoding=``, ``errors=`` and
             ``newline=`` overrule. Its attribute ``path`` says which file it opens, so that a subclass may stage in
@@ -65,7 +70,9 @@ class LocalDownloaderRunner(DownloaderRunner):
         self.link = link
         self.verify = verify
 
-    def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
+    def download(
+        self, basedir_name: str, files: list[File] | None = None, timeout: float = DEFAULT_TIMEOUT,
+    ) -> list[Opener]:
         """Link or copy *files* into *basedir_name*, again and again if need be; leave them if it is their directory.
 
         See :meth:`DownloaderRunner.download`; *timeout* is not needed.
@@ -123,14 +130,15 @@ def _verify(file: File, path: Path) -> str | None:
 class RemoteDownloaderRunner(DownloaderRunner):
     """Fetches the files from a Pacifica Cartd service.
 
-    Each file is checked against the event's size and hash. Transient faults (no connection, 502 to 504, a cart
-    that stays in staging, one damaged archive) are tried again within the timeout; the carts are deleted after use.
+    The files are ordered in parts, each of up to 200 files and 1 GiB, and checked against the event's size and hash as
+    they come. Transient faults (no connection, 502 to 504, a cart that stays in staging, one damaged archive) are tried
+    again within the timeout, for the files that are missing; the carts are deleted after use.
 
     :param downloader: says where Cartd is and how to authenticate; its session's settings are used.
     :param progress: called with how far each download has come; see :class:`Progress`.
     :param request_timeout: seconds that Cartd may stay silent in one request.
     :param cart_timeout: seconds after which a cart in staging gets a second one beside it; by default a quarter of the
-        download's timeout, at most 30.
+        download's timeout, at most 30, and half a second more for each file and a second for each 10 MiB.
     """
 
     downloader: Downloader
@@ -143,7 +151,9 @@ class RemoteDownloaderRunner(DownloaderRunner):
         """Return ``data`` in *basedir_name*."""
         return Path(basedir_name, 'data')
 
-    def download(self, basedir_name: str, files: list[File] | None = None, timeout: float = 180) -> list[Opener]:
+    def download(
+        self, basedir_name: str, files: list[File] | None = None, timeout: float = DEFAULT_TIMEOUT,
+    ) -> list[Opener]:
         """Fetch *files* into ``data`` in *basedir_name*; see :meth:`DownloaderRunner.download`."""
         from pacifica.dispatcher._transfers import cart  # loads an HTTP client: see the top
 

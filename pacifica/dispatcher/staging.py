@@ -21,6 +21,7 @@ from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
+from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT, IdleTimeout
 from pacifica.dispatcher._transfers.tree import measure, remove
 from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.downloader_runners import DownloaderRunner
@@ -29,7 +30,7 @@ from pacifica.dispatcher.models import File
 from pacifica.dispatcher.task_context import current_task, stage
 from pacifica.dispatcher.uploader_runners import UploaderRunner
 
-__all__ = ['PROVENANCE_KEY', 'StagedEvent', 'StagedEventHandler']
+__all__ = ['PROVENANCE_KEY', 'IdleTimeout', 'StagedEvent', 'StagedEventHandler']
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +47,8 @@ class StagedEventHandler(EventHandler):
     :param uploader_runner: sends what the handler made; ``None`` for handlers that make nothing to be uploaded.
     :param keep_failed: keep the directories of an event that failed, and say where in the log
         (``staging.kept``): ``True`` in the directory for temporary files, a path in that directory.
-    :param download_timeout: wall-clock seconds for the download.
+    :param download_timeout: seconds that the download may go on without progress, if it is an :class:`IdleTimeout` as
+        the default of 180; a plain number limits all of it.
     :param upload_timeout: wall-clock seconds for the upload, until the archive has confirmed it.
     :param directory: where the temporary directories are made; the system's default if ``None``. Results may be large.
     """
@@ -56,7 +58,7 @@ class StagedEventHandler(EventHandler):
     uploader_runner: UploaderRunner | None
     _: KW_ONLY
     keep_failed: bool | str | os.PathLike[str] = False
-    download_timeout: float = 180
+    download_timeout: float = DEFAULT_TIMEOUT
     upload_timeout: float = 180
     directory: str | os.PathLike[str] | None = None
 

@@ -13,7 +13,8 @@ import pytest
 import requests
 from pacifica.downloader import Downloader
 
-from pacifica.dispatcher.downloader_runners import Progress, RemoteDownloaderRunner
+from pacifica.dispatcher._transfers import cart
+from pacifica.dispatcher.downloader_runners import IdleTimeout, Progress, RemoteDownloaderRunner
 from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 from support.fakes import drip, hang, late, reset, status
@@ -328,6 +329,86 @@ def test_paths_that_lead_out_are_refused_before_any_request(cartd, runner, tmp_p
         with pytest.raises(UnsafePathError):
             runner.download(str(tmp_path), [File(_id=1, name=path)])
     assert cartd.requests == []
+
+
+def many(cartd, count):
+    """Let the archive have so many small files instead, and return those of the event."""
+    cartd.contents = {f'{number % 7}/{number}': b'%d' % number for number in range(count)}
+    return files(cartd.contents)
+
+
+def test_a_large_transaction_is_ordered_in_parts_each_file_once(cartd, runner, tmp_path):
+    wanted = many(cartd, 450)
+    assert read_all(runner.download(str(tmp_path), wanted)) == list(cartd.contents.values())
+    assert [len(asked) for asked in cartd.ordered] == [200, 200, 50]
+    assert not cartd.carts and len(cartd.deleted) == 3
+
+
+def test_large_files_have_carts_of_their_own(cartd, runner, tmp_path):
+    wanted = many(cartd, 4)
+    for file, size in zip(wanted, (1 << 29, 1 << 30, 1, 1)):
+        file.size = size
+    with pytest.raises(DownloadError, match='instead of 536870912'):
+        runner.download(str(tmp_path), wanted, timeout=20)
+    assert [len(asked) for asked in cartd.ordered] == [1, 1]  # the second is the first one's, ordered again
+
+
+def test_only_what_is_missing_or_wrong_is_ordered_again(cartd, runner, tmp_path):
+    wanted, whole = many(cartd, 250), cartd.archive
+
+    def archive(contents):
+        cartd.archive = whole
+        return tar_of({path: b'wrong' if path == '0/7' else body for path, body in contents.items() if path != '1/8'})
+
+    cartd.archive = archive
+    assert read_all(runner.download(str(tmp_path), wanted, timeout=60)) == list(cartd.contents.values())
+    assert [len(asked) for asked in cartd.ordered] == [200, 2, 50]
+
+
+def test_an_archive_cut_short_costs_only_what_had_not_come(cartd, runner, tmp_path):
+    wanted, cuts = many(cartd, 100), [60 * 1024]
+    cartd.archive = lambda contents: tar_of(contents)[:cuts.pop() if cuts else None]
+    assert read_all(runner.download(str(tmp_path), wanted, timeout=60)) == list(cartd.contents.values())
+    assert 0 < len(cartd.ordered[1]) < 100
+
+
+def test_an_idle_timeout_begins_again_with_each_part(cartd, runner, tmp_path, monkeypatch):
+    monkeypatch.setattr(cart, '_MOST_FILES', 1)
+    cartd.fail('GET', *[late(1.5)] * 3)
+    began = time.monotonic()
+    assert read_all(runner.download(str(tmp_path), files(), timeout=IdleTimeout(4))) == list(CONTENT.values())
+    assert time.monotonic() - began > 4
+
+
+def test_an_idle_timeout_gives_up_a_cart_that_nobody_works_on(cartd, runner, tmp_path):
+    cartd.stuck = 99
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match='no cart was ready in 0.8 s without progress') as caught:
+        runner.download(str(tmp_path), files(), timeout=IdleTimeout(0.8))
+    assert caught.value.transient and time.monotonic() - began < 0.8 + SLACK and not cartd.carts
+
+
+def test_what_comes_again_and_again_is_no_progress(cartd, runner, tmp_path):
+    cartd.archive = lambda contents: tar_of(contents)[:3000]  # in the middle of a file, each time
+    began = time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        runner.download(str(tmp_path), files(), timeout=IdleTimeout(1))
+    assert caught.value.transient and time.monotonic() - began < 1 + SLACK
+
+
+def test_an_order_that_nobody_heard_made_no_cart(tmp_path, caplog):
+    with FakeCartd({}) as server:
+        port = server.port
+    with pytest.raises(DownloadError, match='refused'):
+        RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(port))).download(str(tmp_path), files(), timeout=1)
+    assert 'cart.not_deleted' not in caplog.messages
+
+
+def test_the_carts_that_could_not_be_deleted_are_one_line_in_the_log(cartd, runner, tmp_path, caplog):
+    cartd.fail('DELETE', *[status(403)] * 99)
+    runner.download(str(tmp_path), many(cartd, 450))
+    line, = [record for record in caplog.records if record.message == 'cart.not_deleted']
+    assert line.carts == 3 and f'127.0.0.1:{cartd.port}' in line.cart
 
 
 def test_progress_is_told(cartd, tmp_path):

@@ -23,7 +23,7 @@ from pacifica.dispatcher.exceptions import (
     DownloadError, RetryLater, StagingError, TransactionDuplicateAttributeError, UnsafePathError,
 )
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
-from pacifica.dispatcher.staging import PROVENANCE_KEY, StagedEvent, StagedEventHandler
+from pacifica.dispatcher.staging import PROVENANCE_KEY, IdleTimeout, StagedEvent, StagedEventHandler
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, UploaderRunner
 from support.staging import write_files
 
@@ -131,6 +131,19 @@ def test_a_file_is_opened_as_itself_though_the_runner_staged_in_only_some(downlo
         event_of(contents))
     assert (found['b.csv'], found['d.csv']) == ('b', 'd')
     assert 'was not staged in with this event' in found['a.txt'] and 'was not staged in' in found['c.txt']
+
+
+@pytest.mark.parametrize(('given', 'idle'), [({}, True), ({'download_timeout': 180}, False)])
+def test_the_timeout_is_a_limit_of_silence_unless_one_is_given_also_for_a_runner_of_0_2(download, work, given, idle):
+    seen = []
+
+    class Old(LocalDownloaderRunner):
+        def download(self, basedir_name, files=None, timeout=180):
+            seen.append(timeout)
+            return super().download(basedir_name, files, timeout)
+
+    StagedEventHandler(Old(download.basedir_name), Calls(), None, directory=work, **given).handle(event_of(CONTENT))
+    assert seen == [180] and isinstance(seen[0], IdleTimeout) is idle
 
 
 def test_a_file_without_a_name_is_no_fault_where_nothing_is_staged_in(work):

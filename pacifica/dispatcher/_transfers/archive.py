@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
 from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
-from pacifica.dispatcher._transfers.files import CHUNK, check, hasher
+from pacifica.dispatcher._transfers.files import check, hasher
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.tar import FILE, FOLDER, TarReader
 from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
 from pacifica.dispatcher.models import File
 
+#: Bytes after which a file that is written counts as having come further.
+_STEP = 1 << 18
 
-def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Meter, root: Path) -> dict[str, str]:
-    """Write the wanted files of the archive *stream* into the empty directory *root*.
+
+def unpack(
+    stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Meter, root: Path,
+    came: Callable[[str], None] = lambda name: None,
+) -> dict[str, str]:
+    """Write the wanted files of the archive *stream* into the directory *root*, in which none of them is yet.
+
+    Only files that came whole, and are what the event says, stay there, also if the archive is damaged further on.
 
     :param files: by its name in the archive, where each file goes, and what it is.
+    :param came: called with the name of each of them that came.
     :returns: what is wrong, by path: each file that is missing, or has not the size or hash that the event says.
     :raises DownloadError: ``transient`` if the archive is cut short; not so if it holds what would lie, or lead,
         outside of *root*, or can be no file: nothing of that is written.
@@ -33,7 +42,7 @@ def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Mete
     reader = TarReader(stream)
     try:
         for kind, name, size in reader:
-            if kind == FOLDER or (wanted := files.get(_safe_name(kind, name))) is None:
+            if kind == FOLDER or (wanted := files.get(inner := _safe_name(kind, name))) is None:
                 continue
             path, file = wanted
             if path in made:
@@ -44,6 +53,7 @@ def unpack(stream: IO[bytes], files: Mapping[str, tuple[str, File]], meter: Mete
                 faults[path] = fault
             else:
                 meter.add_file()
+                came(inner)
     except (tarfile.TarError, EOFError) as exc:
         raise DownloadError(f'the archive is cut short or damaged: {exc}', transient=True) from exc
     except UnsafePathError as exc:
@@ -62,23 +72,29 @@ def _safe_name(kind: bytes, name: str) -> str:
 
 
 def _write(reader: TarReader, size: int, target: str, file: File, meter: Meter) -> str | None:
-    """Write one file, hashing on the way; return what is wrong with it."""
+    """Write one file, hashing on the way; return what is wrong with it, and then leave nothing of it."""
     if file.size is not None and str(file.size) != str(size):
         return check(file, size, None)
-    digest = hasher(file)
+    digest, written = hasher(file), 0
+    fault: str | None = 'cut short'
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o666)
     try:
         while reader.left:
-            chunk = reader.take(CHUNK)
+            chunk = reader.take(_STEP)
             view = memoryview(chunk)
             while view:
                 view = view[os.write(descriptor, view):]
             if digest is not None:
                 digest.update(chunk)
+            written += len(chunk)
             meter.add_bytes(len(chunk))
+        fault = check(file, size, digest)
     finally:
         os.close(descriptor)
-    return check(file, size, digest)
+        if fault:
+            os.unlink(target)
+            meter.add_bytes(-written)
+    return fault
 
 
 def move(fresh: Path, target: Path, paths: list[str]) -> None:

@@ -1,4 +1,8 @@
-"""Carts of Pacifica Cartd (https://pacifica-cartd.readthedocs.io/): order, wait for, fetch, check and delete one.
+"""Carts of Pacifica Cartd (https://pacifica-cartd.readthedocs.io/): order, wait for, fetch, check and delete them.
+
+Cartd pulls each file by a few tasks of one queue, says nothing of how far a cart is, and goes on pulling for one that
+nobody wants any more. So a transaction is ordered in parts, one after the other: each part that came is progress, and
+only what is missing is ordered again.
 
 ``ready`` is a claim, not a proof: carts come without a file, empty or damaged, and some stay in staging for ever. So
 what comes is compared with the event, and another cart is ordered when one doesn't get ready or isn't right.
@@ -18,7 +22,7 @@ from uuid import uuid4
 from pacifica.dispatcher._transfers.archive import move, unpack
 from pacifica.dispatcher._transfers.files import hasher
 from pacifica.dispatcher._transfers.progress import Meter
-from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
+from pacifica.dispatcher._transfers.service import Service, never_sent, shown_url, tidy
 from pacifica.dispatcher.exceptions import DownloadError
 from pacifica.dispatcher.models import File
 
@@ -30,6 +34,12 @@ _MOST_CARTS = 3
 _UNLIKELY = uuid4().hex  # in no event: what a cart calls files whose own paths are too long for it
 #: Characters of a path that Cartd keeps; a cart with a longer one stays in staging for ever.
 _LONGEST_PATH = 255
+#: What one cart may hold; a file that is larger has a cart of its own. Cartd needs 20 s for so many files; larger
+#: carts are not faster, and more is lost with one.
+_MOST_FILES, _MOST_BYTES = 200, 1 << 30
+#: How fast a slow Cartd gets a cart ready: before the time that this takes is over, it gets no second one.
+_FILES_A_SECOND, _BYTES_A_SECOND = 2, 10 << 20
+_Wanted = dict[str, tuple[str, File]]  # by the name in the cart: the path, and what is to be there
 
 
 class CartService(Service):
@@ -47,8 +57,13 @@ class CartService(Service):
             # A new id for each try: whether one got through whose answer was lost can't be known.
             cart = f'{self._url}/{uuid4()}'
             self._ordered.append(cart)
-            with self.request('POST', cart, accept=(200, 201), json={'fileids': files}):
-                return cart
+            try:
+                with self.request('POST', cart, accept=(200, 201), json={'fileids': files}):
+                    return cart
+            except DownloadError as exc:
+                if never_sent(exc):
+                    self._ordered.remove(cart)
+                raise
         return self.retry(post)
 
     def status(self, cart: str) -> str:
@@ -78,14 +93,22 @@ class CartService(Service):
                     transient=True, status=response.status_code)
             yield _ArchiveStream(self, url, response.raw)
 
-    def clean_up(self) -> None:
-        """Delete every cart that was ordered, as far as Cartd lets us: it would keep them for ever."""
-        for cart in self._ordered:
+    def delete_carts(self) -> DownloadError | None:
+        """Delete every cart that was ordered, as far as Cartd lets us; return why one could not be."""
+        error = None
+        for cart in list(self._ordered):
             try:
                 with self.request('DELETE', cart, accept=(200, 204, 404)):
-                    pass
+                    self._ordered.remove(cart)
             except DownloadError as exc:
-                _LOG.warning('cart.not_deleted', extra={'cart': shown_url(cart), 'error': str(exc)})
+                error = exc
+        return error
+
+    def clean_up(self) -> None:
+        """Delete the carts that are left: Cartd would keep them for ever."""
+        if (error := self.delete_carts()) is not None:
+            _LOG.warning('cart.not_deleted', extra={
+                'cart': shown_url(self._ordered[0]), 'carts': len(self._ordered), 'error': str(error)})
 
 
 class _ArchiveStream:
@@ -107,32 +130,64 @@ def fetch(
     :param cart_timeout: seconds after which a cart that is still in staging gets another one beside it.
     """
     named = {_name_in_cart(path, number): (path, file) for number, (path, file) in enumerate(wanted.items())}
-    files = [_ordered_as(name, file) for name, (_, file) in named.items()]
-    patience = min(30.0, service.deadline.seconds / 4) if cart_timeout is None else cart_timeout
+    orders = {name: _ordered_as(name, file) for name, (_, file) in named.items()}
+    meter.advanced = service.progress
     target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.cart-', dir=target.parent) as directory:
+        fresh = Path(directory, 'data')
+        fresh.mkdir()
+        for part in _parts(named):
+            _fetch_part(service, part, orders, meter, fresh, cart_timeout)
+            service.delete_carts()
+        move(fresh, target, list(wanted))
+
+
+def _parts(named: _Wanted) -> Iterator[_Wanted]:
+    """Yield the files in parts, each small enough for one cart."""
+    part: _Wanted = {}
+    total = 0
+    for name, (path, file) in named.items():
+        size = _size(file)
+        if part and (len(part) == _MOST_FILES or total + size > _MOST_BYTES):
+            yield part
+            part, total = {}, 0
+        part[name] = path, file
+        total += size
+    if part:
+        yield part
+
+
+def _size(file: File) -> int:
+    return file.size if isinstance(file.size, int) else 0
+
+
+def _fetch_part(
+    service: CartService, part: _Wanted, orders: Mapping[str, dict[str, Any]], meter: Meter, fresh: Path,
+    cart_timeout: float | None,
+) -> None:
+    """Put the files of *part* into *fresh*; what came and is right is not ordered again, and leaves *part*."""
     wrong: set[str] = set()
 
     def once() -> None:
-        meter.restart()
-        cart = _ready(service, files, patience)
-        with (
-            tempfile.TemporaryDirectory(prefix='.cart-', dir=target.parent) as directory,
-            service.archive(cart) as stream,
-        ):
-            fresh = Path(directory, 'data')
-            fresh.mkdir()
-            faults = unpack(stream, named, meter, fresh)
-            if not faults:
-                move(fresh, target, list(wanted))
-                return
-        # The same file wrong in two carts: it is the archive that differs from the event, not an accident on the way.
-        lasting = wrong.intersection(faults)
-        wrong.update(faults)
-        raise DownloadError(
-            f'the cart {shown_url(cart)} is not what the event says: {"; ".join(faults.values())}',
-            transient=not lasting)
+        patience = _patience(service, part) if cart_timeout is None else cart_timeout
+        cart = _ready(service, [orders[name] for name in part], patience)
+        with service.archive(cart) as stream:
+            faults = unpack(stream, dict(part), meter, fresh, part.__delitem__)
+        if faults:
+            # The same file wrong in two carts: it is the archive that differs from the event, not an accident.
+            lasting = wrong.intersection(faults)
+            wrong.update(faults)
+            raise DownloadError(
+                f'the cart {shown_url(cart)} is not what the event says: {"; ".join(faults.values())}',
+                transient=not lasting)
 
     service.retry(once)
+
+
+def _patience(service: CartService, part: _Wanted) -> float:
+    """Return the seconds after which a cart of *part* gets another one beside it."""
+    work = len(part) / _FILES_A_SECOND + sum(_size(file) for _, file in part.values()) / _BYTES_A_SECOND
+    return min(30.0, service.deadline.seconds / 4) + work
 
 
 def _name_in_cart(path: str, number: int) -> str:
@@ -169,7 +224,7 @@ def _ready(service: CartService, files: list[dict[str, Any]], patience: float) -
             _LOG.warning('cart.ordered_again', extra={'carts': count, 'files': len(files)})
             carts, count, since = [*carts, service.order(files)], count + 1, time.monotonic()
     raise DownloadError(
-        f'no cart was ready in {service.deadline.seconds:g} s: {count} ordered, {heard} heard of them'
+        f'no cart was ready in {service.limit}: {count} ordered, {heard} heard of them'
         f'{f", and in the end: {last}" if last else ""}', transient=True, status=last.status if last else None)
 
 

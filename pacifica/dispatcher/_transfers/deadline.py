@@ -14,13 +14,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from pacifica.dispatcher._transfers.progress import IdleTimeout
+
 _LEAST = 0.001  # a socket that may wait 0 s doesn't wait but fails with another error
 
 
 class Deadline:
     """When a transfer must be over, and how long it may wait for its peer until then.
 
-    :param seconds: wall-clock seconds from now.
+    :param seconds: wall-clock seconds from now; from the last progress if that is an :class:`.IdleTimeout`.
     :param silence: seconds that the peer may be silent, or accept no byte, in one request.
     """
 
@@ -31,10 +33,20 @@ class Deadline:
         self.patience = silence
         self._end = time.monotonic() + seconds
 
+    def progress(self) -> None:
+        """Note that the transfer has come further."""
+        if isinstance(self.seconds, IdleTimeout):
+            self._end = time.monotonic() + self.seconds
+
     @property
     def remaining(self) -> float:
         """The seconds that are left, not less than 0."""
         return max(0.0, self._end - time.monotonic())
+
+    @property
+    def left(self) -> float:
+        """The timeout of what is a part of this transfer: its own one, or what is left of the total."""
+        return self.seconds if isinstance(self.seconds, IdleTimeout) else self.remaining
 
     def sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the deadline."""

@@ -12,6 +12,17 @@ _LOG = logging.getLogger(__name__)
 LOG_EVERY, CALL_EVERY = 10.0, 0.1
 
 
+class IdleTimeout(float):
+    """Seconds that a transfer may go on *without progress*, where a plain number limits all of it.
+
+    Progress is a byte or a file more than ever before in this transfer, or a change in the state of Ingest's job.
+    """
+
+
+#: The limit of downloads and uploads unless the caller gives one.
+DEFAULT_TIMEOUT = IdleTimeout(180)
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far one transfer has come.
@@ -43,13 +54,16 @@ class Meter:
 
     :param callback: called in the thread that transfers, at most ten times a second and once at the end; what it
         raises stops the transfer.
+    :param advanced: called when more bytes or files went through than ever before in this transfer.
     """
 
     def __init__(
         self, direction: str, files_total: int, bytes_total: int | None, callback: ProgressCallback | None = None,
+        advanced: Callable[[], None] = lambda: None,
     ) -> None:
         self._direction, self._files_total, self._bytes_total = direction, files_total, bytes_total
-        self._callback = callback
+        self._callback, self.advanced = callback, advanced
+        self._most_files = self._most_bytes = 0
         self.restart()
 
     def restart(self) -> None:
@@ -58,13 +72,19 @@ class Meter:
         self._logged = self._called = time.monotonic()
 
     def add_bytes(self, count: int) -> None:
-        """Count bytes that went through."""
+        """Count bytes that went through; less than 0 for those that have to go through once more."""
         self._bytes += count
+        if self._bytes > self._most_bytes:
+            self._most_bytes = self._bytes
+            self.advanced()
         self._tell(time.monotonic())
 
     def add_file(self) -> None:
         """Count a file that went through whole."""
         self._files += 1
+        if self._files > self._most_files:
+            self._most_files = self._files
+            self.advanced()
         self._tell(time.monotonic(), self._files == self._files_total)
 
     def _tell(self, now: float, last: bool = False) -> None:

@@ -20,6 +20,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from pacifica.dispatcher._transfers.deadline import Deadline, DeadlineAdapter
+from pacifica.dispatcher._transfers.progress import IdleTimeout
 from pacifica.dispatcher.exceptions import TransferError
 from pacifica.dispatcher.task_context import Services, current_task
 
@@ -39,7 +40,7 @@ class Service:
 
     :param session: the client's session, whose settings are used.
     :param auth: keywords for each request, as the Pacifica clients take them.
-    :param timeout: wall-clock seconds for all of the transfer.
+    :param timeout: wall-clock seconds for all of the transfer; without progress, if it is an :class:`.IdleTimeout`.
     :param request_timeout: seconds that the service may be silent in one request.
     :param kind: what people call the service.
     :param error: what is raised when the service fails.
@@ -56,8 +57,12 @@ class Service:
         self._failing: tuple[float, TransferError] | None = None  # since when, and how
         self._client, self._auth = session, dict(auth or {})
         self._timeout, self._request_timeout = timeout, request_timeout
+        idle = isinstance(timeout, IdleTimeout)
+        #: What ends the transfer, in words.
+        self.limit = f'{timeout:g} s without progress' if idle else f'the {timeout:g} s for this transfer'
         self._whole = Deadline(timeout, request_timeout)
-        self._connect(timeout - min(_CLEANING_MOST, timeout * _CLEANING_SHARE))
+        left = timeout - min(_CLEANING_MOST, timeout * _CLEANING_SHARE)
+        self._connect(IdleTimeout(left) if idle else left)
 
     def _connect(self, seconds: float) -> None:
         self.deadline = Deadline(seconds, self._request_timeout)
@@ -79,6 +84,11 @@ class Service:
 
     def clean_up(self) -> None:
         """Leave nothing behind at the service; overridden where there is something."""
+
+    def progress(self) -> None:
+        """Note that the transfer has come further."""
+        self._whole.progress()
+        self.deadline.progress()
 
     def out_of_time(self) -> bool:
         """Return whether the transfer's time is over."""
@@ -105,8 +115,7 @@ class Service:
         :raises TransferError: as :attr:`error`, ``transient`` if the fault is.
         """
         if self.out_of_time():
-            raise self.error(
-                f'{method} {shown_url(url)}: no time left of the {self._timeout:g} s for this transfer', transient=True)
+            raise self.error(f'{method} {shown_url(url)}: no time left of {self.limit}', transient=True)
         self._check(url)
         wait = self.deadline.to_send()
         with self.wrapped(method, url, before_answer=True):
@@ -163,7 +172,7 @@ class Service:
             by_client = isinstance(exc, requests.RequestException) and not isinstance(exc, _INTERRUPTIONS)
             if by_client or isinstance(exc, requests.exceptions.SSLError):
                 raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
-            left = f' (the {self._timeout:g} s for this transfer are over)' if self.out_of_time() else ''
+            left = f' ({self.limit} are over)' if self.out_of_time() else ''
             error = self.error(f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True)
             if before_answer and not self.out_of_time():
                 self._blame(error, url, reason(exc) if _is_unreachable(exc) else None)
@@ -210,12 +219,14 @@ class Service:
         """Return what *call* returns; repeat it, with growing pauses, while its fault is transient and time is left."""
         backoff = wait_random_exponential(multiplier=0.2, max=5, min=0.05)
         answered: TransferError | None = None
+        before: TransferError | None = None
 
         def failed(state: RetryCallState) -> None:
-            nonlocal answered
+            nonlocal answered, before
             fault = state.outcome.exception() if state.outcome else None
-            if isinstance(fault, TransferError) and fault.status is not None and not self.out_of_time():
-                answered = fault
+            before = fault if isinstance(fault, TransferError) else before
+            if before is not None and before.status is not None and not self.out_of_time():
+                answered = before
             _LOG.warning('transfer.retried', extra={'tries': state.attempt_number, 'error': str(fault)})
 
         retrying = Retrying(
@@ -232,15 +243,26 @@ class Service:
             if exc.transient and answered is not None and self.out_of_time():
                 # The deadline interrupted the last try: the service's last answer is the better message.
                 raise self.error(
-                    f'{answered} (tried until the {self._timeout:g} s were over)', transient=True,
+                    f'{answered} (tried until {self.limit} were over)', transient=True,
                     status=answered.status) from exc
+            if exc.transient and before is not None and exc.status is None and exc.__cause__ is None:
+                raise before from None  # this try was none: no time was left
             raise
+
+
+def never_sent(error: TransferError) -> bool:
+    """Return whether the request that failed so was never sent: to nobody who listens, or not even tried."""
+    cause = error.__cause__
+    return error.status is None and (
+        cause is None or isinstance(cause, requests.ConnectTimeout) or _is_unconnected(cause))
 
 
 def _is_unreachable(exc: BaseException) -> bool:
     """Return whether *exc* says that nobody listens, or nobody answers."""
-    if isinstance(exc, requests.Timeout):
-        return True
+    return isinstance(exc, requests.Timeout) or _is_unconnected(exc)
+
+
+def _is_unconnected(exc: BaseException) -> bool:
     return isinstance(exc, requests.ConnectionError) and any(
         isinstance(getattr(each, 'reason', None), NewConnectionError) for each in exc.args)
 
