@@ -49,7 +49,7 @@ class StagedEventHandler(EventHandler):
         (``staging.kept``): ``True`` in the directory for temporary files, a path in that directory.
     :param download_timeout: seconds that the download may go on without progress, if it is an :class:`IdleTimeout` as
         the default of 180; a plain number limits all of it.
-    :param upload_timeout: wall-clock seconds for the upload, until the archive has confirmed it.
+    :param upload_timeout: the same for the upload, until the archive has confirmed it.
     :param directory: where the temporary directories are made; the system's default if ``None``. Results may be large.
     """
 
@@ -59,7 +59,7 @@ class StagedEventHandler(EventHandler):
     _: KW_ONLY
     keep_failed: bool | str | os.PathLike[str] = False
     download_timeout: float = DEFAULT_TIMEOUT
-    upload_timeout: float = 180
+    upload_timeout: float = DEFAULT_TIMEOUT
     directory: str | os.PathLike[str] | None = None
 
     def handle(self, event: Event) -> None:

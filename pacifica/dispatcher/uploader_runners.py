@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pacifica.dispatcher._transfers.progress import Meter, Progress, ProgressCallback
+from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT, IdleTimeout, Meter, Progress, ProgressCallback
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pacifica.uploader.bundler.bundler import Bundler
     from pacifica.uploader.uploader import Uploader
 
-__all__ = ['LocalUploaderRunner', 'Progress', 'RemoteUploaderRunner', 'UploaderRunner']
+__all__ = ['IdleTimeout', 'LocalUploaderRunner', 'Progress', 'RemoteUploaderRunner', 'UploaderRunner']
 
 
 class UploaderRunner(ABC):
@@ -32,13 +32,14 @@ class UploaderRunner(ABC):
     @abstractmethod
     def upload(
         self, basedir_name: str, transaction: Transaction | None = None,
-        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = DEFAULT_TIMEOUT,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Upload every file under *basedir_name*, each as ``data/<path in the directory>``.
 
         :param transaction: submitter, instrument and project of the upload, none of which may be missing.
         :param transaction_key_values: its key-values.
-        :param timeout: wall-clock seconds for all of it.
+        :param timeout: wall-clock seconds for all of it; an :class:`IdleTimeout`, as the default is one, ends it after
+            so many seconds without progress instead: no byte was sent, and the state of Ingest's job didn't change.
         :returns: the bundle, which can be written to a file with ``bundle.stream(file)`` while the directory is there;
             the id of Ingest's job, a number; and Ingest's last word on it. ``None`` and ``{}`` where no Ingest is.
         :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
@@ -65,7 +66,7 @@ class LocalUploaderRunner(UploaderRunner):
 
     def upload(
         self, basedir_name: str, transaction: Transaction | None = None,
-        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = DEFAULT_TIMEOUT,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Bundle the files; see :meth:`UploaderRunner.upload`. *timeout* is not needed."""
         from pacifica.dispatcher._transfers import bundle as bundles  # loads an HTTP client: see the top
@@ -118,7 +119,7 @@ class RemoteUploaderRunner(UploaderRunner):
 
     def upload(
         self, basedir_name: str, transaction: Transaction | None = None,
-        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = 180,
+        transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = DEFAULT_TIMEOUT,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Send the bundle and wait for Ingest; see :meth:`UploaderRunner.upload`."""
         from pacifica.dispatcher._transfers import bundle as bundles  # both load an HTTP client: see the top

@@ -16,7 +16,7 @@ from pacifica.dispatcher._transfers import progress
 from pacifica.dispatcher.exceptions import LeaseLostError, StagingError, TransactionDuplicateAttributeError, UploadError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 from pacifica.dispatcher.task_context import TaskContext, task_context
-from pacifica.dispatcher.uploader_runners import Progress, RemoteUploaderRunner
+from pacifica.dispatcher.uploader_runners import IdleTimeout, Progress, RemoteUploaderRunner
 from support.fakes import drip, hang, late, reset, status
 from support.pacifica_fakes import FakeIngest
 
@@ -158,6 +158,25 @@ def test_a_job_that_stops_for_ever_is_given_up_when_the_time_is_over(ingest, run
         send(runner, output, timeout=0.7)
     assert caught.value.transient and caught.value.job_id == 1 and caught.value.state['task'] == 'ingest files'
     assert time.monotonic() - began < 0.7 + SLACK
+
+
+def test_an_idle_timeout_begins_again_with_each_change_of_the_job(ingest, runner, output):
+    ingest.script = [DONE]
+    ingest.fail('GET', *[  # answers a second late, with another state each time
+        lambda handler, number=number: (time.sleep(1), status(200, json.dumps(
+            ingest.state(1, {'task': 'ingest files', 'updated': str(number)})).encode())(handler))
+        for number in range(5)])
+    began = time.monotonic()
+    assert send(runner, output, timeout=IdleTimeout(4))[0] == 1
+    assert time.monotonic() - began > 4
+
+
+def test_an_idle_timeout_gives_up_a_job_that_changes_no_more(ingest, runner, output):
+    ingest.script = [{'task': 'ingest files'}]
+    began = time.monotonic()
+    with pytest.raises(UploadError, match='job 1 .* not complete in 0.7 s without progress') as caught:
+        send(runner, output, timeout=IdleTimeout(0.7))
+    assert caught.value.transient and time.monotonic() - began < 0.7 + SLACK
 
 
 @pytest.mark.parametrize('fault', [hang, drip], ids=['hang', 'drip'])

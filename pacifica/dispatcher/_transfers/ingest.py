@@ -50,6 +50,8 @@ class IngestService(Service):
 
     def submit(self, bundle: Bundle, meter: Meter) -> tuple[int, dict[str, Any]]:
         """Send *bundle*; return the id of the job that Ingest began, and its first state."""
+        meter.advanced = self.progress
+
         def post() -> tuple[int, dict[str, Any]]:
             meter.restart()
             headers = {'Content-Type': 'application/octet-stream'}
@@ -76,14 +78,19 @@ class IngestService(Service):
     def wait(self, job_id: int) -> dict[str, Any]:
         """Return the state of the job when the archive has the upload.
 
+        A change of its state is progress.
+
         :raises UploadError: if the job failed, vanished, is in a state that is none, or is not complete in time
             (``transient``: it may be later).
         """
         state: dict[str, Any] = {}
+        self.progress()  # Ingest has taken all of it just now, or is asked for the first time
         nonsense, last = 0, ''
         for _ in self.polls():
             try:
-                state = self.get(self._status_url, dict, job_id=job_id)
+                before, state = state, self.get(self._status_url, dict, job_id=job_id)
+                if state != before:
+                    self.progress()
                 fault = _judge(job_id, state)
                 if fault is None and state['complete'] is True:
                     return state
@@ -95,7 +102,7 @@ class IngestService(Service):
             if fault is not None and (fault.state.get('state') == 'FAILED' or nonsense >= _BELIEVED):
                 raise fault
         raise UploadError(
-            f'job {job_id} of Ingest was not complete in {self.deadline.seconds:g} s: {_shown(state)}{last}; it may '
+            f'job {job_id} of Ingest was not complete in {self.limit}: {_shown(state)}{last}; it may '
             'still become so', transient=True, job_id=job_id, state=state)
 
 
@@ -165,7 +172,7 @@ class ReadBack:
             files = [File(**record) for record in records.values() if isinstance(record, dict)]
             if fingerprint(files) != contents:
                 return f'its transaction has {len(files)} files, which are not those that were sent'
-            return self._fetch(files, service.deadline.remaining) if files else None
+            return self._fetch(files, service.deadline.left) if files else None
 
     def _fetch(self, files: list[File], timeout: float) -> str | None:
         wanted, meter = {file.path: file for file in files}, Meter('download', len(files), None)
@@ -188,7 +195,7 @@ def upload_once(
     """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one."""
     def confirmed(job_id: int) -> tuple[int, dict[str, Any]]:
         state = service.wait(job_id)
-        if read_back and (fault := read_back.fault(job_id, upload.contents, service.deadline.remaining)):
+        if read_back and (fault := read_back.fault(job_id, upload.contents, service.deadline.left)):
             upload.save(None, upload.contents)
             raise UploadError(
                 f'job {job_id} of Ingest is complete, but {fault}', transient=True, job_id=job_id, state=state)
