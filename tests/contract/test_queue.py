@@ -163,7 +163,7 @@ def test_an_event_too_large_for_the_database_is_refused_as_the_senders_fault(
 ) -> None:
     queue = queue_of(model)
     event = ingest_event(data=['x' * 12_000_000])
-    limit = connections.writer.statement_limit
+    limit = connections.writer.transaction(lambda session: session.statement_limit)
 
     if limit is None:
         assert queue.delay(event).id
