@@ -82,6 +82,10 @@ def seconds_of(call):
     return time.monotonic() - began
 
 
+def slowest_of_20(call):
+    return max(seconds_of(call) for _ in range(20))
+
+
 def test_more_slow_clients_than_threads_hold_none():
     with serving() as client, connections(client.port, *SLOW * 2):
         for _ in range(5):
@@ -105,9 +109,13 @@ def test_nor_do_they_under_cherrypy_beside_other_applications():
 @pytest.mark.slow
 def test_a_door_full_of_slow_clients_answers_at_once():
     """500 that send nothing and 50 that stopped half-way."""
-    with serving() as client, connections(client.port, *[b''] * 500, *SLOW[1:] * 6):
-        assert max(seconds_of(lambda: client.post(INGEST)) for _ in range(20)) < 0.3
-        assert max(seconds_of(lambda: client.get('/health/live')) for _ in range(20)) < 0.3
+    with serving() as client:
+        calls = (lambda: client.post(INGEST)), (lambda: client.get('/health/live'))
+        alone = [slowest_of_20(call) for call in calls]  # next to nothing, unless the machine is busy
+        with connections(client.port, *[b''] * 500, *SLOW[1:] * 6):
+            beside = [slowest_of_20(call) for call in calls]
+    print(f'slowest POST and GET /health/live: {alone} s alone, {beside} s beside slow clients')
+    assert max(beside) < max(0.3, 5 * max(alone))
 
 
 def test_a_request_in_pieces_is_taken():

@@ -148,6 +148,7 @@ def cherrypy_server(*applications: Any, config: Mapping[str, Any] | None = None,
     saved = dict(cherrypy.config)
     cherrypy.config.update({
         'server.socket_port': port, 'server.socket_host': '127.0.0.1', 'server.thread_pool': 5,
+        'server.socket_timeout': 10,  # which would stay as another test has set it
         'engine.autoreload.on': False, 'log.screen': False, 'checker.on': False, **settings,
     })
     for application in applications:

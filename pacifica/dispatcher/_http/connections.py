@@ -23,7 +23,7 @@ from pacifica.dispatcher._http.arrival import Arrival
 from pacifica.dispatcher._http.streams import PIECE
 
 #: How long, and up to how many bytes, a client that is being refused is still read from.
-_LINGER_SECONDS = 2.0
+_LINGER_SECONDS = 5.0
 _LINGER_BYTES = 64 * 1024 * 1024
 #: How long a process that has too many files open lets a connection wait that it can't take.
 _PAUSE = 0.05
