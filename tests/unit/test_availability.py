@@ -141,3 +141,16 @@ def test_an_error_of_a_driver_is_told_from_others() -> None:
     assert fault(mysql, OSError(1114, "The table 'receivetaskmodel' is full"), 1114, 'The table is full') == 'full'
     assert fault(mysql, OSError(1213, 'Deadlock found'), 1213, 'Deadlock found') == 'busy'
     assert fault(mysql, OSError(2003, "Can't connect"), 2003, "Can't connect") == 'away'
+
+
+def test_who_found_no_room_rests_until_there_is_some(availability: Availability, database: Away) -> None:
+    availability.rest(100)  # nothing is wrong
+    availability.failed(OSError('no room'), readable=True)
+    began = time.monotonic()
+    availability.rest(0.2)
+    assert time.monotonic() - began >= 0.2
+
+    threading.Timer(0.1, lambda: setattr(database, 'back', True)).start()
+    availability.rest(100)
+
+    assert availability.fault is None

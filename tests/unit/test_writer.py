@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import peewee
 import pytest
 
+from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
@@ -130,3 +132,34 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting(connections: Connect
 
     assert not follower.is_alive()
     assert numbers(connections) == [0, 1]
+
+
+def test_who_comes_after_a_transaction_that_waited_in_vain_does_not_wait(
+    connections: Connections, tmp_path: Path,
+) -> None:
+    writer = Writer(connections, patience=0.3)
+    writer.run(Insert(0))
+    connections.close()
+    place, gone = tmp_path / 'numbers.db', tmp_path / 'gone'
+    place.rename(gone)
+    place.mkdir()  # which SQLite can't open
+
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailableError):
+        writer.run(Insert(1))
+    assert time.monotonic() - began >= 0.2
+    calls = []
+    for number in range(20):
+        began = time.monotonic()
+        with pytest.raises(KnownFaultError):
+            writer.run(Insert(number))
+        calls.append(time.monotonic() - began)
+    with pytest.raises(KnownFaultError):
+        connections.read(lambda session: session.execute('SELECT 1'))
+    place.rmdir()
+    gone.rename(place)
+    waited = Writer(connections, patience=100).run(Insert(2), waits=True)
+
+    assert min(calls) < 0.1
+    assert waited == [4]
+    assert numbers(connections) == [0, 2]

@@ -67,17 +67,24 @@ class Availability:
         return fault is not None and not fault.readable
 
     def require(self, patience: float = 0.0) -> None:
-        """Return unless the database is known to be away; wait for any fault to end, for *patience* seconds at most.
+        """Return unless the database is known to be away, for which *patience* is how many seconds its return may take.
 
         :raises KnownFaultError: if it is still away then.
         """
-        if self.fault is None:
+        if not self.away:
             return
         with self._changed:
-            self._changed.wait_for(lambda: self._fault is None, patience)
+            self._changed.wait_for(lambda: not self.away, patience)
             fault = self._fault
         if fault is not None and not fault.readable:
             raise KnownFaultError(f'the database is away: {fault.error}')
+
+    def rest(self, seconds: float) -> None:
+        """Return when there is room again, or after *seconds*: before trying a change again that found none."""
+        fault = self.fault
+        if fault is not None and fault.readable:
+            with self._changed:
+                self._changed.wait_for(lambda: self._fault is None, seconds)
 
     def failed(self, exc: Exception, *, readable: bool) -> DatabaseUnavailableError:
         """Note that a change failed, for long enough to count; return the error to raise.
@@ -96,6 +103,7 @@ class Availability:
             if self._fault is None or self._fault.readable != readable:
                 since = self._failed if self._fault is None else self._fault.since
                 self._fault = _Fault(error, since, readable)
+                self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name='pacifica-dispatcher-database', daemon=True)
                 self._thread.start()

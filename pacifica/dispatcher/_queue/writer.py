@@ -73,7 +73,8 @@ class Writer:
     def run(self, *operations: Operation, waits: bool = False) -> list[Any]:
         """Run *operations* in one transaction, functions first; return their results once it is committed.
 
-        :param waits: whether to wait for a database that is known to be away, for as long as for one that is not.
+        :param waits: whether to wait for a database that is known to be away for as long as for one that is not, and,
+            without room in it, before an error is raised: for who will try again.
         :raises DatabaseUnavailableError: if the database did not take the transaction in time.
         """
         self.connections.availability.require(self._patience if waits else 0.0)
@@ -93,6 +94,8 @@ class Writer:
         if lead:
             self._lead()
         if mine.error is not None:
+            if waits:
+                self.connections.availability.rest(self._patience)
             raise mine.error
         return mine.results
 
