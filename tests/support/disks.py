@@ -12,11 +12,11 @@ import pytest
 
 
 @contextmanager
-def small_filesystem(place: Path) -> Iterator[Path]:
-    """Yield *place* as a filesystem of 2 MiB; skip the test, saying so, where none can be mounted."""
+def small_filesystem(place: Path, size: str = '2m') -> Iterator[Path]:
+    """Yield *place* as a filesystem of that *size*; skip the test, saying so, where none can be mounted."""
     place.mkdir()
     mounted = subprocess.run(
-        ['mount', '-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', place], capture_output=True, check=False)
+        ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', place], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f'no tmpfs can be mounted here: {mounted.stderr.decode().strip()}')
     try:
