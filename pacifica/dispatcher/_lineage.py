@@ -6,8 +6,10 @@ An upload carries this in its key-values, which Pacifica Metadata publishes with
     Pacifica.Dispatcher.lineage.1             facility.raw/clean
     Pacifica.Dispatcher.lineage.2             facility.raw/plot
 
-Each step has a key of its own, because Metadata shows one value of a key given twice, and at most 255 characters, which
-are the most it keeps.
+    Pacifica.Dispatcher.upload                0f5c1e…
+
+The last one is the upload's own, by which it is found again when Ingest's answer was lost. Each step has a key of its
+own, because Metadata shows one value of a key given twice, and at most 255 characters, which are the most it keeps.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ import msgspec
 
 #: The key whose value, in an upload made from an event, is the ``Transactions._id`` of that event.
 SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
+
+#: The key whose value is an id of the upload alone.
+UPLOAD_KEY = 'Pacifica.Dispatcher.upload'
 
 #: With so many steps, an event is not handled even by a route that allows loops.
 MOST_STEPS = 16
@@ -89,7 +94,7 @@ class Lineage:
 
 def is_lineage(key: object) -> bool:
     """Return whether *key* is one of those that say where an upload comes from."""
-    return key == SOURCE_KEY or (isinstance(key, str) and _NUMBER.fullmatch(key) is not None)
+    return key in (SOURCE_KEY, UPLOAD_KEY) or (isinstance(key, str) and _NUMBER.fullmatch(key) is not None)
 
 
 def transaction_id(data_json: str) -> str | None:

@@ -98,8 +98,9 @@ class RemoteUploaderRunner(UploaderRunner):
     An upload counts as done only when Ingest says that the whole job is complete. Transient faults (no connection, 502
     to 504, one bad answer) are tried again within the timeout.
 
-    Inside a task of the queue, the id of Ingest's job is stored with the event before the job is waited for: when the
-    event runs again, its upload asks for that job, and sends anew only if the job failed or never was.
+    Inside a task of the queue, the upload is stored with the event before its first byte is sent, and the id of
+    Ingest's job before the job is waited for. When the event runs again, its upload asks for that job, and sends anew
+    only if the job failed or never was; where the id isn't known, Metadata is asked for the transaction.
 
     :param uploader: says where Ingest is and how to authenticate; its session's settings are used.
     :param progress: called with how far each upload has come; see :class:`Progress`.
@@ -108,6 +109,8 @@ class RemoteUploaderRunner(UploaderRunner):
         early; takes about as long as the upload. What differs is an error, and a rerun sends it again.
     :param policy_url: where the Policy service is, which lists what is to be read back; by default where the
         environment says (``POLICY_ADDR``, ``POLICY_PORT``), else on this machine.
+    :param metadata_url: where the Metadata service is, which is asked for an upload whose answer was lost; by default
+        where the environment says (``METADATA_ADDR``, ``METADATA_PORT``), else on this machine, port 8121.
     """
 
     uploader: Uploader
@@ -116,18 +119,23 @@ class RemoteUploaderRunner(UploaderRunner):
     request_timeout: float = 30
     read_back: Downloader | None = None
     policy_url: str | None = None
+    metadata_url: str | None = None
 
     def upload(
         self, basedir_name: str, transaction: Transaction | None = None,
         transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = DEFAULT_TIMEOUT,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Send the bundle and wait for Ingest; see :meth:`UploaderRunner.upload`."""
-        from pacifica.dispatcher._transfers import bundle as bundles  # both load an HTTP client: see the top
+        from pacifica.dispatcher._transfers import bundle as bundles  # all load an HTTP client: see the top
         from pacifica.dispatcher._transfers import ingest
+        from pacifica.dispatcher._transfers.metadata import Metadata
+        from pacifica.dispatcher._transfers.upload_once import UploadOnce
 
         bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
         meter = Meter('upload', len(bundle.entries), bundle.files_size, self.progress)
         read_back = ingest.ReadBack(self.read_back, self.policy_url, self.request_timeout) if self.read_back else None
+        host, port = os.environ.get('METADATA_ADDR', '127.0.0.1'), os.environ.get('METADATA_PORT', '8121')
+        metadata = Metadata(self.metadata_url or f'http://{host}:{port}', self.request_timeout)
         with ingest.IngestService(self.uploader, timeout, self.request_timeout) as service:
-            job_id, state = ingest.upload_once(service, bundle, meter, read_back)
+            job_id, state = UploadOnce(service, bundle, meter, metadata, read_back)()
         return bundle, job_id, state

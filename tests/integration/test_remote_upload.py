@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,12 +14,16 @@ import pytest
 from pacifica.uploader import Uploader
 
 from pacifica.dispatcher._transfers import progress
-from pacifica.dispatcher.exceptions import LeaseLostError, StagingError, TransactionDuplicateAttributeError, UploadError
+from pacifica.dispatcher.exceptions import (
+    LeaseLostError, StagingError, TransactionDuplicateAttributeError, TransferError, UploadError,
+)
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import IdleTimeout, Progress, RemoteUploaderRunner
+from support.fake_metadata import FakeMetadata
 from support.fakes import drip, hang, late, reset, status
 from support.pacifica_fakes import FakeIngest
+from support.processes import free_port
 
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
 #: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
@@ -388,3 +393,123 @@ def test_a_worker_that_lost_its_event_stops(ingest, runner, output):
 def test_outside_of_a_task_every_upload_is_one(ingest, runner, output):
     assert [send(runner, output)[0], send(runner, output)[0]] == [1, 2]
     assert Path(output).exists()
+
+
+class Archive(FakeMetadata):
+    """A Metadata that knows the transaction of each job of an Ingest that is complete."""
+
+    def __init__(self, ingest):
+        super().__init__({})
+        self.ingest = ingest
+
+    def do_get(self, handler, path, query):
+        """Take up what Ingest has done."""
+        for job_id, states in self.ingest.jobs.items():
+            if states[-1].get('complete') and states[-1].get('state') != 'FAILED' and len(states) == 1:
+                with tarfile.open(fileobj=io.BytesIO(self.ingest.bundles[job_id - 1])) as archive:
+                    rows = json.load(archive.extractfile('metadata.txt'))
+                self.transactions[job_id] = datetime.now(timezone.utc).isoformat()[:19]
+                self.key_values[job_id] = [(row['key'], row['value']) for row in rows if 'key' in row]
+        super().do_get(handler, path, query)
+
+
+@pytest.fixture
+def archive(ingest):
+    """The Metadata of the Ingest."""
+    with Archive(ingest) as server:
+        yield server
+
+
+@pytest.fixture
+def careful(ingest, archive):
+    """A runner that knows where Metadata is."""
+    return RemoteUploaderRunner(Uploader(addr='127.0.0.1', port=str(ingest.port)), metadata_url=archive.url)
+
+
+def swallowed(how):
+    """Begin the job, and fail instead of telling its id."""
+    def fault(handler):
+        answer, handler.answer_json = handler.answer_json, lambda value: None
+        handler.server.do_post(handler, '/upload', {})
+        handler.answer_json = answer
+        how(handler)
+    return fault
+
+
+def lost(handler):
+    """An answer of something in between, whose own request to Ingest got through."""
+    handler.answer(504)
+
+
+@pytest.mark.parametrize('how', [reset, lost, lambda handler: handler.answer(200, b'oops')],
+                         ids=['reset', '504', 'no JSON'])
+def test_an_upload_whose_answer_is_lost_is_found_instead_of_sent_again(ingest, careful, output, how):
+    store, ingest.script = Store(), [DONE]
+    ingest.fail('POST', swallowed(how))
+    with store.run():
+        job_id, state = send(careful, output, timeout=60)
+    assert (job_id, state['complete'], len(ingest.bundles)) == (1, True, 1)
+    kept, = store.result['uploads']
+    assert kept['job_id'] == 1 and 'upload' not in kept
+
+
+def died(store, ingest, careful, output, script):
+    """Let a worker die when Ingest has begun the job, whose states are *script*, and before the id is stored."""
+    def die(result):
+        if result['uploads'][0]['job_id'] is not None:
+            raise SystemExit
+        store.save(result)
+
+    ingest.script = script
+    with pytest.raises(SystemExit), task_context(TaskContext(store.task_id, 1, {}, die)):
+        send(careful, output)
+    store.attempt = 1
+
+
+def test_the_upload_of_a_worker_that_died_before_it_had_the_id_is_found(ingest, careful, output):
+    store = Store()
+    died(store, ingest, careful, output, [DONE])
+    with store.run():
+        assert send(careful, output)[0] == 1
+    assert len(ingest.bundles) == 1 and store.result['uploads'][0]['state']['complete'] is True
+
+
+def test_a_job_that_is_still_at_work_is_waited_for_before_an_upload_is_sent_again(ingest, careful, output):
+    store = Store()
+    died(store, ingest, careful, output, [{'task': 'ingest files'}] * 5 + [DONE])
+    with store.run():
+        assert send(careful, output, timeout=60)[0] == 1
+    assert len(ingest.bundles) == 1
+
+
+def test_an_upload_that_never_arrived_is_sent_again(ingest, careful, output):
+    store = Store()
+    died(store, ingest, careful, output, [{'state': 'FAILED', 'task': 'load metadata', 'complete': True}])
+    ingest.script = [DONE]
+    with store.run():
+        assert send(careful, output, timeout=60)[0] == 2
+
+
+def test_while_it_is_not_known_whether_an_upload_arrived_none_is_sent(ingest, archive, careful, output):
+    store = Store()
+    died(store, ingest, careful, output, [DONE])
+    careful.metadata_url = f'http://127.0.0.1:{free_port()}'
+    careful.request_timeout = 1
+    with store.run(), pytest.raises(TransferError) as caught:
+        send(careful, output)
+    assert caught.value.transient and caught.value.service.startswith('Metadata at') and caught.value.away
+    careful.metadata_url = archive.url
+    with store.run():
+        assert send(careful, output)[0] == 1
+    assert len(ingest.bundles) == 1
+
+
+def test_an_upload_that_ingest_refused_is_not_looked_for(ingest, archive, careful, output):
+    store = Store()
+    ingest.fail('POST', status(403))
+    with store.run(), pytest.raises(UploadError):
+        send(careful, output)
+    ingest.script = [DONE]
+    with store.run():
+        assert send(careful, output)[0] == 1
+    assert archive.requests == []

@@ -30,6 +30,14 @@ class FakeMetadata(Fake):
         assert query.get('updated_operator', ['gt']) == ['gt']
         if first == 'transsip':
             handler.answer_json(self._page(query))
+        elif first == 'trans_key_value' and 'key' in query:
+            handler.answer_json([
+                {'transaction': transaction} for transaction, pairs in self.key_values.items()
+                for key, value in pairs if [key] == query['key'] and [value] == query['value']])
+        elif first in ('keys', 'values') and '_id' not in query:
+            part = ('keys', 'values').index(first)
+            found = {pair[part] for pairs in self.key_values.values() for pair in pairs}
+            handler.answer_json([{'_id': text, first[:-1]: text} for text in found if [text] == query[first[:-1]]])
         elif first == 'trans_key_value':
             transaction = int(query['transaction'][0])
             pairs = self.key_values.get(transaction, [])

@@ -90,6 +90,14 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         ]
         self.entries = scan(root)
 
+    def add_key_value(self, key: str, value: str) -> None:
+        """Add a key-value to the metadata, before the bundle is streamed."""
+        pair = {'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value}
+        self._md_head.append(MetaObj(**pair))
+        self._head.append(pair)
+        self.md_obj = MetaData(self._md_head)
+        self.__dict__.pop('length', None)
+
     @property
     def file_data(self) -> list[dict[str, Any]]:
         """The files as :class:`tarfile.TarInfo` attributes: ``name``, ``size`` in bytes and ``mtime``."""

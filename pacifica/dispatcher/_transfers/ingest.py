@@ -17,8 +17,7 @@ from pacifica.dispatcher._transfers import cart
 from pacifica.dispatcher._transfers.bundle import Bundle, fingerprint
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
-from pacifica.dispatcher._transfers.uploads import next_upload
-from pacifica.dispatcher.exceptions import DownloadError, TransferError, UploadError
+from pacifica.dispatcher.exceptions import DownloadError, UploadError
 from pacifica.dispatcher.models import File
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 _LAST_TASK = 'ingest metadata'
 #: Tasks at which a bundle that is right fails only by accident: what the metadata say is judged at the others.
 _ACCIDENTS = frozenset({'UPLOADING', 'open tar', 'load metadata', 'ingest files'})
+#: Answers, or none, of something between us and an Ingest that may have begun a job.
+_UNANSWERED = frozenset({None, 200, 502, 504})
 #: How many answers in a row that make no sense are believed.
 _BELIEVED = 3
 
@@ -45,11 +46,16 @@ class IngestService(Service):
     def __init__(self, uploader: Uploader, timeout: float, request_timeout: float) -> None:
         super().__init__(uploader.session, uploader._auth, timeout, request_timeout, 'Ingest', UploadError)
         self._upload_url, self._status_url = str(uploader._upload_url), str(uploader._status_url)
+        #: Whether the last bundle was sent whole, and not answered: whether a job began is not known.
+        self.unanswered = False
         #: Which Ingest this is: job ids of another one mean nothing here.
         self.name = shown_url(self._status_url)
 
-    def submit(self, bundle: Bundle, meter: Meter) -> tuple[int, dict[str, Any]]:
-        """Send *bundle*; return the id of the job that Ingest began, and its first state."""
+    def submit(self, bundle: Bundle, meter: Meter, identified: bool = False) -> tuple[int, dict[str, Any]]:
+        """Send *bundle*; return the id of the job that Ingest began, and its first state.
+
+        :param identified: whether it can be looked for; then it isn't sent again while that isn't done.
+        """
         meter.advanced = self.progress
 
         def post() -> tuple[int, dict[str, Any]]:
@@ -57,13 +63,16 @@ class IngestService(Service):
             headers = {'Content-Type': 'application/octet-stream'}
             # Once it has all, Ingest may take its time: asking again would make a second job.
             self.deadline.patience = self.deadline.remaining
+            body = _BundleBody(bundle, meter)
             try:
-                body = _BundleBody(bundle, meter)
                 with self.request('POST', self._upload_url, data=body, headers=headers) as response:
                     state = self.json_of(response, dict)
             except UploadError as exc:
                 # Ingest answers 500 before it has begun a job (its id service is down): as good as a 503.
                 exc.transient = exc.transient or exc.status == 500
+                self.unanswered = identified and body.sent and exc.transient and exc.status in _UNANSWERED
+                if self.unanswered:
+                    exc.transient = False  # until it has been looked for
                 raise
             finally:
                 self.deadline.patience = self.deadline.silence
@@ -74,6 +83,20 @@ class IngestService(Service):
                     'not known', status=200, state=state)
             return job_id, state
         return self.retry(post)
+
+    def settle(self, job_id: int) -> bool:
+        """Wait until a job has ended, however it did; return whether there is one of that id.
+
+        :raises UploadError: if it does not end in time.
+        """
+        try:
+            if self.retry(lambda: self.get(self._status_url, dict, job_id=job_id)).get('complete') is not True:
+                self.wait(job_id)
+        except UploadError as exc:
+            if exc.transient and exc.state.get('state') != 'FAILED':
+                raise
+            return exc.status != 404
+        return True
 
     def wait(self, job_id: int) -> dict[str, Any]:
         """Return the state of the job when the archive has the upload.
@@ -140,13 +163,19 @@ class _BundleBody:
 
     def __init__(self, bundle: Bundle, meter: Meter) -> None:
         self._bundle, self._meter = bundle, meter
+        self.sent = False
 
     def __len__(self) -> int:
         return self._bundle.length
 
     def __iter__(self) -> Iterator[bytes]:
         self._meter.restart()
-        return self._bundle.chunks(self._meter.add_bytes, self._meter.add_file)
+        last = b''
+        for chunk in self._bundle.chunks(self._meter.add_bytes, self._meter.add_file):
+            yield last
+            last = chunk
+        self.sent = True  # at the latest now: the last of it says what all of it is
+        yield last
 
 
 @dataclass(frozen=True)
@@ -187,32 +216,3 @@ class ReadBack:
                 return f'its files can\'t be read back: {exc}'
             raise UploadError(f'an upload could not be read back: {exc}', transient=True, status=exc.status) from exc
         return None
-
-
-def upload_once(
-    service: IngestService, bundle: Bundle, meter: Meter, read_back: ReadBack | None = None,
-) -> tuple[int, dict[str, Any]]:
-    """Return the job that has *bundle* in the archive, and its last state: that of an earlier run if there is one."""
-    def confirmed(job_id: int) -> tuple[int, dict[str, Any]]:
-        state = service.wait(job_id)
-        if read_back and (fault := read_back.fault(job_id, upload.contents, service.deadline.left)):
-            upload.save(None, upload.contents)
-            raise UploadError(
-                f'job {job_id} of Ingest is complete, but {fault}', transient=True, job_id=job_id, state=state)
-        upload.save(job_id, upload.contents, state)
-        return job_id, state
-
-    upload = next_upload(service.name)
-    if upload.job_id is not None:
-        if upload.state is not None:
-            return upload.job_id, upload.state
-        try:
-            return confirmed(upload.job_id)
-        except TransferError as exc:
-            failed = isinstance(exc, UploadError) and exc.state.get('state') == 'FAILED'
-            if not failed and exc.status != 404:
-                raise
-            _LOG.warning('upload.sent_again', extra={'job_id': upload.job_id, 'error': str(exc)})
-    job_id, _ = service.submit(bundle, meter)
-    upload.save(job_id, bundle.contents)
-    return confirmed(job_id)

@@ -87,6 +87,14 @@ class Metadata:
                 raise UnreadableTransactionError(str(exc), status=404) from exc
             raise
 
+    def transactions_with(self, key: str, value: str) -> list[int]:
+        """Return the transactions that have this key-value."""
+        rows = [
+            row for each in self._get('/keys', list, key=key) for other in self._get('/values', list, value=value)
+            for row in self._get('/trans_key_value', list, key=each['_id'], value=other['_id'])
+        ]
+        return sorted({int(row['transaction']) for row in rows})
+
     def _event(self, transaction: int, found: dict[str, Any]) -> dict[str, Any]:
         source, event_id = self.source_of(transaction)
         return {

@@ -2,15 +2,18 @@
 
 The result's ``uploads`` is a list in the order in which the handler uploads: ``{"service", "job_id", "contents",
 "attempt", "run", "state"}``. ``service`` says which it is, without credentials; ``contents`` is the bundle's
-fingerprint; ``state`` Ingest's last word once it confirmed. A rerun's first upload asks for the first job of the list,
-and so on.
+fingerprint; ``state`` Ingest's last word once it confirmed. Before the first byte is sent, ``job_id`` is ``null``, and
+``upload`` and ``begun`` are there: the id by which the archive knows the upload, and when that was. A rerun's first
+upload asks for the first job of the list, and so on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
+from uuid import uuid4
 
 from pacifica.dispatcher._lineage import is_lineage
 from pacifica.dispatcher.models import TransactionKeyValue
@@ -43,15 +46,32 @@ class Upload:
     job_id: int | None = None
     contents: str = ''
     state: dict[str, Any] | None = None
+    intent: dict[str, str] | None = None
+
+    def intend(self) -> str | None:
+        """Store that it is about to be sent; return the id that it is to carry, ``None`` outside of a task."""
+        if self.task is None:
+            return None
+        self.intent = {'upload': uuid4().hex, 'begun': datetime.now(timezone.utc).isoformat()}
+        self.save(None, '')
+        return self.intent['upload']
+
+    def forget(self) -> None:
+        """Store that it was not sent, or is to be sent anew."""
+        self.intent = None
+        self.save(None, '')
 
     def save(self, job_id: int | None, contents: str, state: dict[str, Any] | None = None) -> None:
         """Store how it is with the event, before anything else is done."""
         self.job_id, self.contents, self.state = job_id, contents, state
+        if job_id is not None:
+            self.intent = None
         if self.task is None:
             return
         uploads = _kept(self.task)
         uploads[self.position:self.position + 1] = [{
             'service': self.service, 'job_id': job_id, 'contents': contents, **_run(self.task), 'state': state,
+            **(self.intent or {}),
         }]
         self.task.save_result(**{_KEY: uploads})
 
@@ -64,6 +84,8 @@ def next_upload(service: str) -> Upload:
         if task and kept.get('service') == service and not _run(task).items() <= kept.items():
             job_id, state = kept.get('job_id'), kept.get('state')
             upload = Upload(task, service, position)
+            if isinstance(kept.get('upload'), str) and isinstance(kept.get('begun'), str):
+                upload.intent = {name: kept[name] for name in ('upload', 'begun')}
             upload.save(
                 job_id if isinstance(job_id, int) else None, str(kept.get('contents') or ''),
                 state if isinstance(state, dict) else None)

@@ -1,0 +1,159 @@
+"""Large transactions, and workers that are killed while they transfer, on the real services.
+
+PACIFICA_STACK says how to start them; PACIFICA_TEST_FILES how many files a large transaction has.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from jsonpath2.path import Path as JSONPath
+from pacifica.downloader import Downloader
+from pacifica.uploader import Uploader
+from playhouse.db_url import connect
+
+from pacifica.dispatcher._cli.demo_handler import Uppercase
+from pacifica.dispatcher._lineage import SOURCE_KEY
+from pacifica.dispatcher._transfers.metadata import Metadata
+from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
+from pacifica.dispatcher.event_handlers import StagedEventHandler
+from pacifica.dispatcher.models import Transaction
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
+from support.events import wait_until
+from support.fakes import Fake, Handler
+from support.stack import Stack
+
+# One set of services at a time, in one process of the test run.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.xdist_group('services')]
+FILES = int(os.environ.get('PACIFICA_TEST_FILES', '450'))
+SECONDS = 60 + FILES / 2
+
+
+class Gateway(Fake):
+    """Stands before Ingest or Cartd: knows which carts are there, and can keep an answer to itself."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+        self.swallow, self.swallowed = False, threading.Event()
+        self.open: set[str] = set()
+
+    def do_post(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
+        """Hand a bundle or an order on."""
+        answer = requests.post(self.target + path, data=handler.body(), timeout=300, headers={
+            'Content-Type': handler.headers['Content-Type']})
+        if path != '/upload':
+            self.open.add(path)
+        if self.swallow:
+            self.swallow = False
+            self.swallowed.set()
+            self.closing.wait(60)
+        handler.answer(answer.status_code, answer.content, Content_Type='application/json')
+
+    def do_get(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
+        """Hand a question on."""
+        answer = requests.request(handler.command, self.target + handler.path, timeout=300)
+        self.open -= {path} if handler.command == 'DELETE' else set()
+        headers = {name.replace('-', '_'): value for name, value in answer.headers.items() if name.startswith('X-')}
+        handler.answer(answer.status_code, answer.content, **headers)
+
+    do_head = do_delete = do_get
+
+
+def queue_of(work: Path, cartd: int, ingest: int, metadata: str) -> tuple[Any, Any]:
+    """Return the table and the queue of a dispatcher that makes capitals of every file."""
+    router = Router()
+    router.add_route(JSONPath.parse_str('$["data"]'), StagedEventHandler(
+        RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd))), Uppercase(),
+        RemoteUploaderRunner(Uploader(addr='127.0.0.1', port=str(ingest)), metadata_url=metadata), directory=work))
+    model = create_peewee_model(connect(f'sqlite:///{work}/queue.db'))
+    return model, model.create_queue(router, 'my.app', 'my.receive')
+
+
+def work(*where: Any) -> None:
+    """Work in a process of its own, until it is killed."""
+    queue_of(*where)[1].create_worker(1, lease=5.0).run()
+
+
+@pytest.fixture
+def gateways(stack: Stack) -> Iterator[tuple[Gateway, Gateway]]:
+    """Before Cartd and Ingest."""
+    with Gateway(stack.url('cartd')) as cartd, Gateway(stack.url('ingest')) as ingest:
+        yield cartd, ingest
+
+
+def source_of(stack: Stack, root: Path, count: int) -> dict[str, Any]:
+    """Put a transaction of small files into the archive, and return its event."""
+    for number in range(count):
+        path = root / f'{number % 20}' / f'{number}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'file {number}\n')
+    _, job_id, _ = RemoteUploaderRunner(stack.uploader()).upload(
+        str(root), Transaction(submitter=10, instrument=54, project='1234a'))
+    assert job_id is not None
+    return Metadata(stack.url('metadata')).event_of(job_id)
+
+
+def results_of(stack: Stack, event: dict[str, Any]) -> list[int]:
+    """Return the transactions that were made from that of *event*."""
+    return Metadata(stack.url('metadata')).transactions_with(SOURCE_KEY, str(event['data'][-1]['value']))
+
+
+def test_an_upload_whose_worker_is_killed_before_it_knows_the_job_is_one_transaction(
+    stack: Stack, gateways: tuple[Gateway, Gateway], tmp_path: Path,
+) -> None:
+    cartd, ingest = gateways
+    event = source_of(stack, tmp_path / 'source', 3)
+    where = (tmp_path, cartd.port, ingest.port, stack.url('metadata'))
+    model, queue = queue_of(*where)
+    task_id = queue.delay(event).id
+    ingest.swallow = True
+    spawn = multiprocessing.get_context('spawn')
+    first, second = (spawn.Process(target=work, args=where, daemon=True) for _ in range(2))
+
+    first.start()
+    assert ingest.swallowed.wait(120)
+    first.kill()
+    first.join()
+    second.start()
+    try:
+        wait_until(lambda: model.get(model.task_id == task_id).task_status[:3] not in ('202', '102'), 300)
+    finally:
+        second.kill()
+        second.join()
+
+    row = model.get(model.task_id == task_id)
+    assert (row.task_status, row.attempts) == ('200 OK', 2)
+    assert len(results_of(stack, event)) == 1
+    assert ingest.count('POST') == 1
+
+
+def test_a_large_transaction_is_pulled_once_and_leaves_no_cart(
+    stack: Stack, gateways: tuple[Gateway, Gateway], tmp_path: Path,
+) -> None:
+    cartd, ingest = gateways
+    event = source_of(stack, tmp_path / 'source', FILES)
+    model, queue = queue_of(tmp_path, cartd.port, ingest.port, stack.url('metadata'))
+    task_id = queue.delay(event).id
+    worker = queue.create_worker(1)
+
+    worker.start()
+    try:
+        wait_until(lambda: model.get(model.task_id == task_id).task_status[:3] not in ('202', '102'), SECONDS)
+    finally:
+        worker.stop(10)
+
+    assert model.get(model.task_id == task_id).task_status == '200 OK'
+    result, = results_of(stack, event)
+    found = Metadata(stack.url('metadata')).event_of(result)
+    assert sum(row['destinationTable'] == 'Files' for row in found['data']) == FILES
+    assert cartd.count('POST') == -(-FILES // 200) and cartd.open == set()
