@@ -4,8 +4,8 @@
 
     202 Accepted ──claim──▶ 102 Processing ──finish──▶ 200 OK
        │ ▲  ▲                   │                      422 Unprocessable Entity
-       │ │  └──retry, release,──┘                      500 Internal Server Error
-       │ │     lost worker                               │  ▲
+       │ │  └──retry, wait,─────┘                      500 Internal Server Error
+       │ │ release, lost worker                          │  ▲
        │ └──────────────an operator's retry──────────────┘  │
        └────────────────an operator's cancel────────────────┘
 
