@@ -21,6 +21,7 @@ from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
+from pacifica.dispatcher._transfers.kept import downloading_into, keeping
 from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT, IdleTimeout
 from pacifica.dispatcher._transfers.tree import measure, remove
 from pacifica.dispatcher._transfers.uploads import with_provenance
@@ -51,6 +52,9 @@ class StagedEventHandler(EventHandler):
         the default of 180; a plain number limits all of it.
     :param upload_timeout: the same for the upload, until the archive has confirmed it.
     :param directory: where the temporary directories are made; the system's default if ``None``. Results may be large.
+    :param keep_downloads: bytes of files that lie in that directory for the next attempts at events whose attempt was
+        cut off, in ``.pacifica-kept-…``, until the event has ended or for a day; ``0`` keeps none. They are of all
+        events together, and compared with the event again before they are used.
     """
 
     downloader_runner: DownloaderRunner | None
@@ -61,6 +65,7 @@ class StagedEventHandler(EventHandler):
     download_timeout: float = DEFAULT_TIMEOUT
     upload_timeout: float = DEFAULT_TIMEOUT
     directory: str | os.PathLike[str] | None = None
+    keep_downloads: int = 10 << 30
 
     def handle(self, event: Event) -> None:
         """Stage in, handle, stage out.
@@ -69,14 +74,16 @@ class StagedEventHandler(EventHandler):
         :raises UnsafePathError: if the event names a file that can be in no directory.
         :raises Exception: what the inner handler raised, as it is.
         """
-        with self._directories(event) as root:
-            staged = self._stage_in(event, root)
+        files = File.from_cloudevents_model(event)
+        most = self.keep_downloads if self.downloader_runner is not None else 0
+        with self._directories(event) as root, keeping(root.parent, files, most) as kept:
+            with downloading_into(kept):
+                staged = self._stage_in(event, root, files)
             with stage('handle'):
                 self.event_handler.handle(staged)
             self._stage_out(staged)
 
-    def _stage_in(self, event: Event, root: Path) -> StagedEvent:
-        files = File.from_cloudevents_model(event)
+    def _stage_in(self, event: Event, root: Path, files: list[File]) -> StagedEvent:
         target, output = root / 'input', root / 'output'
         target.mkdir()
         output.mkdir()

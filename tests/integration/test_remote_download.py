@@ -8,15 +8,20 @@ import io
 import os
 import tarfile
 import time
+from uuid import uuid4
 
 import pytest
 import requests
+from cloudevents.model import Event
 from pacifica.downloader import Downloader
 
 from pacifica.dispatcher._transfers import cart
 from pacifica.dispatcher.downloader_runners import IdleTimeout, Progress, RemoteDownloaderRunner
-from pacifica.dispatcher.exceptions import DownloadError, UnsafePathError
+from pacifica.dispatcher.exceptions import DownloadError, RetryLater, TransferError, UnsafePathError
 from pacifica.dispatcher.models import File
+from pacifica.dispatcher.staging import StagedEventHandler
+from pacifica.dispatcher.task_context import TaskContext, task_context
+from support.events import ingest_event
 from support.fakes import drip, hang, late, reset, status
 from support.pacifica_fakes import FakeCartd, tar_of
 from support.staging import read_all
@@ -409,6 +414,113 @@ def test_the_carts_that_could_not_be_deleted_are_one_line_in_the_log(cartd, runn
     runner.download(str(tmp_path), many(cartd, 450))
     line, = [record for record in caplog.records if record.message == 'cart.not_deleted']
     assert line.carts == 3 and f'127.0.0.1:{cartd.port}' in line.cart
+
+
+class Attempts:
+    """Attempts at one event of 450 files, staged in by a handler that does nothing with them."""
+
+    def __init__(self, cartd, work, **settings):
+        self.wanted, self.work, self.task_id = many(cartd, 450), work, uuid4()
+        self.fails = None
+        self.handler = StagedEventHandler(
+            RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port))), self, None, directory=work,
+            download_timeout=30, **settings)
+
+    def handle(self, event):
+        """Read all, then fail if that is wanted."""
+        for file in event.files:
+            event.open(file).close()
+        if self.fails:
+            raise self.fails
+
+    def run(self, number):
+        """Run the handler as the queue does."""
+        event = Event(ingest_event(data=[{'destinationTable': 'Files', **vars(file)} for file in self.wanted]))
+        with task_context(TaskContext(self.task_id, number)):
+            self.handler.handle(event)
+
+    @property
+    def kept(self):
+        """What is left in the directory."""
+        return sorted(self.work.iterdir())
+
+
+def test_what_was_verified_is_not_fetched_again_by_the_next_attempt(cartd, tmp_path):
+    attempts = Attempts(cartd, tmp_path)
+    whole, cartd.archive = cartd.archive, lambda contents: whole(contents) if len(cartd.ordered) < 2 else b''
+    attempts.handler.download_timeout = 3
+    with pytest.raises(DownloadError):
+        attempts.run(1)
+    assert len(attempts.kept) == 1
+    cartd.archive, attempts.handler.download_timeout = whole, 30
+    cartd.ordered.clear()
+    attempts.run(2)
+    assert [len(asked) for asked in cartd.ordered] == [200, 50]
+    assert attempts.kept == [] and not cartd.carts
+
+
+@pytest.mark.parametrize(('fails', 'kept'), [
+    (TransferError('x', transient=True), 1), (RetryLater(1), 1), (KeyError('x'), 0), (TransferError('x'), 0),
+])
+def test_what_was_verified_stays_only_for_an_event_that_runs_again(cartd, tmp_path, fails, kept):
+    attempts = Attempts(cartd, tmp_path)
+    attempts.fails = fails
+    with pytest.raises(type(fails)):
+        attempts.run(1)
+    assert len(attempts.kept) == kept
+    attempts.fails = None
+    cartd.ordered.clear()
+    attempts.run(2)
+    assert attempts.kept == [] and len(cartd.ordered) == (0 if kept else 3)
+
+
+def test_kept_files_are_compared_with_the_event_again(cartd, tmp_path):
+    attempts = Attempts(cartd, tmp_path)
+    attempts.fails = RetryLater(1)
+    with pytest.raises(RetryLater):
+        attempts.run(1)
+    (attempts.kept[0] / 'data/0/7').write_bytes(b'wrong')
+    attempts.fails = None
+    cartd.ordered.clear()
+    attempts.run(2)
+    assert [[file['path'] for file in asked] for asked in cartd.ordered] == [['0/7']]
+
+
+def test_a_download_of_the_handler_itself_is_not_mixed_with_what_is_kept(cartd, runner, tmp_path):
+    (tmp_path / 'work').mkdir()
+    attempts = Attempts(cartd, tmp_path / 'work')
+    attempts.handle = lambda event: runner.download(str(tmp_path / 'own'), attempts.wanted[:1])
+    attempts.run(1)
+    assert [len(asked) for asked in cartd.ordered] == [200, 200, 50, 1] and attempts.kept == []
+
+
+@pytest.mark.parametrize('bound', [0, 1])
+def test_nothing_is_kept_beyond_the_bound(cartd, tmp_path, bound):
+    attempts = Attempts(cartd, tmp_path, keep_downloads=bound)
+    attempts.fails = RetryLater(1)
+    with pytest.raises(RetryLater):
+        attempts.run(1)
+    assert attempts.kept == []
+
+
+def test_what_was_kept_for_a_day_is_removed_by_whichever_event_comes(cartd, tmp_path):
+    old = tmp_path / f'.pacifica-kept-{uuid4()}.1'
+    (old / 'data').mkdir(parents=True)
+    os.utime(old, (1, 1))
+    Attempts(cartd, tmp_path).run(1)
+    assert not old.exists()
+
+
+def test_carts_of_a_worker_that_died_are_deleted_by_the_next_attempt(cartd, tmp_path):
+    attempts = Attempts(cartd, tmp_path)
+    attempts.fails = RetryLater(1)
+    with pytest.raises(RetryLater):
+        attempts.run(1)
+    cartd.carts['/left'] = []
+    (attempts.kept[0] / 'carts').write_text('left')
+    attempts.fails = None
+    attempts.run(2)
+    assert not cartd.carts
 
 
 def test_progress_is_told(cartd, tmp_path):

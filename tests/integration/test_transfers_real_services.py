@@ -5,6 +5,7 @@ PACIFICA_STACK says how to start them; PACIFICA_TEST_FILES how many files a larg
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import threading
@@ -39,20 +40,23 @@ SECONDS = 60 + FILES / 2
 
 
 class Gateway(Fake):
-    """Stands before Ingest or Cartd: knows which carts are there, and can keep an answer to itself."""
+    """Before Ingest or Cartd: knows the carts, and can keep an answer to itself."""
 
     def __init__(self, target: str) -> None:
         super().__init__()
         self.target = target
         self.swallow, self.swallowed = False, threading.Event()
+        self.ordered: list[int] = []
         self.open: set[str] = set()
 
     def do_post(self, handler: Handler, path: str, query: dict[str, list[str]]) -> None:
         """Hand a bundle or an order on."""
-        answer = requests.post(self.target + path, data=handler.body(), timeout=300, headers={
+        body = handler.body()
+        answer = requests.post(self.target + path, data=body, timeout=300, headers={
             'Content-Type': handler.headers['Content-Type']})
         if path != '/upload':
             self.open.add(path)
+            self.ordered.append(len(json.loads(body)['fileids']))
         if self.swallow:
             self.swallow = False
             self.swallowed.set()
@@ -157,3 +161,31 @@ def test_a_large_transaction_is_pulled_once_and_leaves_no_cart(
     found = Metadata(stack.url('metadata')).event_of(result)
     assert sum(row['destinationTable'] == 'Files' for row in found['data']) == FILES
     assert cartd.count('POST') == -(-FILES // 200) and cartd.open == set()
+
+
+def test_a_worker_that_is_killed_in_a_large_download_costs_a_part_at_most(
+    stack: Stack, gateways: tuple[Gateway, Gateway], tmp_path: Path,
+) -> None:
+    cartd, ingest = gateways
+    event = source_of(stack, tmp_path / 'source', FILES)
+    where = (tmp_path, cartd.port, ingest.port, stack.url('metadata'))
+    model, queue = queue_of(*where)
+    task_id = queue.delay(event).id
+    spawn = multiprocessing.get_context('spawn')
+    first, second = (spawn.Process(target=work, args=where, daemon=True) for _ in range(2))
+
+    first.start()
+    wait_until(lambda: sum(cartd.ordered) > FILES / 2, SECONDS)
+    first.kill()
+    first.join()
+    second.start()
+    try:
+        wait_until(lambda: model.get(model.task_id == task_id).task_status[:3] not in ('202', '102'), SECONDS)
+    finally:
+        second.kill()
+        second.join()
+
+    assert model.get(model.task_id == task_id).task_status == '200 OK'
+    assert len(results_of(stack, event)) == 1
+    assert FILES <= sum(cartd.ordered) <= FILES + 200 and cartd.open == set()
+    assert not list(tmp_path.glob('.pacifica-kept-*'))

@@ -11,6 +11,7 @@ what comes is compared with the event, and another cart is ordered when one does
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from pacifica.dispatcher._paths import make_parents
 from pacifica.dispatcher._transfers.archive import move, unpack
 from pacifica.dispatcher._transfers.files import hasher
+from pacifica.dispatcher._transfers.kept import is_right, kept_directory, link
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.service import Service, never_sent, shown_url, tidy
 from pacifica.dispatcher.exceptions import DownloadError
@@ -50,6 +53,19 @@ class CartService(Service):
         super().__init__(api.session, api.auth, timeout, request_timeout, 'Cartd', DownloadError)
         self._url = str(api.cart_api_url).rstrip('/')
         self._ordered: list[str] = []
+        self._journal: Path | None = None
+
+    def take_over(self, journal: Path) -> None:
+        """Write down in *journal* which carts there are, and delete those that a worker that died has left there."""
+        if journal.exists():
+            self._ordered += [f'{self._url}/{uid}' for uid in journal.read_text('ascii').split()]
+        self._journal = journal
+        self.delete_carts()
+
+    def _note(self) -> None:
+        if self._journal is not None:
+            os.utime(self._journal.parent)  # it is in use
+            self._journal.write_text('\n'.join(cart.rpartition('/')[2] for cart in self._ordered), 'ascii')
 
     def order(self, files: list[dict[str, Any]]) -> str:
         """Order a cart of *files* and return its URL."""
@@ -57,6 +73,7 @@ class CartService(Service):
             # A new id for each try: whether one got through whose answer was lost can't be known.
             cart = f'{self._url}/{uuid4()}'
             self._ordered.append(cart)
+            self._note()
             try:
                 with self.request('POST', cart, accept=(200, 201), json={'fileids': files}):
                     return cart
@@ -102,6 +119,7 @@ class CartService(Service):
                     self._ordered.remove(cart)
             except DownloadError as exc:
                 error = exc
+        self._note()
         return error
 
     def clean_up(self) -> None:
@@ -134,12 +152,31 @@ def fetch(
     meter.advanced = service.progress
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.cart-', dir=target.parent) as directory:
-        fresh = Path(directory, 'data')
+        fresh, kept = Path(directory, 'data'), kept_directory()
         fresh.mkdir()
+        came = fresh if kept is None else kept / 'data'
+        if kept is not None:
+            came.mkdir(exist_ok=True)
+            service.take_over(kept / 'carts')
+            named = {name: wish for name, wish in named.items() if not _is_there(came, *wish, meter)}
         for part in _parts(named):
-            _fetch_part(service, part, orders, meter, fresh, cart_timeout)
+            _fetch_part(service, part, orders, meter, came, cart_timeout)
             service.delete_carts()
+        if kept is not None:
+            made: set[str] = set()
+            for path in wanted:
+                make_parents(fresh, path, made)
+                link(came / path, fresh / path)
         move(fresh, target, list(wanted))
+
+
+def _is_there(came: Path, path: str, file: File, meter: Meter) -> bool:
+    """Return whether an earlier attempt has left *file*."""
+    if not is_right(came / path, file):
+        return False
+    meter.add_bytes(_size(file))
+    meter.add_file()
+    return True
 
 
 def _parts(named: _Wanted) -> Iterator[_Wanted]:
