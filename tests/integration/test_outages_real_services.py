@@ -6,21 +6,27 @@ subscription for ever at the first event that it doesn't take. Nobody enables it
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from pacifica.dispatcher._transfers.metadata import Metadata
+from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
 from pacifica.dispatcher.exceptions import UploadError
-from pacifica.dispatcher.models import Transaction
+from pacifica.dispatcher.models import File, Transaction
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.command_line import Running, run, started
-from support.events import wait_until
+from support.databases import model_in
+from support.events import ingest_event, wait_until
 from support.processes import free_port
+from support.queues import count, queue_of, status
 from support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
@@ -127,3 +133,37 @@ def test_uploads_around_an_outage_are_all_handled_once(stack: Stack, tmp_path: P
     assert len(made) >= 14
     assert set(handled(tmp_path).values()) == {1}
     print(f'{len(made)} of 20 were ingested, all handled once')
+
+
+def test_events_wait_for_cartd_without_a_slot_and_end_when_it_is_back(stack: Stack, tmp_path: Path) -> None:
+    outage = float(os.environ.get('PACIFICA_TEST_OUTAGE', '20'))  # seconds
+    event = Metadata(stack.url('metadata')).event_of(int(upload(stack, tmp_path).rpartition('.')[2]))
+    runner = RemoteDownloaderRunner(stack.downloader())
+
+    def handle(found: Any) -> None:
+        if files := File.from_cloudevents_model(found):
+            runner.download(str(tmp_path / found.event_id), files)
+
+    with model_in(f'sqlite:///{tmp_path}/events.db') as model:
+        queue = queue_of(model, handle)
+        worker = queue.create_worker()
+        worker.start()
+        try:
+            with stack.without('cartd'):
+                began = time.monotonic()
+                for number in range(8):
+                    queue.delay({**event, 'eventID': f'waits.{number}'})
+                other = queue.delay(ingest_event()).id
+                wait_until(lambda: status(model, other) == '200 OK', 60)
+                took = time.monotonic() - began
+                wait_until(lambda: time.monotonic() > began + outage, outage + 60)
+                assert count(model, '202 Accepted') == 8
+            back = time.monotonic()
+            wait_until(lambda: count(model, '200 OK') == 9, 180)
+            after = time.monotonic() - back
+        finally:
+            worker.stop()
+
+    print(f'the other route took {took:.1f} s; all eight ended {after:.1f} s after an outage of {outage:g} s')
+    assert took < 10
+    assert after < 90
