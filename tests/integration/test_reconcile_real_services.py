@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def upload(stack: Stack, directory: Path, *key_values: tuple[str, Any]) -> int:
 def before(stack: Stack, transaction: int) -> datetime:
     """Return a time just before the transaction changed, by the archive's clock."""
     answer = requests.get(f'{stack.url("metadata")}/transactioninfo/by_id/{transaction}', timeout=30)
-    return datetime.fromisoformat(answer.json()['updated'])
+    return datetime.fromisoformat(answer.json()['updated']) - timedelta(seconds=1)  # which are whole
 
 
 def test_the_event_is_the_one_that_is_delivered(stack: Stack, tmp_path: Path) -> None:

@@ -15,23 +15,15 @@ from typing import Any
 
 import pytest
 import requests
-from jsonpath2.path import Path as JSONPath
-from pacifica.downloader import Downloader
-from pacifica.uploader import Uploader
-from playhouse.db_url import connect
 
-from pacifica.dispatcher._cli.demo_handler import Uppercase
 from pacifica.dispatcher._lineage import SOURCE_KEY
 from pacifica.dispatcher._transfers.metadata import Metadata
-from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
-from pacifica.dispatcher.event_handlers import StagedEventHandler
 from pacifica.dispatcher.models import Transaction
-from pacifica.dispatcher.receiver import create_peewee_model
-from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.events import wait_until
 from support.fakes import Fake, Handler
 from support.stack import Stack
+from support.transferring import dispatcher, work
 
 # One set of services at a time, in one process of the test run.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), pytest.mark.xdist_group('services')]
@@ -73,21 +65,6 @@ class Gateway(Fake):
     do_head = do_delete = do_get
 
 
-def queue_of(work: Path, cartd: int, ingest: int, metadata: str) -> tuple[Any, Any]:
-    """Return the table and the queue of a dispatcher that makes capitals of every file."""
-    router = Router()
-    router.add_route(JSONPath.parse_str('$["data"]'), StagedEventHandler(
-        RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd))), Uppercase(),
-        RemoteUploaderRunner(Uploader(addr='127.0.0.1', port=str(ingest)), metadata_url=metadata), directory=work))
-    model = create_peewee_model(connect(f'sqlite:///{work}/queue.db'))
-    return model, model.create_queue(router, 'my.app', 'my.receive')
-
-
-def work(*where: Any) -> None:
-    """Work in a process of its own, until it is killed."""
-    queue_of(*where)[1].create_worker(1, lease=5.0).run()
-
-
 @pytest.fixture
 def gateways(stack: Stack) -> Iterator[tuple[Gateway, Gateway]]:
     """Before Cartd and Ingest."""
@@ -118,7 +95,7 @@ def test_an_upload_whose_worker_is_killed_before_it_knows_the_job_is_one_transac
     cartd, ingest = gateways
     event = source_of(stack, tmp_path / 'source', 3)
     where = (tmp_path, cartd.port, ingest.port, stack.url('metadata'))
-    model, queue = queue_of(*where)
+    model, queue = dispatcher(*where)
     task_id = queue.delay(event).id
     ingest.swallow = True
     spawn = multiprocessing.get_context('spawn')
@@ -146,7 +123,7 @@ def test_a_large_transaction_is_pulled_once_and_leaves_no_cart(
 ) -> None:
     cartd, ingest = gateways
     event = source_of(stack, tmp_path / 'source', FILES)
-    model, queue = queue_of(tmp_path, cartd.port, ingest.port, stack.url('metadata'))
+    model, queue = dispatcher(tmp_path, cartd.port, ingest.port, stack.url('metadata'))
     task_id = queue.delay(event).id
     worker = queue.create_worker(1)
 
@@ -169,7 +146,7 @@ def test_a_worker_that_is_killed_in_a_large_download_costs_a_part_at_most(
     cartd, ingest = gateways
     event = source_of(stack, tmp_path / 'source', FILES)
     where = (tmp_path, cartd.port, ingest.port, stack.url('metadata'))
-    model, queue = queue_of(*where)
+    model, queue = dispatcher(*where)
     task_id = queue.delay(event).id
     spawn = multiprocessing.get_context('spawn')
     first, second = (spawn.Process(target=work, args=where, daemon=True) for _ in range(2))
