@@ -129,13 +129,13 @@ class RemoteUploaderRunner(UploaderRunner):
         from pacifica.dispatcher._transfers import bundle as bundles  # all load an HTTP client: see the top
         from pacifica.dispatcher._transfers import ingest
         from pacifica.dispatcher._transfers.metadata import Metadata
+        from pacifica.dispatcher._transfers.service import address_of
         from pacifica.dispatcher._transfers.upload_once import UploadOnce
 
         bundle = bundles.Bundle(Path(basedir_name), bundles.describe_upload(transaction, transaction_key_values))
         meter = Meter('upload', len(bundle.entries), bundle.files_size, self.progress)
         read_back = ingest.ReadBack(self.read_back, self.policy_url, self.request_timeout) if self.read_back else None
-        host, port = os.environ.get('METADATA_ADDR', '127.0.0.1'), os.environ.get('METADATA_PORT', '8121')
-        metadata = Metadata(self.metadata_url or f'http://{host}:{port}', self.request_timeout)
+        metadata = Metadata(address_of(self.metadata_url, 'METADATA', 8121), self.request_timeout)
         with ingest.IngestService(self.uploader, timeout, self.request_timeout) as service:
             job_id, state = UploadOnce(service, bundle, meter, metadata, read_back)()
         return bundle, job_id, state

@@ -212,7 +212,7 @@ class Store:
 
     def probe_outages(self) -> None:
         """Make one event due for each service that is to be asked again."""
-        if self.outages():
+        if self.outages():  # a read: without an outage no turn of a keeper costs a transaction
             self._notify(self._run(transitions.probe_outages, self.name))
 
     def prune(self, older_than: float, limit: int = 1000, *, unrouted: bool = False) -> int:

@@ -6,7 +6,6 @@ Sources of the format: https://pacifica-ingest.readthedocs.io/ and https://pacif
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pacifica.dispatcher._transfers import cart
 from pacifica.dispatcher._transfers.bundle import Bundle, fingerprint
 from pacifica.dispatcher._transfers.progress import Meter
-from pacifica.dispatcher._transfers.service import Service, shown_url, tidy
+from pacifica.dispatcher._transfers.service import Service, address_of, shown_url, tidy
 from pacifica.dispatcher.exceptions import DownloadError, UploadError
 from pacifica.dispatcher.models import File
 
@@ -193,8 +192,7 @@ class ReadBack:
 
     def fault(self, job_id: int, contents: str, timeout: float) -> str | None:
         """Return why the archive lacks what a complete job was sent, with the fingerprint *contents*; or ``None``."""
-        host, port = os.environ.get('POLICY_ADDR', '127.0.0.1'), os.environ.get('POLICY_PORT', '8181')
-        url = f'{self.policy_url or f"http://{host}:{port}"}/status/transactions/files/{job_id}'
+        url = f'{address_of(self.policy_url, "POLICY", 8181)}/status/transactions/files/{job_id}'
         api = self.downloader.cart_api
         with Service(api.session, api.auth, timeout, self.request_timeout, 'Policy', UploadError) as service:
             records = service.retry(lambda: service.get(url, dict))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -281,6 +282,12 @@ def _session_like(client: Any, deadline: Deadline) -> requests.Session:
         if type(adapter) is not HTTPAdapter:
             session.mount(prefix, adapter)
     return session
+
+
+def address_of(given: str | None, prefix: str, port: int) -> str:
+    """Return where a service is: *given*, else where the environment says as for Pacifica's clients, else here."""
+    host, at = os.environ.get(f'{prefix}_ADDR', '127.0.0.1'), os.environ.get(f'{prefix}_PORT', str(port))
+    return given or f'http://{host}:{at}'
 
 
 def shown_url(url: str) -> str:
