@@ -169,7 +169,8 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
         """Count a connection that was refused because *limit* was reached, ``total`` or ``address``."""
         for app in (self.wsgi_app, *getattr(self.wsgi_app, 'apps', {}).values()):
             if getattr(app, 'exposition', None) is not None:
-                return app.exposition.refused(limit)  # type: ignore[no-any-return]
+                app.exposition.refused(limit)
+                return
 
 
 def _by_files() -> int:
