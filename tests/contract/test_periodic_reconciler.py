@@ -101,6 +101,18 @@ def test_what_was_missed_while_no_service_ran_is_found_at_the_next_start(model: 
     assert reconciler.run_once() is None
 
 
+def test_a_start_looks_at_once_however_short_the_stop_before_it_was(model: Any, archive: Archive) -> None:
+    queue_of(model).create_reconciler(archive.url, interval=3600, since=START - timedelta(hours=1)).run_once()
+    archive.upload(1)
+
+    reconciler = queue_of(model).create_reconciler(archive.url, interval=3600)
+    reconciler.start()
+    try:
+        wait_until(lambda: transactions(model) == ['1'])
+    finally:
+        reconciler.stop()
+
+
 def test_a_transaction_whose_delivery_may_be_on_its_way_is_left_for_a_look_soon(model: Any, archive: Archive) -> None:
     reconciler = queue_of(model).create_reconciler(archive.url, interval=3600)
     reconciler.run_once()

@@ -190,8 +190,7 @@ class PeriodicReconciler(Periodic):
         self._unreadable = set(found.unreadable)
 
     def _loop(self) -> None:
-        # The first look is immediate, unless another service has looked just now.
-        self._turn(max(0.0, self._between - _DELIVERY_SECONDS))
+        self._turn(self._between)  # a start is when most was missed, also one just after another service's look
         super()._loop()
 
     def _turn(self, early: float = 0.0) -> None:
