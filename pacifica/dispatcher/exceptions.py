@@ -187,6 +187,10 @@ class HandlerTimeoutError(DispatcherError):
     """The handler ran longer than ``handler_timeout`` and its process was killed."""
 
 
+class CancelledError(DispatcherError):
+    """Somebody cancelled the event while it ran; let it pass, so that the event ends. It is never tried again."""
+
+
 class LeaseLostError(DispatcherError):
     """This worker no longer holds the event's lease (it was too slow to renew it): another may be running it."""
 

@@ -111,7 +111,7 @@ class ReceiveTaskModelBase(Record):
         policy = RetryPolicy(tuple(retry_for), max_attempts, backoff, patience=patience)
         services = SharedServices(store) if patience else Services()
         extensions = extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing)
-        executor = Executor(router, name, policy, store.save_result, extensions, services)
+        executor = Executor(router, name, policy, store, extensions, services)
         return EventQueue(store, executor, Sender(receivers))
 
     @classmethod
@@ -120,7 +120,7 @@ class ReceiveTaskModelBase(Record):
         retry_for: Sequence[type[BaseException]] = (), max_attempts: int = 3, backoff: float = 5.0,
         patience: float = 86_400.0, deduplicate: bool = True, max_backlog: int | None = None,
         on_finished: Callback | None = None, on_failed: Callback | None = None, notify: Notifies = None,
-        lease: float = 30.0, keep_unrouted: float | None = 86_400.0, metrics: bool = False, tracing: bool = False,
+        lease: float = 15.0, keep_unrouted: float | None = 86_400.0, metrics: bool = False, tracing: bool = False,
         **kwargs: Any,
     ) -> celery.Celery:
         """Return a Celery application with a task that runs the events of this table.

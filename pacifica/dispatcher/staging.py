@@ -116,6 +116,8 @@ class StagedEventHandler(EventHandler):
     def _directories(self, event: Event) -> Iterator[Path]:
         """Make a directory for one event and remove it afterwards, or keep it if that is wanted."""
         root = Path(tempfile.mkdtemp(prefix='pacifica-', dir=self.directory)).resolve()
+        if not self.keep_failed and (task := current_task()):
+            task.tell('directory', str(root))
         try:
             yield root
         except BaseException as exc:

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from pacifica.dispatcher.exceptions import CancelledError
 
 __all__ = ['Services', 'Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
 
@@ -72,6 +75,10 @@ class TaskContext:
     :param provenance: the key-values of an upload that this task makes: where it comes from. Runners add them.
     :param services: what is known of the services that it needs; given by the engine.
     :param run_id: differs between any two runs, also those of one attempt that wasn't counted.
+    :param deadline: when the handler is killed, with its time zone; ``None`` if it may take as long as it likes.
+    :param held: asks the database whether the event is still this worker's; given by the engine.
+    :param cancelled: returns why the event is to end, ``None`` if it is not; given by the engine.
+    :param tell: notes what the attempt does, for the case that its process dies; given by the engine.
     """
 
     task_id: UUID
@@ -85,6 +92,30 @@ class TaskContext:
     around_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
     services: Services = field(default_factory=Services)
     run_id: str = ''
+    deadline: datetime | None = None
+    held: Callable[[], bool] = field(default=lambda: True)
+    cancelled: Callable[[], str | None] = field(default=lambda: None)
+    tell: Callable[[str, Any], None] = field(default=lambda what, value: None)
+
+    def still_mine(self) -> bool:
+        """Return whether the event is still this worker's, and keep it for another lease if it is.
+
+        It is not if the worker could not renew its lease (it was stopped, or cut off from the database), so that
+        another may run the event: ask before you change anything outside. Uploader runners do.
+
+        :raises DatabaseUnavailableError: if the database doesn't answer.
+        """
+        return self.held()
+
+    def check_cancelled(self) -> None:
+        """Raise :class:`CancelledError` if somebody has cancelled the event; for handlers that take long in a thread.
+
+        With ``isolation='process'`` the error comes by itself. :func:`stage` asks too.
+
+        :raises CancelledError: if so.
+        """
+        if reason := self.cancelled():
+            raise CancelledError(reason)
 
     def save_result(self, **items: Any) -> None:
         """Store *items* (JSON values) with the event, committed when this returns.
@@ -136,9 +167,15 @@ def task_context(task: TaskContext) -> Iterator[TaskContext]:
 
 @contextmanager
 def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> Iterator[Stage]:
-    """Time the ``with`` block as a :class:`Stage` of the current task's attempt, shown in the event's timeline."""
+    """Time the ``with`` block as a :class:`Stage` of the current task's attempt, shown in the event's timeline.
+
+    :raises CancelledError: if somebody has cancelled the event.
+    """
     part = Stage(name, 0.0, files, bytes, failed=True)
     task = current_task()
+    if task is not None:
+        task.check_cancelled()
+        task.tell('stage', part)
     began = time.monotonic()
     try:
         with nullcontext() if task is None else task.around_stage(name):
@@ -150,3 +187,4 @@ def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> I
             part.job_id = None
         if task is not None:
             task.stages.append(part)
+            task.tell('stage', part)

@@ -284,7 +284,7 @@ def test_an_hour_of_outage_costs_few_requests_and_all_go_on_within_a_minute(
         handle = away.handler(tmp_path)
         policy = RetryPolicy(patience=86_400.0)
         executor = Executor(
-            router_to(handle), APPLICATION, policy, store.save_result, Extensions(), SharedServices(store))
+            router_to(handle), APPLICATION, policy, store, Extensions(), SharedServices(store))
         queue = EventQueue(store, executor, Sender(()))
         worker = queue.create_worker()
         keeper = LeaseKeeper(store, executor, 30.0, None, None)

@@ -33,7 +33,7 @@ def executor_on(
 ) -> Executor:
     """Return what gives the events of *store* to *handle*: for what is put together over the test's own connections."""
     return Executor(
-        router_to(handle), store.name.application, RetryPolicy(max_attempts=max_attempts), store.save_result,
+        router_to(handle), store.name.application, RetryPolicy(max_attempts=max_attempts), store,
         Extensions(), Services())
 
 

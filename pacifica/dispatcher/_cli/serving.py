@@ -195,6 +195,8 @@ class JsonFormatter(KeyValueFormatter):
             entry.setdefault(name, value)
         if record.exc_info:
             entry['exception'] = self.formatException(record.exc_info)
+        elif record.exc_text:  # of a handler's process, which sends no traceback itself
+            entry['exception'] = record.exc_text
         if record.stack_info:
             entry['stack'] = self.formatStack(record.stack_info)
         return json.dumps(entry, default=str, ensure_ascii=False)

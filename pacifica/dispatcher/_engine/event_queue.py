@@ -63,9 +63,9 @@ class EventQueue(Acceptor):
         return [str(task_id) for task_id in self._store.accept(events)]
 
     def create_worker(
-        self, concurrency: int = 4, *, lease: float = 30.0, poll_interval: float = 1.0, grace: float = 30.0,
+        self, concurrency: int = 4, *, lease: float = 15.0, poll_interval: float = 1.0, grace: float = 25.0,
         retention: float | None = None, keep_unrouted: float | None = 86_400.0, isolation: str = 'thread',
-        handler_timeout: float | None = None,
+        handler_timeout: float | None = None, memory_limit: int | None = None, import_name: str | None = None,
     ) -> Worker:
         """Return a worker for this queue, which runs events once it is started.
 
@@ -77,21 +77,30 @@ class EventQueue(Acceptor):
         :param keep_unrouted: seconds after which events that no route matched are deleted, mostly of types that nobody
             asked for; by default a day. ``None`` keeps them as all others.
         :param isolation: ``'thread'``, or ``'process'`` to run each handler in a process of its own, so that one that
-            hangs can be killed and one that crashes takes nothing with it. The router must be picklable for that.
-        :param handler_timeout: seconds after which a handler is killed and its event ends in ``500``, with
-            ``isolation='process'``; by default never.
+            hangs can be killed and one that crashes takes nothing with it.
+        :param handler_timeout: seconds after which a handler is killed, with all that it started, and its event ends
+            in ``500``, with ``isolation='process'``; by default never.
+        :param memory_limit: bytes of address space that a handler's process may have, and each process that it starts,
+            with ``isolation='process'``; by default any. More is a :class:`MemoryError`, or the end of the process.
+        :param import_name: where the handlers' processes import the router from, ``'MODULE:ROUTER'``; by default it is
+            sent to them by pickle.
         :raises ConfigurationError: for a setting that can't work.
         """
         for name, value in (('concurrency', concurrency), ('lease', lease), ('poll_interval', poll_interval),
                             ('retention', retention), ('keep_unrouted', keep_unrouted),
-                            ('handler_timeout', handler_timeout)):
+                            ('handler_timeout', handler_timeout), ('memory_limit', memory_limit)):
             if value is not None and value <= 0:
                 raise ConfigurationError(f'{name} must be more than 0, not {value!r}')
         if isolation not in ('thread', 'process'):
             raise ConfigurationError(f"isolation must be 'thread' or 'process', not {isolation!r}")
-        if handler_timeout is not None and isolation == 'thread':
-            raise ConfigurationError("handler_timeout needs isolation='process': a thread can't be killed")
-        executor = self._executor if isolation == 'thread' else ProcessExecutor(self._executor, handler_timeout)
+        executor = self._executor
+        if isolation == 'process':
+            executor = ProcessExecutor(
+                executor, concurrency=concurrency, timeout=handler_timeout, memory_limit=memory_limit,
+                import_name=import_name)
+        elif handler_timeout is not None or memory_limit is not None:
+            setting = 'memory_limit' if handler_timeout is None else 'handler_timeout'
+            raise ConfigurationError(f"{setting} needs isolation='process': a thread can't be killed")
         return Worker(
             self._store, executor, self._sender, LeaseKeeper(self._store, executor, lease, retention, keep_unrouted),
             concurrency=concurrency, lease=lease, poll_interval=poll_interval, grace=grace)

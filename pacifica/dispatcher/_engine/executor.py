@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextvars
 import errno
+import logging
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
@@ -18,16 +21,26 @@ import msgspec
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
 from pacifica.dispatcher._lineage import Lineage, step
+from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
-from pacifica.dispatcher.exceptions import RetryLater, RouteNotFoundRouterError, TransferError
+from pacifica.dispatcher.exceptions import (
+    CancelledError, DatabaseUnavailableError, RetryLater, RouteNotFoundRouterError, TransferError,
+)
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Services, Stage, TaskContext, task_context
 
+_LOG = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 10.0, 300.0  # seconds
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-SaveResult = Callable[[ClaimedEvent, Mapping[str, Any]], str]
-"""Keeps what a handler wants kept, durably, and returns it as JSON."""
+
+@dataclass
+class Watch:
+    """Who watches an attempt: see :class:`~pacifica.dispatcher.task_context.TaskContext`, which has the same names."""
+
+    cancelled: Callable[[], str | None] = lambda: None
+    tell: Callable[[str, Any], None] = lambda what, value: None
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class RetryPolicy:
 
     def delay(self, error: BaseException, attempt: int) -> float | None:
         """Return the seconds to wait before the attempt after *attempt*, or ``None`` if *error* is final."""
-        if attempt >= self.max_attempts:
+        if attempt >= self.max_attempts or isinstance(error, CancelledError):
             return None
         if isinstance(error, RetryLater) and error.seconds is not None:
             return max(0.0, error.seconds)
@@ -78,9 +91,10 @@ class Executor:
     router: Router
     application: str
     policy: RetryPolicy
-    save_result: SaveResult
+    store: Store
     extensions: Extensions
     services: Services
+    _cancelled: dict[tuple[str, Any], str] = field(default_factory=dict, init=False)
 
     def start(self) -> None:
         """Nothing to do: events run in the thread that asks."""
@@ -88,29 +102,43 @@ class Executor:
     def stop(self) -> None:
         """Nothing to do: a thread can't be stopped from outside."""
 
+    def cancel(self, claimed: ClaimedEvent, reason: str) -> None:
+        """Have the attempt end at its next stage, or as soon as the handler asks; may be called again."""
+        self._cancelled[claimed.key] = reason
+
     def execute(self, claimed: ClaimedEvent) -> Outcome | None:
         """Decode, route and handle the event; return how that ended, ``None`` if it was stopped from outside."""
-        return self.extensions.attempt(claimed, lambda: self._timed(claimed))
+        try:
+            return self.extensions.attempt(claimed, lambda: self._attempt(claimed))
+        finally:
+            self._cancelled.pop(claimed.key, None)
 
-    def resume(self, claimed: ClaimedEvent, carrier: Carrier) -> Outcome | None:
+    def _attempt(self, claimed: ClaimedEvent) -> Outcome | None:
+        return self._timed(claimed, Watch(lambda: self._cancelled.get(claimed.key)))
+
+    def resume(self, claimed: ClaimedEvent, carrier: Carrier, watch: Watch) -> Outcome:
         """Do so in another process than the one in which the attempt began, whose trace *carrier* carries over."""
         with self.extensions.resumed(carrier):
-            return self._timed(claimed)
+            return self._timed(claimed, watch)
 
-    def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
-        began = time.monotonic()
+    def _timed(self, claimed: ClaimedEvent, watch: Watch) -> Outcome:
+        began, process = time.monotonic(), os.getpid()
         stages: list[Stage] = []
         saved: list[str] = []
-        outcome = self._run(claimed, stages, saved)
+        outcome = self._run(claimed, watch, stages, saved)
+        if os.getpid() != process:  # the handler forked, and came back here in the copy as well
+            _LOG.error('handler.copy_ended', extra={'task_id': str(claimed.task_id), 'pid': os.getpid()})
+            os._exit(1)
         return outcome._replace(
             stages=tuple(stages), result=saved[-1] if saved else outcome.result, seconds=time.monotonic() - began)
 
-    def _run(self, claimed: ClaimedEvent, stages: list[Stage], saved: list[str]) -> Outcome:
+    def _run(self, claimed: ClaimedEvent, watch: Watch, stages: list[Stage], saved: list[str]) -> Outcome:
         name: str | None = None
         try:
             event_data = _events.loads(claimed.event_data)
             route = self.router.match_first_or_raise(event_data)
             name = route.name
+            watch.tell('route', name)
             lineage, own = Lineage.of(event_data), step(self.application, name)
             if reason := lineage.loop(own, allowed=route.loops == 'allow'):
                 return Outcome.passed_over(reason, name)
@@ -118,7 +146,7 @@ class Executor:
                 task_id=claimed.task_id,
                 attempt=claimed.attempt,
                 result={} if claimed.result is None else msgspec.json.decode(claimed.result),
-                save=lambda result: saved.append(self.save_result(claimed, result)),
+                save=lambda result: saved.append(self.store.save_result(claimed, result)),
                 stages=stages,
                 around_stage=self.extensions.stage,
                 event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),
@@ -126,6 +154,8 @@ class Executor:
                 provenance=lineage.key_values(own),
                 services=self.services,
                 run_id=claimed.token,
+                held=lambda: self.store.hold(claimed),
+                **vars(watch),
             )
             # A context of its own: what a handler sets in a context variable is gone for the next event.
             contextvars.copy_context().run(_handle, task, route, event_data)
@@ -147,7 +177,9 @@ class Executor:
 
 
 def _is_of_service(error: BaseException) -> bool:
-    """Return whether *error* is the fault of a service, or of a disk that is full."""
+    """Return whether *error* is the fault of a service, of the queue's database, or of a disk that is full."""
+    if isinstance(error, DatabaseUnavailableError):
+        return True
     if isinstance(error, TransferError):
         return error.service is not None
     cause: BaseException | None = error

@@ -1,116 +1,274 @@
 """Handlers in processes of their own: one that hangs is killed at its limit, one that crashes takes nothing with it.
 
-Processes are started anew ("forkserver", else "spawn"), never forked from the threads of the service, so the router is
-sent to them by pickle.
+The processes are copies of a template, see :mod:`.template`, which has the router's modules loaded; what one does is in
+:mod:`.child`. Nothing is forked from the service itself, whose threads may hold locks.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import itertools
+import logging
+import os
 import pickle
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
-from multiprocessing.connection import Connection, wait
+import weakref
+from collections.abc import Callable
+from multiprocessing import spawn
+from multiprocessing.connection import Pipe, wait
+from pathlib import Path
 from typing import Any
 
+from pacifica.dispatcher._engine import child, template
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.extensions import Carrier
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
-from pacifica.dispatcher.exceptions import ConfigurationError, HandlerTimeoutError, WorkerLostError
+from pacifica.dispatcher._transfers.tree import remove
+from pacifica.dispatcher.exceptions import CancelledError, ConfigurationError, HandlerTimeoutError, WorkerLostError
 
-_STARTED_ANEW: Any = multiprocessing.get_context(
-    'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
+_LOG = logging.getLogger(__name__)
+_CRASH_PAUSES = (2.0, 10.0)  # seconds before what crashed is tried again; the last for all further attempts
+_CANCEL_SECONDS = 5.0  # between SIGTERM and SIGKILL
+_START = 'import sys; from pacifica.dispatcher._engine.template import main; main(int(sys.argv[1]))'
+
+
+class _Template:
+    """The process that handlers' processes are copied from."""
+
+    def __init__(self, payload: bytes) -> None:
+        if template.loading:
+            raise ConfigurationError(
+                'a handler\'s process is being started from a program that starts workers as it is imported: put that '
+                'under \'if __name__ == "__main__":\'')
+        self._control, theirs = socket.socketpair()
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, '-c', _START, str(theirs.fileno())], stdin=subprocess.PIPE,
+                pass_fds=[theirs.fileno()], start_new_session=True)
+        assert self._process.stdin is not None
+        preparation = spawn.get_preparation_data('handlers')
+        preparation['authkey'] = bytes(preparation['authkey'])  # goes to our own process alone, which pickle can't know
+        with self._process.stdin as pipe:
+            pickle.dump((preparation, pickle.dumps(child.load), payload), pipe)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def fork(self, pipe: int, status: int, journal: int) -> int:
+        """Have a process forked that gets these descriptors; return its number."""
+        with self._lock:
+            number = next(self._numbers)
+            socket.send_fds(
+                self._control, [template.COMMAND.pack(template.FORK, number)], [pipe, status, journal])
+        return number
+
+    def send(self, what: bytes, number: int) -> None:
+        """Have a process signalled, unless it has ended."""
+        with self._lock:
+            try:
+                self._control.sendall(template.COMMAND.pack(what, number))
+            except OSError:
+                pass  # the template has ended, and all of its processes with it
+
+    def stop(self) -> None:
+        """End it, and every process that it forked."""
+        self._control.close()
+        self._process.wait()
 
 
 class _Child:
     """A process that runs one event at a time, given over a pipe."""
 
-    def __init__(self, pickled: bytes) -> None:
-        self.pipe, theirs = _STARTED_ANEW.Pipe()
-        self.process: Any = _STARTED_ANEW.Process(target=_serve, args=(pickled, theirs), daemon=True)
-        self.process.start()
+    def __init__(self, origin: _Template) -> None:
+        self._origin = origin
+        self._pipe, theirs = Pipe()
+        self._status, write_status = Pipe(duplex=False)
+        self.journal = child.Journal.create()
+        try:
+            self._number = origin.fork(theirs.fileno(), write_status.fileno(), self.journal.descriptor)
+        finally:
+            theirs.close()  # so that its end is noticed here when it dies
+            write_status.close()
         self._ready = False
-        theirs.close()  # so that its end is noticed here when it dies
+        self._cancelled_at: float | None = None
+        self.cancelled = ''
 
     def execute(self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None) -> Outcome | None:
         """Return how it ended; raise TimeoutError if too late, its start apart, EOFError or OSError if it died."""
         if not self._ready:
-            self._ready = self.pipe.recv()
-        self.pipe.send((claimed, carrier))
-        if not wait([self.pipe], timeout):
-            raise TimeoutError
-        outcome: Outcome | None = self.pipe.recv()
-        return outcome
+            self._receive(None)
+            self._ready = True
+        self._pipe.send(child.Job(claimed, carrier))
+        return self._receive(None if timeout is None else time.monotonic() + timeout)
 
-    def kill(self) -> Any:
-        """End the process, if it has not ended yet; return its exit code, negative for a signal."""
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-        return self.process.exitcode
+    def _receive(self, deadline: float | None) -> Outcome | None:
+        """Return what the process answers; log what it logs meanwhile."""
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = wait([self._pipe, self._status], left)
+            if not ready:
+                raise TimeoutError
+            if self._pipe not in ready:
+                raise EOFError
+            what, value = self._pipe.recv()
+            if what != child.LOG:
+                outcome: Outcome | None = value
+                return outcome
+            record = logging.makeLogRecord(value)
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+
+    def cancel(self, reason: str) -> None:
+        """Ask its process group to end; kill all that it started, if asked again when it had the time."""
+        now = time.monotonic()
+        if self._cancelled_at is None:
+            self.cancelled, self._cancelled_at = reason, now
+            self._origin.send(template.TERMINATE, self._number)
+        elif now >= self._cancelled_at + _CANCEL_SECONDS:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and all that it started."""
+        self._origin.send(template.KILL, self._number)
+
+    def close(self) -> None:
+        """Let go of a process that has ended, or ends when its pipe is closed."""
+        self._pipe.close()
+        self._status.close()
+        self.journal.close()
+
+    def wait(self) -> int | None:
+        """Wait for the end of the process; return its exit code, negative for a signal; ``None`` if nobody knows."""
+        told = os.read(self._status.fileno(), template.STATUS.size)
+        return template.STATUS.unpack(told)[0] if len(told) == template.STATUS.size else None
 
 
-def _serve(pickled: bytes, pipe: Connection) -> None:
-    """Run what comes through the pipe until the parent closes it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A signal reaches the whole process group; the service decides when its handlers end.
-        signal.signal(number, lambda *_: None)
-    try:
-        execute = pickle.loads(pickled).resume
-    except Exception as exc:  # whatever the router's modules raise as they are imported here: each event says so
-        failure = Outcome.failed(exc)
+class _Pool:
+    """The processes of one worker, and the template that they are copied from, which is started when it is needed.
 
-        def execute(claimed: ClaimedEvent, carrier: Carrier) -> Outcome:
-            return failure
+    :param payload: makes what the template is to load.
+    :param size: how many processes are there before they are needed.
+    """
 
-    pipe.send(True)
-    while True:
-        try:
-            claimed, carrier = pipe.recv()
-        except (EOFError, OSError):
-            return
-        pipe.send(execute(claimed, carrier))
+    def __init__(self, payload: Callable[[], bytes], size: int) -> None:
+        self._payload = payload
+        self._size = size
+        self._lock = threading.Lock()
+        self._template: _Template | None = None
+        self._idle: list[_Child] = []
+        self._busy: dict[tuple[str, Any], _Child] = {}
+        self.stopped = False
+
+    def start(self) -> None:
+        """Start the template, and the processes that will be needed."""
+        with self._lock:
+            self.stopped = False
+            while len(self._idle) + len(self._busy) < self._size:
+                self._idle.append(self._fork())
+
+    def stop(self) -> None:
+        """End every process and what it started."""
+        with self._lock:
+            self.stopped = True
+            idle, self._idle = self._idle, []
+            origin, self._template = self._template, None
+        if origin is not None:
+            origin.stop()
+        for each in idle:
+            each.close()
+
+    def take(self, claimed: ClaimedEvent) -> _Child | None:
+        """Return a process to run an event in; ``None`` if all have been stopped."""
+        with self._lock:
+            if self.stopped:
+                return None
+            taken = self._busy[claimed.key] = self._idle.pop() if self._idle else self._fork()
+            return taken
+
+    def cancel(self, claimed: ClaimedEvent, reason: str) -> None:
+        """Have the event's process end it."""
+        with self._lock:
+            running = self._busy.get(claimed.key)
+            if running is not None:
+                running.cancel(reason)
+
+    def put_back(self, claimed: ClaimedEvent, running: _Child) -> None:
+        """Keep a process for the next event, unless it was told to end."""
+        with self._lock:
+            del self._busy[claimed.key]
+            if not self.stopped and not running.cancelled:
+                self._idle.append(running)
+                return
+        running.kill()
+        running.close()
+
+    def give_up(self, claimed: ClaimedEvent) -> None:
+        """Let go of a process that has ended, or will."""
+        with self._lock:
+            del self._busy[claimed.key]
+
+    def _fork(self) -> _Child:
+        if self._template is None or not self._template.alive:
+            self._template = _Template(self._payload())
+        return _Child(self._template)
 
 
 class ProcessExecutor(Executor):
-    """Runs events through an *executor* that lives in other processes, each of which is killed after *timeout* seconds.
+    """Runs events through an *executor* that lives in other processes.
 
+    :param concurrency: how many processes are there before they are needed.
+    :param timeout: seconds after which a handler is killed; ``None`` for never.
+    :param memory_limit: bytes of address space that a handler's process may have, and each that it starts.
+    :param import_name: where the processes import the router from, ``MODULE:ROUTER``; ``None`` to send it by pickle.
     :raises ConfigurationError: if the router or one of its handlers can't be sent to another process.
     """
 
     engine = 'processes'
 
-    def __init__(self, executor: Executor, timeout: float | None) -> None:
-        super().__init__(**vars(executor))
-        self._timeout = timeout
+    def __init__(
+        self, executor: Executor, *, concurrency: int, timeout: float | None = None, memory_limit: int | None = None,
+        import_name: str | None = None,
+    ) -> None:
+        super().__init__(**{name: value for name, value in vars(executor).items() if not name.startswith('_')})
+        if not hasattr(os, 'fork'):
+            raise ConfigurationError('isolation="process" needs a system that can fork: use isolation="thread"')
+        self._timeout, self._memory_limit = timeout, memory_limit
+
+        def payload() -> bytes:
+            return child.dump(executor, import_name, child.Settings(timeout, memory_limit, _log_levels()))
+
         try:
-            self._pickled = pickle.dumps(executor)
+            payload()
         except Exception as exc:  # a stranger's object may raise what it likes while it is pickled
             raise ConfigurationError(
-                f'isolation="process" sends the router to other processes, and it can\'t be pickled ({exc}): define '
-                'handler classes at the top of a module, and open sessions and locks in handle(), not in __init__()'
+                f'isolation="process" sends the router to other processes, and it can\'t be pickled ({exc}): say '
+                'where to import it from (import_name), or define handler classes at the top of a module, and open '
+                'sessions and locks in handle(), not in __init__()'
             ) from exc
-        self._lock = threading.Lock()
-        self._idle: list[_Child] = []
-        self._busy: set[_Child] = set()
-        self._stopped = False
+        self._pool = _Pool(payload, concurrency)
+        weakref.finalize(self, self._pool.stop)  # of a worker that nobody stopped
 
     def start(self) -> None:
-        """Be ready; processes are started as they are needed."""
-        self._stopped = False
+        """Start the processes that will be needed."""
+        self._pool.start()
 
     def stop(self) -> None:
-        """Kill every process; what was running has no outcome."""
-        with self._lock:
-            self._stopped = True
-            children = [*self._idle, *self._busy]
-            self._idle.clear()
-        for child in children:
-            child.process.kill()
-            child.process.join()
+        """Kill every process and what it started; what was running has no outcome."""
+        self._pool.stop()
 
-    def _timed(self, claimed: ClaimedEvent) -> Outcome | None:
+    def cancel(self, claimed: ClaimedEvent, reason: str) -> None:
+        """Have the process of the attempt end it, with SIGTERM; five seconds later, if called again, kill it."""
+        self._pool.cancel(claimed, reason)
+
+    def _attempt(self, claimed: ClaimedEvent) -> Outcome | None:
         began = time.monotonic()
         outcome = self._run_elsewhere(claimed)
         if outcome is None or outcome.seconds is not None:
@@ -118,39 +276,69 @@ class ProcessExecutor(Executor):
         return outcome._replace(seconds=time.monotonic() - began)  # of a process that could not say so itself
 
     def _run_elsewhere(self, claimed: ClaimedEvent) -> Outcome | None:
-        child = self._take()
-        if child is None:
+        running = self._pool.take(claimed)
+        if running is None:
             return None
         try:
-            outcome = child.execute(claimed, self.extensions.carrier(), self._timeout)
+            outcome = running.execute(claimed, self.extensions.carrier(), self._timeout)
         except TimeoutError:
-            self._give_up(child)
+            running.kill()
             error = HandlerTimeoutError(
                 f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
-            return self._failed(error, claimed, None)
+            return self._give_up(claimed, running, lambda code: error)
         except (EOFError, OSError):
-            lost = WorkerLostError(f'the handler\'s process died with exit code {self._give_up(child)}')
-            if self._stopped:
-                return None
-            return Outcome.failed(lost) if claimed.attempt >= self.policy.max_attempts else Outcome.retry(lost, 0.0)
-        self._put_back(child)
+            return self._give_up(claimed, running, self._lost)
+        self._pool.put_back(claimed, running)
+        if running.cancelled and outcome is not None and outcome.exc_type == CancelledError.__name__:
+            return outcome._replace(exc_value=running.cancelled)
         return outcome
 
-    def _take(self) -> _Child | None:
-        with self._lock:
-            if self._stopped:
-                return None
-            child = self._idle.pop() if self._idle else _Child(self._pickled)
-            self._busy.add(child)
-            return child
+    def _give_up(
+        self, claimed: ClaimedEvent, running: _Child, error_of: Callable[[int | None], Exception],
+    ) -> Outcome | None:
+        """Clear up after a process that has ended or been killed; return how the attempt ended, from its journal."""
+        self._pool.give_up(claimed)
+        exit_code = running.wait()
+        route, stages, directories, crash = running.journal.read()
+        running.close()
+        for directory in directories:
+            _remove(directory)
+        error = error_of(exit_code)
+        if running.cancelled:
+            error = CancelledError(f'{running.cancelled}, and was killed')
+        elif self._pool.stopped:
+            return None
+        if isinstance(error, WorkerLostError) and claimed.attempt < self.policy.max_attempts:
+            pause = _CRASH_PAUSES[min(claimed.attempt, len(_CRASH_PAUSES)) - 1]
+            outcome = Outcome.retry(error, pause, route)
+        else:
+            outcome = self._failed(error, claimed, route)
+        return outcome._replace(exc_traceback=crash or outcome.exc_traceback, stages=tuple(stages))
 
-    def _put_back(self, child: _Child) -> None:
-        with self._lock:
-            self._busy.discard(child)
-            if not self._stopped:
-                self._idle.append(child)
+    def _lost(self, code: int | None) -> WorkerLostError:
+        if code is None:
+            how = 'ended, and its exit code is not known'
+        elif code >= 0:
+            how = f'ended with exit code {code}'
+        else:
+            how = f'was killed by {signal.Signals(-code).name if -code in set(signal.Signals) else -code}'
+        if code == -signal.SIGKILL:
+            how += ', which is what a system does when memory runs out'
+        limit = '' if self._memory_limit is None else f'; its memory limit was {self._memory_limit} bytes'
+        return WorkerLostError(f'the handler\'s process {how}{limit}')
 
-    def _give_up(self, child: _Child) -> Any:
-        with self._lock:
-            self._busy.discard(child)
-        return child.kill()
+
+def _log_levels() -> dict[str, int]:
+    """Return the levels of this process's loggers."""
+    levels = {name: each.level for name, each in logging.root.manager.loggerDict.items()
+              if isinstance(each, logging.Logger) and each.level}
+    return {**levels, '': logging.root.level}
+
+
+def _remove(directory: str) -> None:
+    try:
+        remove(Path(directory))
+    except FileNotFoundError:
+        pass  # it was removed by who made it
+    except OSError as exc:
+        _LOG.error('staging.not_removed', extra={'directory': directory, 'error': str(exc)})

@@ -39,11 +39,11 @@ class LeaseKeeper(Periodic):
 
     def hold(self, claimed: ClaimedEvent) -> None:
         """Keep the lease of *claimed* from now on."""
-        self._held[claimed.token, claimed.uuid] = claimed
+        self._held[claimed.key] = claimed
 
     def drop(self, claimed: ClaimedEvent) -> None:
         """Keep its lease no more."""
-        self._held.pop((claimed.token, claimed.uuid), None)
+        self._held.pop(claimed.key, None)
 
     def drop_all(self) -> list[ClaimedEvent]:
         """Keep no lease any more; return whose were kept."""

@@ -166,6 +166,10 @@ class Store:
         held: list[bool] = self._run(transitions.renew, claimed, lease)
         return held
 
+    def hold(self, claimed: ClaimedEvent) -> bool:
+        """Keep the event for another lease, if the claim still holds; return whether it did."""
+        return self.renew([claimed], claimed.lease)[0]
+
     def save_result(self, claimed: ClaimedEvent, result: Mapping[str, Any]) -> str:
         """Keep *result* with the event, committed when this returns; return it as JSON.
 

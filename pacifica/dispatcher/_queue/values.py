@@ -52,7 +52,13 @@ class ClaimedEvent:
     created: Any  # as the driver reads the column; see record.seconds
     destination: str | None = None
     waiting_since: float | None = None
+    lease: float = 15.0  # seconds, from when it was claimed or last renewed
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def key(self) -> tuple[str, Any]:
+        """What tells this claim from every other."""
+        return self.token, self.uuid
 
     @cached_property
     def identity(self) -> _events.Identity:

@@ -79,7 +79,7 @@ def _claim(session: Session, now: float, rows: Sequence[Any], owner: str, lease:
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
         ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, owner, now, created,
-                     destination, waiting_since)
+                     destination, waiting_since, lease)
         for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, created in rows
     ]
 

@@ -1,0 +1,247 @@
+"""A handler's process: runs one event at a time, which it gets over a pipe, and writes a journal of it.
+
+What it logs goes over the pipe, so that the service's log has it in the service's form. The journal is a file in memory
+that the service reads if the process dies: which route the event took, its stages so far, the directories that it made,
+and the traceback that :mod:`faulthandler` writes at a crash.
+"""
+
+from __future__ import annotations
+
+import copy
+import faulthandler
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from functools import reduce
+from importlib import import_module
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from pacifica.dispatcher._engine.executor import Executor, Watch
+from pacifica.dispatcher._engine.extensions import Carrier
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
+from pacifica.dispatcher.exceptions import CancelledError
+from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.task_context import Stage, TaskLogFilter
+
+LOG = 0
+"""First of a message that is a log record, the second is its attributes; any other first is how the event ended."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the processes of a worker have in common.
+
+    :param timeout: seconds that a handler may run; the service kills it then.
+    :param memory_limit: bytes of address space, of the process and each that it starts.
+    :param log_levels: of the service's loggers, by name; the root logger's name is empty.
+    """
+
+    timeout: float | None = None
+    memory_limit: int | None = None
+    log_levels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Job:
+    """An event to run, and the trace that its attempt goes on with."""
+
+    claimed: ClaimedEvent
+    carrier: Carrier
+
+
+def load(payload: bytes) -> Callable[[Connection, int, Callable[[], bool]], None]:
+    """Return what serves a process, from what :func:`dump` made; imports the modules of the router."""
+    executor: Executor | None
+    fault: BaseException | None = None
+    settings, reference, pickled = pickle.loads(payload)
+    try:
+        executor = pickle.loads(pickled)
+        if reference is not None:
+            module, _, attribute = reference.partition(':')
+            executor = replace(executor, router=reduce(getattr, attribute.split('.'), import_module(module)))
+    except Exception as exc:  # whatever the router's modules raise as they are imported: each event says so
+        executor, fault = None, exc
+    return lambda pipe, journal, told: _Child(pipe, journal, told, settings).serve(executor, fault)
+
+
+def dump(executor: Executor, reference: str | None, settings: Settings) -> bytes:
+    """Return what :func:`load` needs in another process.
+
+    :param reference: where to import the router from, ``MODULE:ROUTER``; ``None`` to pickle it.
+    :raises Exception: if the router, or one of its handlers, can't be pickled.
+    """
+    if reference is not None:
+        executor = replace(executor, router=Router())
+    return pickle.dumps((settings, reference, pickle.dumps(executor)))
+
+
+class Journal:
+    """What is known of the event that runs, if the process dies: written by it, read by the service."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    @classmethod
+    def create(cls) -> Journal:
+        """Return an empty one, in memory where the system can."""
+        if hasattr(os, 'memfd_create'):
+            return cls(os.memfd_create('pacifica-dispatcher-journal'))
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            return cls(os.dup(file.fileno()))
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
+
+    def clear(self) -> None:
+        """Forget the event before."""
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
+    def write(self, what: str, value: Any) -> None:
+        """Note something: a ``route``, a ``stage`` that begins or has ended, or a ``directory``."""
+        os.write(self.descriptor, msgspec.json.encode([what, value]) + b'\n')
+
+    def read(self) -> tuple[str | None, list[Stage], list[str], str]:
+        """Return the route, the stages, the directories that are left, and what the crash left as text."""
+        route: str | None = None
+        stages: list[Stage] = []
+        directories: list[str] = []
+        crash: list[str] = []
+        size = os.fstat(self.descriptor).st_size
+        for line in os.pread(self.descriptor, size, 0).decode(errors='replace').splitlines():
+            if not line.startswith('["'):
+                crash.append(line)
+                continue
+            what, value = msgspec.json.decode(line)
+            if what == 'route':
+                route = value
+            elif what == 'directory':
+                directories.append(value)
+            else:
+                part = Stage(**value)
+                if stages and stages[-1].name == part.name and not stages[-1].seconds:
+                    stages.pop()  # its beginning
+                stages.append(part)
+        return route, stages, directories, '\n'.join(crash)
+
+
+class _Child:
+    """What runs in the process."""
+
+    def __init__(self, pipe: Connection, journal: int, told: Callable[[], bool], settings: Settings) -> None:
+        self._pipe = pipe
+        self._journal = Journal(journal)
+        self._told = told
+        self._settings = settings
+        self._sending = threading.Lock()
+        self._running = False
+
+    def serve(self, executor: Executor | None, fault: BaseException | None) -> None:
+        """Run what comes until the service closes the pipe."""
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        faulthandler.enable(self._journal.descriptor)
+        _limit_memory(self._settings.memory_limit)
+        self._forward_log()
+        try:
+            self._send(None, None)  # ready: a handler's time begins after this
+            self._serve(executor, fault)
+        except (EOFError, ConnectionError):
+            pass  # the service has ended, or closed the pipe
+
+    def _serve(self, executor: Executor | None, fault: BaseException | None) -> None:
+        while True:
+            job: Job = self._pipe.recv()
+            if executor is None:
+                assert fault is not None
+                outcome: Outcome | None = Outcome.failed(fault)
+            else:
+                outcome = self._run(executor, job)
+            self._send(None, outcome)
+
+    def _run(self, executor: Executor, job: Job) -> Outcome | None:
+        timeout = self._settings.timeout
+        deadline = None if timeout is None else datetime.now(timezone.utc) + timedelta(seconds=timeout)
+        self._journal.clear()
+        try:
+            self._running = True
+            if reason := self._cancelled():
+                raise CancelledError(reason)
+            return executor.resume(job.claimed, job.carrier, Watch(self._cancelled, self._journal.write, deadline))
+        except CancelledError as exc:  # it came before or after the handler
+            return Outcome.failed(exc)
+        finally:
+            self._running = False
+
+    def _cancelled(self) -> str | None:
+        return 'the event was cancelled' if self._told() else None
+
+    def _on_terminate(self, _number: int, _frame: FrameType | None) -> None:
+        """End the event if the service said so. A signal to all processes of the service is its own affair."""
+        if self._running and (reason := self._cancelled()):
+            self._running = False
+            raise CancelledError(reason)
+
+    def _send(self, what: int | None, value: Any) -> None:
+        with self._sending:
+            self._pipe.send((what, value))
+
+    def _forward_log(self) -> None:
+        """Send log records to the service, unless the modules of the router set up a log of their own."""
+        if logging.root.handlers:
+            return
+        handler = _Forward(self._send)
+        handler.addFilter(TaskLogFilter())
+        logging.root.addHandler(handler)
+        for name, level in self._settings.log_levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+class _Forward(logging.Handler):
+    """Sends records to the service; those of a process that was forked from this one go to stderr."""
+
+    def __init__(self, send: Callable[[int, Any], None]) -> None:
+        super().__init__()
+        self._send_to_service = send
+        self._pid = os.getpid()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if os.getpid() != self._pid:  # two processes can't write into one pipe
+                sys.stderr.write(f'{self.format(record)}\n')
+                return
+            sent = copy.copy(record)
+            sent.msg, sent.args = record.getMessage(), None
+            if record.exc_info:
+                sent.exc_text, sent.exc_info = logging.Formatter().formatException(record.exc_info), None
+            self._send_to_service(LOG, _picklable(vars(sent)))
+        except Exception:  # as logging's own handlers do
+            self.handleError(record)
+
+
+def _picklable(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        pickle.dumps(attributes)
+    except Exception:  # a stranger's object may raise what it likes
+        plain = (str, int, float, bool, type(None))
+        return {name: value if isinstance(value, plain) else str(value) for name, value in attributes.items()}
+    return attributes
+
+
+def _limit_memory(most: int | None) -> None:
+    if most is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
