@@ -172,10 +172,11 @@ class ReceiveTaskModelBase(Record):
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
 
         connections = cls._writer.connections
-        records = Records(connections)
+        records, operator = Records(connections), Operator(cls._writer)
         return _http.create_application(
             receive_task.accept if isinstance(receive_task, Acceptor) else delay,
             records,
+            operator=operator,
             ready=Readiness(connections),
             metrics=extras.exposition(connections) if metrics else None,
             script_name=script_name,
@@ -185,7 +186,7 @@ class ReceiveTaskModelBase(Record):
             allowed_rate=allowed_rate,
             max_body=max_body,
             request_timeout=request_timeout,
-            dashboard=_http.Dashboard(records, Search(connections), Overview(connections), Operator(cls._writer))
+            dashboard=_http.Dashboard(records, Search(connections), Overview(connections), operator)
             if dashboard else None,
         )
 

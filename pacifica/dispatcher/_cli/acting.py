@@ -78,19 +78,20 @@ def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wante
         sys.exit(_act(table, RETRY, _chosen(table, task_ids, wanted), how))
 
 
-@click.command('cancel', short_help='Have events not run that wait.')
+@click.command('cancel', short_help='Have events not run that wait, and end those that run.')
 @click.argument('task_ids', metavar='[ID]...', nargs=-1, type=as_task_id)
 @database_option
 @filter_options(status=False)
 @act_options
 def cancel_command(database: Any, task_ids: tuple[UUID, ...], wanted: Filter, how: How) -> None:
-    """Have events not run that wait: those with the task IDs given, or all that wait and fit every option given.
+    """Have events end that wait or run: those with the task IDs given, or all that wait and fit every option given.
 
-    They end in "500 Internal Server Error" with CancelledError; "retry" runs them after all. An event that a worker
-    runs already can't be cancelled.
+    They end in "500 Internal Server Error" with CancelledError; "retry" runs them after all. The handler of an event
+    that runs is told so: its processes get SIGTERM, and SIGKILL five seconds later. One in a thread ends at its next
+    stage, or when it calls check_cancelled().
 
     For each event a line says what was done. Before more than one is changed it asks. The exit status is 0 if every
-    event is cancelled, 1 if some are not, since they don't wait, or if nothing matches.
+    event is cancelled, 1 if some are not, since they have ended, or if nothing matches.
     """
     if bool(task_ids) != is_empty(wanted):
         raise click.UsageError('say which events: either by their task ids, or by the options of "list"')
@@ -147,10 +148,13 @@ def no_events() -> int:
 
 def report(table: Table, action: Action, batch: Sequence[UUID], results: Sequence[bool], how: How) -> None:
     for task_id, done in zip(batch, results):
-        status = table.records.status(task_id) if how.as_json or not done else None
+        told = action is CANCEL and done and not how.dry_run
+        status = table.records.status(task_id) if how.as_json or told or not done else None
         if how.as_json:
             print_json({'taskID': str(task_id), 'action': action.name, 'done': done and not how.dry_run,
                         'possible': done, 'taskStatus': status})
+        elif told and status == Status.PROCESSING:
+            click.echo(f'{task_id}\tits handler is told to end')
         elif done:
             click.echo(f'{task_id}\t{"would be " if how.dry_run else ""}{action.done}')
         else:

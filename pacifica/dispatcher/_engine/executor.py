@@ -108,6 +108,8 @@ class Executor:
 
     def execute(self, claimed: ClaimedEvent) -> Outcome | None:
         """Decode, route and handle the event; return how that ended, ``None`` if it was stopped from outside."""
+        if claimed.cancelled_by is not None:  # while it ran before, and that attempt ended otherwise
+            return Outcome.failed(CancelledError(cancelled_by(claimed.cancelled_by)))
         try:
             return self.extensions.attempt(claimed, lambda: self._attempt(claimed))
         finally:
@@ -174,6 +176,11 @@ class Executor:
             return Outcome.wait(error, wait, route, service) if wait else Outcome.failed(error, route)
         delay = self.policy.delay(error, claimed.attempt)
         return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
+
+
+def cancelled_by(name: str) -> str:
+    """Return why an event that ran has ended; *name* is empty if nobody knows who wanted that."""
+    return f'cancelled{f" by {name}" if name else ""} while it ran'
 
 
 def _is_of_service(error: BaseException) -> bool:

@@ -1,13 +1,13 @@
-"""Keeps the leases of what a worker has claimed, and takes over the events of dead workers."""
+"""Keeps the leases of what a worker has claimed, ends what was cancelled, and takes over the events of dead workers."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from typing import Any
 
-from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.executor import Executor, cancelled_by
+from pacifica.dispatcher._engine.liveness import is_dead, machine, process_here
 from pacifica.dispatcher._engine.turns import Periodic
 from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
@@ -16,18 +16,23 @@ from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherError
 
 _LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0
 _PRUNE_ROWS = 1000
 _PRUNE_BATCHES = 20
 
 
 class LeaseKeeper(Periodic):
-    """Renews each lease three times before it would end, in a thread that depends on no handler."""
+    """Renews each lease three times before it would end, in a thread that depends on no handler.
+
+    Between these turns it looks once a second for what was cancelled, and for workers of this machine that have died.
+    """
 
     def __init__(
         self, store: Store, executor: Executor, lease: float, retention: float | None, keep_unrouted: float | None,
     ) -> None:
-        super().__init__('keeper', lease / 4)
+        super().__init__('keeper', min(_LOOK_SECONDS, lease / 4))
         self._store = store
+        self._executor = executor
         self._extensions = executor.extensions
         self._max_attempts = executor.policy.max_attempts
         self._lease = lease
@@ -36,6 +41,8 @@ class LeaseKeeper(Periodic):
         self._held: dict[tuple[str, Any], ClaimedEvent] = {}
         self._heartbeat: Heartbeat | None = None
         self._rescue_from = 0.0
+        self._machine = machine()
+        self._due = 0.0
 
     def hold(self, claimed: ClaimedEvent) -> None:
         """Keep the lease of *claimed* from now on."""
@@ -51,11 +58,11 @@ class LeaseKeeper(Periodic):
         self._held.clear()
         return left
 
-    def present(self, owner: str, engine: str, concurrency: int) -> None:
+    def present(self, worker_id: str, owner: str, engine: str, concurrency: int) -> None:
         """Send a heartbeat with each turn, if that isn't done yet: where the worker runs, its kind and size."""
         if self._heartbeat is None:
-            worker_id = secrets.token_hex(16)
-            self._heartbeat = Heartbeat(worker_id, self._store.name, owner, engine, concurrency, self._lease)
+            self._heartbeat = Heartbeat(
+                worker_id, self._store.name, owner, engine, concurrency, self._lease, process_here())
 
     def run_once(self) -> None:
         """Renew the leases that are kept, rescue events whose lease is over, have services that are away asked, prune.
@@ -63,6 +70,8 @@ class LeaseKeeper(Periodic):
         :raises DatabaseUnavailableError: if the database does not answer.
         """
         began = time.monotonic()
+        self._due = began + self._lease / 4
+        self._look()
         held = list(self._held.values())
         if held:
             for one, kept in zip(held, self._store.renew(held, self._lease)):
@@ -77,6 +86,20 @@ class LeaseKeeper(Periodic):
             self._prune(self._retention)
         if self._keep_unrouted is not None:
             self._prune(self._keep_unrouted, unrouted=True)
+
+    def _look(self) -> None:
+        """End what was cancelled, and take over from workers of this machine that have died."""
+        for claimed, by in self._store.cancelled(list(self._held.values())):
+            self._executor.cancel(claimed, cancelled_by(by))
+        if self._heartbeat is None or self._machine is None:
+            return
+        for worker_id, process in self._store.workers_on(self._machine):
+            if is_dead(process):
+                rescued = self._store.rescue(
+                    self._max_attempts, outgoing=self._extensions.outgoing, worker_id=worker_id)
+                self._extensions.rescued(rescued)
+                if not rescued.again + rescued.ended:  # one statement takes some, the next look the rest
+                    self._store.note_death(worker_id)
 
     def _prune(self, retention: float, *, unrouted: bool = False) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
@@ -95,7 +118,10 @@ class LeaseKeeper(Periodic):
 
     def _turn(self) -> None:
         try:
-            self.run_once()
+            if time.monotonic() >= self._due:
+                self.run_once()
+            else:
+                self._look()
         except DispatcherError as exc:
             # Nobody could renew a lease meanwhile: whoever is alive gets the time to do so first.
             self._rescue_from = time.monotonic() + self._lease

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import threading
 import time
@@ -40,6 +41,7 @@ class Runner:
     def __init__(self, store: Store, executor: Executor, sender: Sender, lease: float) -> None:
         self.lease = lease
         self.owner = owner_here()
+        self.worker_id = secrets.token_hex(8)
         self.store = store
         self._executor = executor
         self._sender = sender
@@ -81,7 +83,8 @@ class Runner:
         task = self._extensions.ended(claimed, outcome)
         outgoing = () if task is None else self._extensions.outgoing(task)
         if claim:
-            written, following = self.store.finish_and_claim(claimed, outcome, self.owner, self.lease, outgoing)
+            written, following = self.store.finish_and_claim(
+                claimed, outcome, self.owner, self.lease, outgoing, self.worker_id)
             if following is not None:
                 self._keeper.hold(following)  # an extension may take its time
         else:
@@ -125,12 +128,12 @@ class TaskRunner(Runner):
         """
         until = time.monotonic() + further
         self.start()
-        claimed = self.store.claim_task(task_id, self.owner, self.lease)
+        claimed = self.store.claim_task(task_id, self.owner, self.lease, self.worker_id)
         if claimed is None and further:
-            claimed = self.store.claim(self.owner, self.lease)
+            claimed = self.store.claim(self.owner, self.lease, self.worker_id)
         while claimed is not None:
             if self._present:
-                self._keeper.present(self.owner, 'celery', 1)
+                self._keeper.present(self.worker_id, self.owner, 'celery', 1)
             with around(claimed.task_id):
                 outcome = self._execute(claimed)
             claimed = self._finish(claimed, outcome, until)
@@ -142,7 +145,7 @@ class TaskRunner(Runner):
         """
         with self._lock:
             if self._pid != os.getpid():
-                self.owner = owner_here()
+                self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
                 self._keeper = LeaseKeeper(self.store, self._executor, self.lease, None, self._keep_unrouted)
                 if self.store.connections.shared:
                     self._keeper.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import signal
 import threading
 import time
@@ -88,7 +89,7 @@ class Worker(Runner):
 
         For tests and scripts: the worker need not be started.
         """
-        claimed = self.store.claim(self.owner, self.lease)
+        claimed = self.store.claim(self.owner, self.lease, self.worker_id)
         if claimed is None:
             return False
         self._executor.start()
@@ -109,8 +110,8 @@ class Worker(Runner):
             if self._threads:
                 return
             self.store.connections.require_shared()
-            self.owner = owner_here()
-            self._keeper.present(self.owner, self._executor.engine, self.concurrency)
+            self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
+            self._keeper.present(self.worker_id, self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
             self._wakeup = Wakeup(self._poll_interval)
             self.store.subscribe(self._wakeup.notify)
@@ -177,7 +178,7 @@ class Worker(Runner):
             polled = self._wakeup.wait()
 
     def _work_until_idle(self, polled: bool) -> None:
-        claimed = self.store.claim(self.owner, self.lease)
+        claimed = self.store.claim(self.owner, self.lease, self.worker_id)
         more = polled  # who found an event unasked for may have found one of many
         while claimed is not None:
             if more:

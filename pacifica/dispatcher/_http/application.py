@@ -21,6 +21,7 @@ from pacifica.dispatcher._http.resource import Resource
 from pacifica.dispatcher._http.server import limit_exchange, use_for
 from pacifica.dispatcher._http.tools import TOOL, schemes_of
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
+from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher.authentication import Authenticate, Scheme
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -69,14 +70,16 @@ class Root(tasks.TaskList):
     """The list of tasks; ``resources`` has the others by the first part of their path."""
 
     def __init__(
-        self, receive: Receive, records: Records, schemes: Sequence[Scheme], ready: monitoring.Ready | None,
-        metrics: Exposition | None, dashboard: Dashboard | None,
+        self, receive: Receive, records: Records, schemes: Sequence[Scheme], operator: Operator | None,
+        ready: monitoring.Ready | None, metrics: Exposition | None, dashboard: Dashboard | None,
     ) -> None:
         super().__init__(records)
         self.resources: dict[str, Any] = {
             'receive': receive, 'status': tasks.TaskStatus(records), 'get': tasks.TaskRecord(records),
             'openapi.json': OpenApi(self.by_path, schemes), 'health': monitoring.Health(ready),
         }
+        if operator is not None:
+            self.resources['cancel'] = tasks.TaskCancel(records, operator)
         if metrics is not None:
             self.resources['metrics'] = monitoring.Metrics(metrics)
         if dashboard is not None:
@@ -88,7 +91,7 @@ class Root(tasks.TaskList):
         """Return each resource by its path, as a template; the dashboard is for people, and not among them."""
         described = {
             '/receive': 'receive', '/status/{task_id}': 'status', '/get/{task_id}': 'get',
-            '/openapi.json': 'openapi.json', '/metrics': 'metrics',
+            '/cancel/{task_id}': 'cancel', '/openapi.json': 'openapi.json', '/metrics': 'metrics',
         }
         health = self.resources['health'].resources
         return {
@@ -136,6 +139,7 @@ def create_application(
     accept: AcceptEvents,
     records: Records,
     *,
+    operator: Operator | None = None,
     ready: monitoring.Ready | None = None,
     metrics: Exposition | None = None,
     script_name: str = '',
@@ -151,13 +155,14 @@ def create_application(
 
     The parameters that aren't listed are those of ``ReceiveTaskModel.create_cherrypy_app``.
 
+    :param operator: ends tasks; without it there is no ``/cancel/{id}``.
     :param ready: says whether events can be taken; by default they always can.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
     """
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)
-    root = Root(receive, records, schemes, ready, metrics, dashboard)
+    root = Root(receive, records, schemes, operator, ready, metrics, dashboard)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

@@ -1,4 +1,4 @@
-"""``/``, ``/status/{id}`` and ``/get/{id}``: what became of the events.
+"""``/``, ``/status/{id}`` and ``/get/{id}``: what became of the events; ``/cancel/{id}`` ends one.
 
 Pages of the list follow each other by the last task seen, so that tasks which arrive meanwhile neither repeat nor hide.
 """
@@ -13,7 +13,10 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
+from pacifica.dispatcher._http.tools import require_same_site, user
+from pacifica.dispatcher._operate.actions import CANCEL
 from pacifica.dispatcher._operate.words import read_time
+from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.records import Records
 
 #: Tasks on a page: by default, and at most.
@@ -71,6 +74,27 @@ class TaskRecord(Resource):
     def GET(self, task_id: UUID) -> bytes:
         """Answer all that is known of a task as a JSON object."""
         return _found(task_id, with_database(lambda: self._records.get(task_id)))
+
+
+class TaskCancel(Resource):
+    def __init__(self, records: Records, operator: Operator) -> None:
+        self._records = records
+        self._operator = operator
+
+    @operation(right='operate', answer={'type': 'string'}, errors=(409, 503), parameters=(TASK_ID,))
+    def POST(self, task_id: UUID) -> bytes:
+        """End a task that waits or runs, and answer its status: that of a running one changes when its handler ends."""
+        require_same_site()
+        done, status = with_database(lambda: self._cancel(task_id))
+        if status is None:
+            raise Refusal(404, f'there is no task {task_id}')
+        if not done:
+            raise Refusal(409, f'nothing was changed: {CANCEL.why_not(status)}')
+        return answer(status)
+
+    def _cancel(self, task_id: UUID) -> tuple[bool, str | None]:
+        [done] = CANCEL.run(self._operator, [task_id], user())
+        return done, self._records.status(task_id)
 
 
 def _found(task_id: UUID, value: object) -> bytes:

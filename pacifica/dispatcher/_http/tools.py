@@ -70,6 +70,12 @@ def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> N
         raise Refusal(403, f'these credentials don\'t give the right to {right}')
 
 
+def user() -> str | None:
+    """Return the name of the current request's user, ``None`` if its credentials have none."""
+    name = cherrypy.serving.request.login
+    return str(name) if name else None
+
+
 def require_same_site() -> None:
     """Refuse the current request if a page of another site caused it.
 

@@ -124,7 +124,7 @@ class Action(NamedTuple):
 
 RETRY = Action('retry', 'retried', FINAL)
 REPLAY = Action('replay', 'replayed', FINAL)
-CANCEL = Action('cancel', 'cancelled', frozenset({Status.ACCEPTED}))
+CANCEL = Action('cancel', 'cancelled', frozenset({Status.ACCEPTED, Status.PROCESSING}))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,11 @@ class Operator:
             partial(transitions.retry, task_id=task_id, by=by, afresh=afresh) for task_id in task_ids))
 
     def cancel(self, task_ids: Sequence[UUID], *, by: str | None = None) -> list[bool]:
-        """Have waiting events not run; return which were waiting. They end in ``500``, as ``CancelledError``.
+        """Have waiting events not run, and running ones end; return which were either.
+
+        They end in ``500``, as ``CancelledError``: those that wait now, those that run when their worker has seen it.
+        A handler in a process gets SIGTERM, and is killed five seconds later; one in a thread goes on to its next
+        stage. An attempt that ends before that ends as it does.
 
         :raises DatabaseUnavailableError: if the database did not take the change.
         """

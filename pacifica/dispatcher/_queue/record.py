@@ -147,6 +147,7 @@ class Record(peewee.Model):
     skipped = peewee.IntegerField(null=True)
     awaits = peewee.CharField(null=True)
     waiting_since = peewee.DoubleField(null=True)
+    cancelled_by = peewee.CharField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

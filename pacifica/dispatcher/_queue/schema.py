@@ -46,6 +46,9 @@ _WORKER_COLUMNS = (
     ('lease', 'seconds', 'NOT NULL'),
     ('started', 'seconds', 'NOT NULL'),
     ('seen', 'seconds', 'NOT NULL'),
+    ('machine', 'name', ''),
+    ('pid', 'integer', ''),
+    ('process_started', 'name', ''),
 )
 _RECONCILIATION_COLUMNS = (
     ('id', 'key', 'NOT NULL PRIMARY KEY'),
@@ -106,8 +109,12 @@ def ensure_schema(session: Session) -> str:
             _create(session, TABLE, _COLUMNS)
         elif old or missing:
             _upgrade(session, missing, old)
-        for table in _OTHER_TABLES.keys() - session.database.get_tables():
-            _create(session, table, _OTHER_TABLES[table])
+        for table, wanted in _OTHER_TABLES.items():
+            existing = _columns(session, table)
+            if not existing:
+                _create(session, table, wanted)
+            else:
+                _add(session, table, [column for column in wanted if column[0] not in existing])
         _create_indexes(session)
         for statement in dialect.unlock_schema:
             session.execute(statement)
@@ -134,7 +141,8 @@ def state_of_schema(session: Session) -> str:
     whole = (
         columns.issuperset(name for name, _, _ in _COLUMNS_0_3)
         and indexes.issuperset(f'{TABLE}_{name}' for name, _ in _indexes(session))
-        and _OTHER_TABLES.keys() <= set(session.database.get_tables())
+        and all(_columns(session, table).issuperset(name for name, _, _ in wanted)
+                for table, wanted in _OTHER_TABLES.items())
     )
     return 'current' if whole else 'incomplete'
 
@@ -162,13 +170,19 @@ def prefix(column: str) -> str:
 
 def _existing(session: Session) -> tuple[set[str], set[str]]:
     """Return the names of the table's columns and indexes; empty without a table."""
+    columns = _columns(session, TABLE)
+    return columns, {index.name for index in session.database.get_indexes(TABLE)} if columns else set()
+
+
+def _columns(session: Session, table: str) -> set[str]:
+    """Return the names of the columns of a table; none if it isn't there."""
     database = session.database
-    if TABLE not in database.get_tables():
-        return set(), set()
-    return (
-        {column.name for column in database.get_columns(TABLE)},
-        {index.name for index in database.get_indexes(TABLE)},
-    )
+    return {column.name for column in database.get_columns(table)} if table in database.get_tables() else set()
+
+
+def _add(session: Session, table: str, columns: Sequence[_Column]) -> None:
+    for name, kind, constraint in columns:
+        session.execute(f'ALTER TABLE {table} ADD COLUMN {name} {session.dialect.types[kind]} {constraint}')
 
 
 def _create(session: Session, table: str, columns: Sequence[_Column]) -> None:
@@ -179,15 +193,13 @@ def _create(session: Session, table: str, columns: Sequence[_Column]) -> None:
 
 def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
     """Let the columns of an *old* table hold what comes, add those that are missing, and fill them in."""
-    types = session.dialect.types
     if old:
         for index in session.database.get_indexes(TABLE):
             # The 0.2 series indexed every column; an index of a text limits what the text may hold.
             if not index.unique:
                 session.execute(session.dialect.drop_index.format(index=index.name, table=TABLE))
         widen(session, _COLUMNS_0_2)
-    for name, kind, constraint in missing:
-        session.execute(f'ALTER TABLE {TABLE} ADD COLUMN {name} {types[kind]} {constraint}')
+    _add(session, TABLE, missing)
     if old:
         fill_in(session)
     if any(name == 'parent_transaction' for name, _, _ in missing):

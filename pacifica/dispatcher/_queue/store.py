@@ -17,7 +17,7 @@ from pacifica.dispatcher._events import ReceivedEvent
 from pacifica.dispatcher._queue import transitions
 from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Reconciliation, Rescued
+from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Process, Reconciliation, Rescued
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, Outgoing, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
@@ -102,14 +102,19 @@ class Store:
         if self._backlog_full:
             raise QueueFullError(f'{most} events are waiting, and more are not taken', retry_after=_RETRY_AFTER_SECONDS)
 
-    def claim(self, owner: str, lease: float) -> ClaimedEvent | None:
-        """Claim the event that is due the longest, for *lease* seconds; ``None`` if none is due."""
-        claimed: ClaimedEvent | None = self._writer.run(Claim(self.name, owner, lease), waits=True)[0]
+    def claim(self, owner: str, lease: float, worker_id: str = '') -> ClaimedEvent | None:
+        """Claim the event that is due the longest, for *lease* seconds; ``None`` if none is due.
+
+        :param owner: who that is, for people.
+        :param worker_id: the id of its heartbeats, by which others on its machine know what it has claimed.
+        """
+        claimed: ClaimedEvent | None = self._writer.run(Claim(self.name, owner, lease, worker_id), waits=True)[0]
         return claimed
 
-    def claim_task(self, task_id: UUID, owner: str, lease: float) -> ClaimedEvent | None:
-        """Claim the event with this id, if it is due, for *lease* seconds."""
-        claimed: ClaimedEvent | None = self._run(transitions.claim_task, self.name, task_id, owner, lease)
+    def claim_task(self, task_id: UUID, owner: str, lease: float, worker_id: str = '') -> ClaimedEvent | None:
+        """Claim the event with this id, if it is due, as :meth:`claim` does."""
+        claimed: ClaimedEvent | None = self._run(
+            transitions.claim_task, task_id, Claim(self.name, owner, lease, worker_id))
         return claimed
 
     def count_due(self, most: int) -> int:
@@ -134,9 +139,10 @@ class Store:
 
     def finish_and_claim(
         self, claimed: ClaimedEvent, outcome: Outcome, owner: str, lease: float, outgoing: Iterable[Outgoing] = (),
+        worker_id: str = '',
     ) -> tuple[bool, ClaimedEvent | None]:
         """Do :meth:`finish` and :meth:`claim` in one transaction."""
-        written, following = self._finish(claimed, outcome, outgoing, Claim(self.name, owner, lease))
+        written, following = self._finish(claimed, outcome, outgoing, Claim(self.name, owner, lease, worker_id))
         return written, following
 
     def _finish(
@@ -166,6 +172,10 @@ class Store:
         held: list[bool] = self._run(transitions.renew, claimed, lease)
         return held
 
+    def cancelled(self, claimed: Sequence[ClaimedEvent]) -> list[tuple[ClaimedEvent, str]]:
+        """Return those of the claims whose events somebody wants to end, and who that is."""
+        return self.connections.read(lambda session: transitions.cancelled(session, claimed))
+
     def hold(self, claimed: ClaimedEvent) -> bool:
         """Keep the event for another lease, if the claim still holds; return whether it did."""
         return self.renew([claimed], claimed.lease)[0]
@@ -183,17 +193,18 @@ class Store:
 
     def rescue(
         self, max_attempts: int, asked: float | None = None,
-        outgoing: Callable[[FinishedTask], Iterable[Outgoing]] = lambda task: (),
+        outgoing: Callable[[FinishedTask], Iterable[Outgoing]] = lambda task: (), worker_id: str | None = None,
     ) -> Rescued:
         """Take events from workers that are gone; return how many run again, and what has ended.
 
         :param asked: when, by the monotonic clock, a lease must have been over; by default now. Time that goes by
             from then on because the database does not answer is held against no worker.
         :param outgoing: makes the events that are stored with the end of one.
+        :param worker_id: take those of this worker alone, which is known to be dead, whatever their leases.
         """
         rescued: Rescued = self._run(
             transitions.rescue, self.name, max_attempts, time.monotonic() if asked is None else asked,
-            lambda task: self._accepts(outgoing(task)))
+            lambda task: self._accepts(outgoing(task)), worker_id)
         self._notify(rescued.again + len(rescued.tasks))  # of which each may have left an outgoing event
         return rescued
 
@@ -229,6 +240,14 @@ class Store:
     def beat(self, heartbeat: Heartbeat) -> None:
         """Note that a worker is alive."""
         self._run(transitions.beat, heartbeat)
+
+    def workers_on(self, machine: str) -> list[tuple[str, Process]]:
+        """Return the workers of this queue on a machine: their ids and their processes."""
+        return self.connections.read(lambda session: transitions.workers_on(session, self.name, machine))
+
+    def note_death(self, worker_id: str) -> None:
+        """Have nobody look for a dead worker's process any more."""
+        self._run(transitions.note_death, worker_id)
 
     def deregister(self, worker_id: str) -> None:
         """Forget a worker that has stopped."""

@@ -37,7 +37,8 @@ class ClaimedEvent:
     """An event that a worker has claimed, and the token that proves it; times by the database's clock.
 
     ``destination`` says where it is to be sent, if it is an outgoing event; ``waiting_since`` since when it
-    has waited for services; ``began`` is the monotonic time here.
+    has waited for services; ``cancelled_by`` who cancelled an attempt that then ended otherwise; ``began`` is the
+    monotonic time here.
     """
 
     uuid: Any  # as the driver reads the column
@@ -52,6 +53,7 @@ class ClaimedEvent:
     created: Any  # as the driver reads the column; see record.seconds
     destination: str | None = None
     waiting_since: float | None = None
+    cancelled_by: str | None = None
     lease: float = 15.0  # seconds, from when it was claimed or last renewed
     began: float = field(default_factory=time.monotonic)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,10 +50,14 @@ class IngestService(Service):
         #: Which Ingest this is: job ids of another one mean nothing here.
         self.name = shown_url(self._status_url)
 
-    def submit(self, bundle: Bundle, meter: Meter, identified: bool = False) -> tuple[int, dict[str, Any]]:
+    def submit(
+        self, bundle: Bundle, meter: Meter, identified: bool = False, confirm: Callable[[], None] = lambda: None,
+    ) -> tuple[int, dict[str, Any]]:
         """Send *bundle*; return the id of the job that Ingest began, and its first state.
 
         :param identified: whether it can be looked for; then it isn't sent again while that isn't done.
+        :param confirm: called before the last of it is sent, without which Ingest takes none of it; what it raises
+            ends this.
         """
         meter.advanced = self.progress
 
@@ -62,7 +66,7 @@ class IngestService(Service):
             headers = {'Content-Type': 'application/octet-stream'}
             # Once it has all, Ingest may take its time: asking again would make a second job.
             self.deadline.patience = self.deadline.remaining
-            body = _BundleBody(bundle, meter)
+            body = _BundleBody(bundle, meter, confirm)
             try:
                 with self.request('POST', self._upload_url, data=body, headers=headers) as response:
                     state = self.json_of(response, dict)
@@ -160,8 +164,8 @@ def _shown(state: dict[str, Any]) -> str:
 class _BundleBody:
     """A bundle as the body of a request: of known length, made while it is sent, again for each try."""
 
-    def __init__(self, bundle: Bundle, meter: Meter) -> None:
-        self._bundle, self._meter = bundle, meter
+    def __init__(self, bundle: Bundle, meter: Meter, confirm: Callable[[], None]) -> None:
+        self._bundle, self._meter, self._confirm = bundle, meter, confirm
         self.sent = False
 
     def __len__(self) -> int:
@@ -173,6 +177,7 @@ class _BundleBody:
         for chunk in self._bundle.chunks(self._meter.add_bytes, self._meter.add_file):
             yield last
             last = chunk
+        self._confirm()
         self.sent = True  # at the latest now: the last of it says what all of it is
         yield last
 

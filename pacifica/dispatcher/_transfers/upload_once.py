@@ -66,12 +66,14 @@ class UploadOnce:
         return self._send(upload)
 
     def _send(self, upload: Upload) -> tuple[int, dict[str, Any]]:
+        upload.require_mine()
         identifier = upload.intend()
         if identifier is not None:
             self.bundle.add_key_value(UPLOAD_KEY, identifier)
         while upload.job_id is None:
             try:
-                job_id, _ = self.service.submit(self.bundle, self.meter, identifier is not None)
+                job_id, _ = self.service.submit(
+                    self.bundle, self.meter, identifier is not None, upload.require_mine)
                 upload.save(job_id, self.bundle.contents)
             except TransferError:
                 if not self.service.unanswered:

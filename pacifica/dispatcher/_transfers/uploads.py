@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from pacifica.dispatcher._lineage import is_lineage
+from pacifica.dispatcher.exceptions import LeaseLostError
 from pacifica.dispatcher.models import TransactionKeyValue
 from pacifica.dispatcher.task_context import TaskContext, current_task
 
@@ -55,6 +56,15 @@ class Upload:
         self.intent = {'upload': uuid4().hex, 'begun': datetime.now(timezone.utc).isoformat()}
         self.save(None, '')
         return self.intent['upload']
+
+    def require_mine(self) -> None:
+        """Keep the event for another lease, so that nobody else uploads its result meanwhile.
+
+        :raises LeaseLostError: if another may be running it: then nothing more is to be sent.
+        :raises DatabaseUnavailableError: if the database doesn't answer.
+        """
+        if self.task is not None and not self.task.still_mine():
+            raise LeaseLostError(f'task {self.task.task_id}: its lease is over, so that its result is not uploaded')
 
     def forget(self) -> None:
         """Store that it was not sent, or is to be sent anew."""

@@ -67,12 +67,6 @@ def secure(content_type: str, cache_control: str) -> None:
     headers['Cache-Control'] = cache_control
 
 
-def user() -> str | None:
-    """Return the name of the user, ``None`` if the credentials have none."""
-    name = cherrypy.serving.request.login
-    return str(name) if name else None
-
-
 def may_operate() -> bool:
     """Return whether the current request's credentials allow to change anything."""
     return 'operate' in cherrypy.serving.request.dispatcher_rights

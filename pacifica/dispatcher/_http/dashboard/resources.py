@@ -14,10 +14,10 @@ import cherrypy
 from pacifica.dispatcher._http.answers import Refusal, revalidated
 from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher._http.dashboard import charts
-from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure, user
+from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
 from pacifica.dispatcher._http.tasks import parse_time
-from pacifica.dispatcher._http.tools import TOOL, require_same_site
+from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, MOST_COUNTED, RETRIABLE, RETRY, retry_all
 from pacifica.dispatcher._operate.report import StatusReport

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.transitions.claim import (
-    Claim, announce, claim_task, count_due, finish, release, renew, save_result,
+    Claim, announce, cancelled, claim_task, count_due, finish, release, renew, save_result,
 )
 from pacifica.dispatcher._queue.transitions.janitor import Rescued, count_prunable, prune, rescue
 from pacifica.dispatcher._queue.transitions.operate import cancel, retry
@@ -17,12 +17,13 @@ from pacifica.dispatcher._queue.transitions.outages import (
     begin_outage, end_outage, outages, probe_outages, take_probe, wait,
 )
 from pacifica.dispatcher._queue.transitions.services import (
-    Heartbeat, Reconciliation, beat, claim_reconciliation, deregister, finish_reconciliation, renew_reconciliation,
+    Heartbeat, Process, Reconciliation, beat, claim_reconciliation, deregister, finish_reconciliation, note_death,
+    renew_reconciliation, workers_on,
 )
 
 __all__ = [
-    'Accept', 'Claim', 'Heartbeat', 'Reconciliation', 'Rescued', 'announce', 'beat', 'begin_outage', 'cancel',
-    'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable', 'deregister', 'end_outage', 'finish',
-    'finish_reconciliation', 'outages', 'probe_outages', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue',
-    'retry', 'save_result', 'take_probe', 'wait',
+    'Accept', 'Claim', 'Heartbeat', 'Process', 'Reconciliation', 'Rescued', 'announce', 'beat', 'begin_outage',
+    'cancel', 'cancelled', 'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable', 'deregister',
+    'end_outage', 'finish', 'finish_reconciliation', 'note_death', 'outages', 'probe_outages', 'prune', 'release',
+    'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result', 'take_probe', 'wait', 'workers_on',
 ]

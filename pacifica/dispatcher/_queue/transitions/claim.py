@@ -18,19 +18,21 @@ from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
 
 _DUE = f'{WAITING} AND due > 0 AND due <= ?'
-_COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, waiting_since, created'
+_COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, waiting_since, cancelled_by, created'
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Claim an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None``.
 
-    ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people.
+    ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people;
+    ``worker_id`` is the id of its heartbeats, if it sends any.
     """
 
     queue: QueueName
     owner: str
     lease: float
+    worker_id: str = ''
 
     @staticmethod
     def run(session: Session, operations: Sequence[Claim]) -> Sequence[ClaimedEvent | None]:
@@ -50,37 +52,39 @@ class Claim:
             f'SELECT {_COLUMNS} FROM {TABLE} WHERE {_DUE} ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
             (*self.queue, now),
         ).fetchall()
-        return _claim(session, now, rows, self.owner, self.lease)
+        return _claim(session, now, rows, self)
 
 
-def claim_task(session: Session, queue: QueueName, task_id: UUID, owner: str, lease: float) -> ClaimedEvent | None:
+def claim_task(session: Session, task_id: UUID, wanted: Claim) -> ClaimedEvent | None:
     """Claim one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
     now = session.now()
     rows = session.execute(
         f'SELECT {_COLUMNS} FROM {TABLE} WHERE task_id = ? AND {_DUE} {session.dialect.skip_locked}',
-        (session.dialect.uuid(task_id), *queue, now),
+        (session.dialect.uuid(task_id), *wanted.queue, now),
     ).fetchall()
-    claimed = _claim(session, now, rows, owner, lease)
+    claimed = _claim(session, now, rows, wanted)
     return claimed[0] if claimed else None
 
 
-def _claim(session: Session, now: float, rows: Sequence[Any], owner: str, lease: float) -> list[ClaimedEvent]:
+def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> list[ClaimedEvent]:
     """Move *rows*, which this transaction has selected to change, from ``202`` to ``102``."""
     if not rows:
         return []
-    token = secrets.token_hex(16)
+    # Begins with the worker's id, so that what a dead one has claimed is found.
+    token = (wanted.worker_id + secrets.token_hex(16))[:32]
     changed = session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = attempts + 1, claim_token = ?, claim_owner = ?,'
         f' claimed = ?, lease_expires = ?, updated = ? WHERE uuid IN ({placeholders(len(rows))}) AND task_status = ?',
-        (Status.PROCESSING.value, token, owner, now, now + lease, timestamp(now),
+        (Status.PROCESSING.value, token, wanted.owner, now, now + wanted.lease, timestamp(now),
          *(row[0] for row in rows), Status.ACCEPTED.value),
     ).rowcount
     if changed != len(rows):  # another worker came between, which the locks rule out: leave all, try again
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
-        ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, owner, now, created,
-                     destination, waiting_since, lease)
-        for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, created in rows
+        ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, wanted.owner, now,
+                     created, destination, waiting_since, cancelled_by, wanted.lease)
+        for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created
+        in rows
     ]
 
 
@@ -121,6 +125,17 @@ def renew(session: Session, claimed: Sequence[ClaimedEvent], lease: float) -> li
     ]
 
 
+def cancelled(session: Session, claimed: Sequence[ClaimedEvent]) -> list[tuple[ClaimedEvent, str]]:
+    """Return those of the claims whose events somebody wants to end, and who that is."""
+    by_uuid = {one.uuid: one for one in claimed}
+    if not by_uuid:
+        return []
+    rows = session.execute(
+        f'SELECT uuid, claim_token, cancelled_by FROM {TABLE} WHERE uuid IN ({placeholders(len(by_uuid))})'
+        ' AND cancelled_by IS NOT NULL', tuple(by_uuid)).fetchall()
+    return [(by_uuid[uuid], by) for uuid, token, by in rows if by_uuid[uuid].token == token]
+
+
 def save_result(session: Session, claimed: ClaimedEvent, result: str) -> bool:
     """Keep what an attempt knows so far, JSON: stays ``102``. Return whether the claim still held."""
     return bool(session.execute(
@@ -140,7 +155,8 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
     )
     time = timestamp(now)
     written = bool(session.execute(
-        f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?, due = ?,'
+        f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?,'
+        ' due = CASE WHEN cancelled_by IS NULL THEN ? ELSE 1 END,'  # the next claim ends what was cancelled
         ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL,'
         ' awaits = NULL, waiting_since = NULL'
         f'{", skipped = 1, result = ?" if outcome.skipped else ""} WHERE {CLAIMED}',

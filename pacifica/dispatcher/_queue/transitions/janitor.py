@@ -30,19 +30,24 @@ class Rescued(NamedTuple):
 
 def rescue(
     session: Session, queue: QueueName, max_attempts: int, asked: float,
-    outgoing: Callable[[FinishedTask], Iterable[Accept]],
+    outgoing: Callable[[FinishedTask], Iterable[Accept]], worker_id: str | None = None,
 ) -> Rescued:
     """Take events from dead workers: ``102`` with its lease over → ``202``, or ``500`` after the last attempt.
 
     A lease counts as over if it was when this was asked, at *asked* by the monotonic clock: while the database
     answered nobody since, nobody could renew one. *outgoing* makes the events that are stored with the end of one.
+
+    :param worker_id: take the events of this worker alone, which is known to be dead, whatever their leases.
     """
     now = session.now()
+    over, parameter = (
+        ('lease_expires < ?', now - (time.monotonic() - asked)) if worker_id is None else
+        ('claim_token LIKE ?', f'{worker_id}%'))
     rows = session.execute(
         f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history, destination FROM {TABLE}'
-        f' WHERE {PROCESSING} AND lease_expires < ?'
+        f' WHERE {PROCESSING} AND {over}'
         f' ORDER BY lease_expires LIMIT {_RESCUED_ROWS} {session.dialect.skip_locked}',
-        (*queue, now - (time.monotonic() - asked)),
+        (*queue, parameter),
     ).fetchall()
     again, ended = 0, []
     for uuid, token, attempts, owner, claimed_at, so_far, destination in rows:

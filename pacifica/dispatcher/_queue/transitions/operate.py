@@ -13,6 +13,7 @@ from pacifica.dispatcher._queue.status import FINAL, Status
 
 _FINAL = tuple(sorted(status.value for status in FINAL))
 _ENDED = f'task_status IN ({placeholders(len(_FINAL))})'
+_NAME_CHARACTERS = 255
 _RESULT = 'CASE WHEN skipped IS NULL THEN result END'  # what no handler has saved is none's to find
 
 
@@ -29,17 +30,25 @@ def retry(session: Session, task_id: UUID, by: str | None, afresh: bool) -> bool
     entry = history.act('replay' if afresh else 'retry', now, by)
     return bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = 0, due = ?, finalized = NULL, updated = ?, history = ?,'
-        f' lease_expires = NULL, result = {"NULL" if afresh else _RESULT}, skipped = NULL WHERE uuid = ? AND {_ENDED}',
+        f' lease_expires = NULL, cancelled_by = NULL,'
+        f' result = {"NULL" if afresh else _RESULT}, skipped = NULL WHERE uuid = ? AND {_ENDED}',
         (Status.ACCEPTED.value, now, timestamp(now), history.extend(row[1], entry), row[0], *_FINAL),
     ).rowcount)
 
 
 def cancel(session: Session, task_id: UUID, by: str | None) -> bool:
-    """Have an event not run that waits: ``202`` → ``500``. Return whether it was waiting."""
+    """Have an event not run that waits: ``202`` → ``500``; ask the worker of one that runs to end it: stays ``102``.
+
+    Return whether it was waiting or running.
+    """
     now = session.now()
     row = _lock(session, task_id, 'task_status = ?', (Status.ACCEPTED.value,))
     if row is None:
-        return False
+        return bool(session.execute(
+            f'UPDATE {TABLE} SET cancelled_by = ?, updated = ? WHERE task_id = ? AND task_status = ?'
+            ' AND destination IS NULL',
+            (storable(by, _NAME_CHARACTERS) or '', timestamp(now), session.dialect.uuid(task_id),
+             Status.PROCESSING.value)).rowcount)
     message = f'cancelled{f" by {by}" if by else ""} while it waited'
     return bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, finalized = ?,'

@@ -31,7 +31,8 @@ def wait(session: Session, claimed: ClaimedEvent, outcome: Outcome) -> bool:
             exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages))
     return bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, exc_type = ?, exc_value = ?, route = ?,'
-        ' due = ?, updated = ?, history = ?, awaits = ?, waiting_since = COALESCE(waiting_since, claimed),'
+        ' due = CASE WHEN cancelled_by IS NULL THEN ? ELSE 1 END, updated = ?, history = ?, awaits = ?,'
+        ' waiting_since = COALESCE(waiting_since, claimed),'
         f' claim_token = NULL, claim_owner = NULL, lease_expires = NULL WHERE {CLAIMED}',
         (Status.ACCEPTED.value, storable(outcome.exc_type), storable(outcome.exc_value), storable(outcome.route),
          now + (outcome.delay or 0.0), timestamp(now), so_far, outcome.awaits, claimed.uuid, claimed.token),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pacifica.dispatcher._queue.record import RECONCILIATIONS, WORKERS, as_text, event_key
 from pacifica.dispatcher._queue.session import Session
@@ -13,9 +14,19 @@ _REMEMBERED = 86_400.0  # seconds for which a worker that died is shown
 _TURN_HOLDS = 'id = ? AND claim_token = ? AND lease_expires IS NOT NULL'
 
 
+class Process(NamedTuple):
+    """A process of a machine: which machine, its id there, and its start; ``None`` if the system won't say."""
+
+    machine: str | None
+    pid: int
+    started: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker that is alive, for display only. ``worker_id`` is its own, ``owner`` says to people where it runs."""
+    """A worker that is alive. ``worker_id`` is its own, ``owner`` says to people where it runs, ``process`` to others
+    on its machine.
+    """
 
     worker_id: str
     queue: QueueName
@@ -23,6 +34,7 @@ class Heartbeat:
     engine: str
     concurrency: int
     lease: float
+    process: Process = Process(None, 0, None)
 
 
 def beat(session: Session, heartbeat: Heartbeat) -> None:
@@ -33,10 +45,22 @@ def beat(session: Session, heartbeat: Heartbeat) -> None:
         session.execute(f'DELETE FROM {WORKERS} WHERE seen < ?', (now - _REMEMBERED,))
         session.execute(
             f'INSERT INTO {WORKERS} (id, owner, task_application_name, task_name, engine, concurrency, lease,'
-            ' started, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+            ' started, seen, machine, pid, process_started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
             (heartbeat.worker_id, heartbeat.owner, *heartbeat.queue, heartbeat.engine, heartbeat.concurrency,
-             heartbeat.lease, now, now),
+             heartbeat.lease, now, now, *heartbeat.process),
         )
+
+
+def workers_on(session: Session, queue: QueueName, machine: str) -> list[tuple[str, Process]]:
+    """Return the workers of a queue on a machine: their ids and their processes."""
+    return [(worker_id, Process(machine, pid, started)) for worker_id, pid, started in session.execute(
+        f'SELECT id, pid, process_started FROM {WORKERS} WHERE machine = ? AND task_application_name = ?'
+        ' AND task_name = ?', (machine, *queue)).fetchall()]
+
+
+def note_death(session: Session, worker_id: str) -> None:
+    """Have nobody look for a dead worker's process any more; people are shown the worker for a day."""
+    session.execute(f'UPDATE {WORKERS} SET machine = NULL WHERE id = ?', (worker_id,))
 
 
 def deregister(session: Session, worker_id: str) -> None:
