@@ -15,7 +15,10 @@ EXTRAS = ('celery', 'postgresql', 'mysql', 'metrics', 'otel')
 
 
 def lower_bounds(setup: Path = SETUP) -> dict[str, str]:
-    """Return distribution name → oldest release allowed, of the dependencies and of the extras that users install."""
+    """Return distribution name → oldest release allowed, of the dependencies and of the extras that users install.
+
+    What only older Pythons than this one need is left out.
+    """
     config = ConfigParser(interpolation=None)
     config.read(setup, encoding='utf-8')
     lines = [config['options']['install_requires']]
@@ -23,10 +26,12 @@ def lower_bounds(setup: Path = SETUP) -> dict[str, str]:
     bounds = {}
     for line in '\n'.join(lines).split('\n'):
         if line and not line.startswith('#'):
-            match = re.fullmatch(r'([\w-]+)(?:\[\w+\])?>=([\w.]+)', line)
+            match = re.fullmatch(
+                r'([\w-]+)(?:\[\w+\])?>=([\w.]+)(?:; python_version < "3\.(\d+)")?', line)
             if match is None:
                 raise ValueError(f'{setup}: a dependency is "name>=version", not {line!r}')
-            bounds[match[1]] = match[2]
+            if match[3] is None or sys.version_info < (3, int(match[3])):
+                bounds[match[1]] = match[2]
     return bounds
 
 

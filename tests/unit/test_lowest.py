@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from support.lowest import lower_bounds
 def test_every_dependency_has_a_lower_bound() -> None:
     bounds = lower_bounds()
     assert {'cherrypy', 'peewee', 'celery', 'psycopg'} <= bounds.keys()
+    assert ('tomli' in bounds) is (sys.version_info < (3, 11))
 
 
 def test_a_dependency_without_lower_bound_is_refused(tmp_path: Path) -> None:

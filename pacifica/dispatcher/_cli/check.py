@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED
 from pacifica.dispatcher._cli.references import RouterReference, router_reference
 from pacifica.dispatcher._operate.words import one_line, printable
@@ -45,7 +46,8 @@ class CheckedEvent:
 @click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
 @click.argument('files', metavar='[EVENT_FILE]...', nargs=-1,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option('--name', metavar='NAME', default=None,
+@config_option
+@click.option('--name', metavar='NAME', default=None, envvar=['PACIFICA_DISPATCHER_NAME'],
               help='The application that would receive them, which skips its routes\' own results.  [default: MODULE]')
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON object.')
 def check_command(reference: RouterReference, files: tuple[str, ...], name: str | None, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from pacifica.dispatcher._cli.configuration import tell_source
 from pacifica.dispatcher._cli.output import EXIT_INTERRUPTED, EXIT_STATUSES, EXIT_USAGE
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import one_line
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         status = program.main(arguments, prog_name=NAME, standalone_mode=False)
     except click.ClickException as exc:
+        tell_source(exc)
         _complain(exc.format_message() + _hint(exc))
         status = exc.exit_code
     except (ClientError, ConfigurationError, DatabaseUnavailableError) as exc:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pacifica.dispatcher._cli.configuration import SERVICE
 from pacifica.dispatcher._cli.options import (
-    combined, duration, http_url, json_option, moment, options, queue_options, router_options, tracing_option,
+    combined, http_url, json_option, moment, options, period, queue_options, router_options, tracing_option,
 )
 from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
@@ -54,7 +55,7 @@ _log_options = options(
 )
 
 
-@click.command('serve')
+@click.command('serve', context_settings=SERVICE)
 @queue_options
 @click.option('--host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
               help='Address to listen on; 0.0.0.0 is every one of this machine\'s.')
@@ -72,10 +73,10 @@ _log_options = options(
               help='How many connections may be open at the same time; 0 is as many as the limit of open files allows.')
 @click.option('--max-connections-per-address', type=click.IntRange(min=0), default=800, show_default=True,
               metavar='NUMBER', help='How many of them may come from one address, such as a proxy\'s; 0 is any number.')
-@click.option('--metadata', 'metadata_url', metavar='URL', callback=http_url,
+@click.option('--metadata', metavar='URL', callback=http_url,
               help='Where Pacifica Metadata is, e.g. http://HOST:8121: events that were never delivered are found '
                    'there and stored, at the start and again and again.')
-@click.option('--reconcile-interval', callback=duration, default='1m', show_default=True, metavar='TIME',
+@click.option('--reconcile-interval', callback=period, default='1m', show_default=True, metavar='TIME',
               help='Between two looks for such events, with --metadata.')
 @click.option('--since', callback=moment, metavar='TIME',
               help='From when on the very first look finds them: ISO 8601, UTC if it names no zone, or how long ago, '
@@ -85,35 +86,36 @@ _log_options = options(
 @tracing_option
 @_log_options
 def serve_command(
-    reference: RouterReference, database: Any, name: str | None, task_name: str | None, concurrency: int,
-    keep_unrouted: float, host: str, port: int, authenticate: Authenticate | None, insecure: bool,
-    notify: Notify | None, max_body: int, max_connections: int, max_connections_per_address: int,
-    metadata_url: str | None, reconcile_interval: float, since: str | None, metrics: bool, tracing: bool,
-    log_level: str, log_format: str,
+    reference: RouterReference, database: Any, name: str | None, task_name: str | None,
+    worker_settings: dict[str, Any], queue_settings: dict[str, Any], host: str, port: int,
+    authenticate: Authenticate | None, insecure: bool, notify: Notify | None, max_body: int, max_connections: int,
+    max_connections_per_address: int, metadata: str | None, reconcile_interval: float, since: str | None,
+    metrics: bool, tracing: bool, log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
 
     POST /receive takes an event, GET /status/ID and GET /get/ID tell what became of it. SIGINT and SIGTERM stop: no
-    new events are taken, and running handlers get 30 seconds; a second signal stops at once. Events that were
-    accepted and not finished are run at the next start.
+    new events are taken, and running handlers get --grace; a second signal stops at once. Events that were accepted and
+    not finished are run at the next start.
     """
     from pacifica.dispatcher._http import is_loopback
 
-    if since is not None and metadata_url is None:
+    if since is not None and metadata is None:
         raise UsageFault('--since says from when on events are looked for in Metadata: give --metadata too')
     if host and authenticate is None and not insecure and not is_loopback(host):
         raise UsageFault(
             f'other machines may reach {host}, and nothing asks who they are: say who may come in with --authenticate, '
             'or let everybody in with --insecure')
     configure_log(log_level, log_format)
-    model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
+    model, queue = open_queue(
+        reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
     server = HttpServer(
         application, host, port,
         max_connections=max_connections, max_connections_per_address=max_connections_per_address)
-    worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)
-    reconcilers = [] if metadata_url is None else [queue.create_reconciler(
-        metadata_url, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
+    worker = queue.create_worker(**worker_settings)
+    reconcilers = [] if metadata is None else [queue.create_reconciler(
+        metadata, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
     with running(worker, server, *reconcilers) as stop:
         _introduce(reference, database)
         if authenticate is None and not server.on_loopback:
@@ -125,7 +127,7 @@ def serve_command(
     click.echo('stopped')
 
 
-@click.command('work')
+@click.command('work', context_settings=SERVICE)
 @queue_options
 @_notify_options
 @click.option('--metrics-port', type=click.IntRange(1, 65535), default=None, metavar='PORT',
@@ -137,20 +139,21 @@ def serve_command(
 @tracing_option
 @_log_options
 def work_command(
-    reference: RouterReference, database: Any, name: str | None, task_name: str | None, concurrency: int,
-    keep_unrouted: float, notify: Notify | None, metrics_port: int | None, metrics_host: str, tracing: bool,
-    log_level: str, log_format: str,
+    reference: RouterReference, database: Any, name: str | None, task_name: str | None,
+    worker_settings: dict[str, Any], queue_settings: dict[str, Any], notify: Notify | None, metrics_port: int | None,
+    metrics_host: str, tracing: bool, log_level: str, log_format: str,
 ) -> None:
     """Run accepted events by ROUTER of MODULE, without receiving any.
 
     Start as many as you like, beside "serve" or a receiver of your own, on any machine that reaches the database.
-    SIGINT and SIGTERM stop: running handlers get 30 seconds; a second signal stops at once, and gives their events
+    SIGINT and SIGTERM stop: running handlers get --grace; a second signal stops at once, and gives their events
     back.
     """
     configure_log(log_level, log_format)
     metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
-    model, queue = open_queue(reference, database, name, task_name, notify, metrics=metrics, tracing=tracing)
-    worker = queue.create_worker(concurrency=concurrency, keep_unrouted=keep_unrouted)
+    model, queue = open_queue(
+        reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
+    worker = queue.create_worker(**worker_settings)
     with serving_metrics(metrics_port, metrics_host), running(worker) as stop:
         _introduce(reference, database)
         click.echo('working')

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._engine.reconciler import PeriodicReconciler
     from pacifica.dispatcher._engine.worker import Worker
     from pacifica.dispatcher._http.application import FrontDoor
-    from pacifica.dispatcher.hooks import Notify
     from pacifica.dispatcher.receiver import EventQueue, ReceiveTaskModelBase
 
 LOG_LEVELS = ('debug', 'info', 'warning', 'error')
@@ -148,14 +147,15 @@ def running(worker: Worker, *others: HttpServer | PeriodicReconciler) -> Iterato
 
 
 def open_queue(
-    reference: RouterReference, database: Any, name: str | None, task_name: str | None,
-    notify: Notify | None = None, *, metrics: bool = False, tracing: bool = False,
+    reference: RouterReference, database: Any, name: str | None, task_name: str | None, **settings: Any,
 ) -> tuple[type[ReceiveTaskModelBase], EventQueue]:
-    """Return the model and the queue that the options of a command describe; the database is ready for them."""
+    """Return the model and the queue that the options of a command describe; the database is ready for them.
+
+    :param settings: further arguments of ``create_queue``.
+    """
     name = name or reference.module
     model, _ = open_table(database)
-    return model, model.create_queue(
-        reference.router, name, task_name or f'{name}.receive', notify=notify, metrics=metrics, tracing=tracing)
+    return model, model.create_queue(reference.router, name, task_name or f'{name}.receive', **settings)
 
 
 def serving_metrics(port: int | None, host: str) -> AbstractContextManager[None]:
