@@ -333,8 +333,9 @@ def post(service: Running, url: str, count: int) -> None:
 @pytest.mark.timeout(300)
 def test_processes_that_share_a_directory_are_counted_together_even_after_one_was_killed(directory: Path) -> None:
     env = {'PROMETHEUS_MULTIPROC_DIR': str(directory / 'counted')}
-    with started('serve', *SERVICE, '--port', '0', '--metrics', '--concurrency', '1', cwd=directory, env=env) as door, \
-            started('work', *SERVICE, cwd=directory, env=env) as lost:
+    with started('serve', *SERVICE, '--port', '0', '--metrics', '--concurrency', '1', '--isolation', 'thread',
+                 cwd=directory, env=env) as door, \
+            started('work', *SERVICE, '--isolation', 'thread', cwd=directory, env=env) as lost:
         url = door.expect(r'POST events to (http://127\.0\.0\.1:\d+)/receive')[1]
         lost.expect('working')
 
@@ -348,7 +349,7 @@ def test_processes_that_share_a_directory_are_counted_together_even_after_one_wa
         lost.process.kill()
         lost.process.wait()
 
-        with started('work', *SERVICE, cwd=directory, env=env) as other:
+        with started('work', *SERVICE, '--isolation', 'thread', cwd=directory, env=env) as other:
             other.expect('working')
             wait_until(lambda: worked(other.process.pid), 120)
             accepted = text_of(f'{url}/metrics').total('events_accepted_total')

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
+import multiprocessing
 import os
+import signal
+import subprocess
+import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from jsonpath2.path import Path
@@ -11,6 +18,74 @@ from jsonpath2.path import Path
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage
+
+
+def _in_a_pool() -> None:
+    with multiprocessing.get_context('fork').Pool(2) as pool:
+        _save(squares=pool.map(abs, [-1, -2]))
+
+
+def _fork() -> None:
+    """Return twice: here, and in a copy."""
+    _save(copy=os.fork() or os.getpid())
+
+
+def _start_programs_and_hang() -> None:
+    """Start a program, and one that leads a session of its own."""
+    programs = [subprocess.Popen(['sleep', '3600'], start_new_session=own) for own in (False, True)]
+    with stage('handle'):
+        _save(programs=[program.pid for program in programs], process=os.getpid())
+        time.sleep(3600)
+
+
+def _ignore_signals_and_hang() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _start_programs_and_hang()
+
+
+def _hold_the_interpreter() -> None:
+    """Keep every thread of the process from running for half a minute."""
+    with stage('handle'):
+        ctypes.PyDLL(None).sleep(30)
+
+
+def _take_memory() -> None:
+    bytearray(8 << 30)
+
+
+def _log() -> None:
+    logging.getLogger('support.behaving').warning('said by %s', 'a handler', extra={'here': os.getpid()})
+
+
+def _stages_until_cancelled() -> None:
+    while True:
+        with stage('part'):
+            time.sleep(0.01)
+
+
+def _stage_in_and_crash() -> None:
+    made = tempfile.mkdtemp(prefix='pacifica-')
+    task = current_task()
+    assert task is not None
+    task.tell('directory', made)
+    _save(directory=made)
+    with stage('fine'):
+        time.sleep(0.01)
+    with stage('last'):
+        os.abort()
+
+
+def _save(**items: Any) -> None:
+    task = current_task()
+    assert task is not None
+    task.save_result(**items)
+
+
+ACTS: dict[str, Callable[[], None]] = {
+    'pool': _in_a_pool, 'fork': _fork, 'programs': _start_programs_and_hang, 'stubborn': _ignore_signals_and_hang,
+    'interpreter': _hold_the_interpreter, 'memory': _take_memory, 'log': _log, 'stages': _stages_until_cancelled,
+    'crash in stage': _stage_in_and_crash,
+}
 
 
 class Behaving(EventHandler):
@@ -26,6 +101,8 @@ class Behaving(EventHandler):
             os._exit(0)
         if event.data == 'raise':
             raise SystemExit('not today')
+        if event.data in ACTS:
+            ACTS[event.data]()
         task = current_task()
         assert task is not None
         task.save_result(process=os.getpid())
@@ -46,3 +123,6 @@ def behaving_router() -> Router:
     router = Router()
     router.add_route(Path.parse_str('$'), Behaving())
     return router
+
+
+ROUTER = behaving_router()

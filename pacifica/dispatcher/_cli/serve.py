@@ -113,7 +113,7 @@ def serve_command(
     server = HttpServer(
         application, host, port,
         max_connections=max_connections, max_connections_per_address=max_connections_per_address)
-    worker = queue.create_worker(**worker_settings)
+    worker = queue.create_worker(**worker_settings, import_name=str(reference))
     reconcilers = [] if metadata is None else [queue.create_reconciler(
         metadata, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
     with running(worker, server, *reconcilers) as stop:
@@ -153,7 +153,7 @@ def work_command(
     metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
-    worker = queue.create_worker(**worker_settings)
+    worker = queue.create_worker(**worker_settings, import_name=str(reference))
     with serving_metrics(metrics_port, metrics_host), running(worker) as stop:
         _introduce(reference, database)
         click.echo('working')

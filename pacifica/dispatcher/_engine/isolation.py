@@ -171,8 +171,7 @@ class _Pool:
         """Start the template, and the processes that will be needed."""
         with self._lock:
             self.stopped = False
-            while len(self._idle) + len(self._busy) < self._size:
-                self._idle.append(self._fork())
+            self._fill()
 
     def stop(self) -> None:
         """End every process and what it started."""
@@ -207,13 +206,21 @@ class _Pool:
             if not self.stopped and not running.cancelled:
                 self._idle.append(running)
                 return
+            if not self.stopped:
+                self._fill()
         running.kill()
         running.close()
 
     def give_up(self, claimed: ClaimedEvent) -> None:
-        """Let go of a process that has ended, or will."""
+        """Let go of a process that has ended, or will, and have another ready."""
         with self._lock:
             del self._busy[claimed.key]
+            if not self.stopped:
+                self._fill()
+
+    def _fill(self) -> None:
+        while len(self._idle) + len(self._busy) < self._size:
+            self._idle.append(self._fork())
 
     def _fork(self) -> _Child:
         if self._template is None or not self._template.alive:

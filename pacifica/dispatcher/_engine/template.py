@@ -37,6 +37,7 @@ loading = False
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 _ROUNDS = 20
+_VARIABLE = 'PACIFICA_DISPATCHER_HANDLER'
 
 Serve = Callable[[Connection, int, Callable[[], bool]], None]
 """Serves a handler's process: its pipe, its journal, and whether it has been told to end its event."""
@@ -112,8 +113,8 @@ class Template:
                 child.told[0] = 1
                 _signal_group(child.pid, signal.SIGTERM)
             else:
-                os.kill(child.pid, signal.SIGKILL)  # it may not lead a session yet; its pid is its own until reaped
                 end_session(child.pid)
+                os.kill(child.pid, signal.SIGKILL)  # it may not lead a session yet; its pid is its own until reaped
         return True
 
     def _fork(self, number: int, pipe: int, status: int, journal: int) -> None:
@@ -139,6 +140,7 @@ class Template:
             self._control.close()
             for descriptor in (self._woken, self._wake, status, *(each.status for each in self._children.values())):
                 os.close(descriptor)
+            os.environ[_VARIABLE] = str(os.getpid())
             _prefer_to_kill()
             self._serve(Connection(pipe), journal, lambda: bool(told[0]))
             code = 0
@@ -176,35 +178,44 @@ class Template:
 
 def end_session(leader: int) -> None:
     """Kill every process of the session that *leader* leads, and all that they started, as far as /proc shows them."""
-    _signal_group(leader, signal.SIGKILL)
     for _ in range(_ROUNDS):  # more than once: who is not dead yet may fork
-        left = _session(leader)
+        left = _started_by(leader)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass  # it has ended
         if not left:
-            return
+            break
+    _signal_group(leader, signal.SIGKILL)
 
 
-def _session(leader: int) -> set[int]:
-    """Return the processes of a session that run, and those that they started; of those that ended /proc knows none."""
+def _started_by(leader: int) -> set[int]:
+    """Return the processes of a session that run, and those that they started.
+
+    Whose parent has ended is this process's child, and known by its environment if it leads a session of its own.
+    """
     parents: dict[int, int] = {}
     found = set()
     for path in Path('/proc').glob('[0-9]*/stat'):
         try:
             state, parent, _, session, *_ = path.read_text(errors='replace').rpartition(') ')[2].split()
-        except (OSError, ValueError):
-            continue  # it has ended
-        if state not in 'ZX':
+            if state in 'ZX':
+                continue
             pid = int(path.parent.name)
             parents[pid] = int(parent)
-            if int(session) == leader:
+            if int(session) == leader or (int(parent) == os.getpid() and _environment_names(pid, leader)):
                 found.add(pid)
+        except (OSError, ValueError):
+            pass  # it has ended
     while further := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= further
     return found
+
+
+def _environment_names(pid: int, leader: int) -> bool:
+    variables = Path(f'/proc/{pid}/environ').read_bytes().split(b'\0')
+    return f'{_VARIABLE}={leader}'.encode() in variables
 
 
 def _signal_group(leader: int, number: int) -> None:

@@ -22,6 +22,7 @@ _ERRORS = {
     403: 'these credentials, or this origin, are not allowed to do that',
     404: 'there is no such task, path or parameter',
     408: 'the body did not arrive in time',
+    409: 'the task is not in a status in which that can be done',
     413: 'the body is too large',
     415: 'the format, or the encoding of the body, is not understood',
     422: 'the task id is not a UUID, or a parameter makes no sense',

@@ -174,7 +174,7 @@ class Store:
 
     def cancelled(self, claimed: Sequence[ClaimedEvent]) -> list[tuple[ClaimedEvent, str]]:
         """Return those of the claims whose events somebody wants to end, and who that is."""
-        return self.connections.read(lambda session: transitions.cancelled(session, claimed))
+        return self.connections.read(lambda session: transitions.cancelled(session, claimed)) if claimed else []
 
     def hold(self, claimed: ClaimedEvent) -> bool:
         """Keep the event for another lease, if the claim still holds; return whether it did."""

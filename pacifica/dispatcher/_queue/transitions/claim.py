@@ -128,8 +128,6 @@ def renew(session: Session, claimed: Sequence[ClaimedEvent], lease: float) -> li
 def cancelled(session: Session, claimed: Sequence[ClaimedEvent]) -> list[tuple[ClaimedEvent, str]]:
     """Return those of the claims whose events somebody wants to end, and who that is."""
     by_uuid = {one.uuid: one for one in claimed}
-    if not by_uuid:
-        return []
     rows = session.execute(
         f'SELECT uuid, claim_token, cancelled_by FROM {TABLE} WHERE uuid IN ({placeholders(len(by_uuid))})'
         ' AND cancelled_by IS NOT NULL', tuple(by_uuid)).fetchall()
