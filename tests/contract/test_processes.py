@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,8 +16,10 @@ import pytest
 
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher.router import Router
+from support import uploading
 from support.behaving import behaving_router
 from support.events import ingest_event, wait_until
+from support.pacifica_fakes import FakeIngest
 from support.queues import queue_of
 
 Start = Callable[..., Any]
@@ -190,33 +193,68 @@ def test_what_was_cancelled_and_is_to_run_again_ends_instead(model: Any) -> None
     assert model.get(model.task_id == task_id).task_status == '200 OK'
 
 
+def test_a_service_that_was_stopped_beyond_its_lease_uploads_nothing(
+    model: Any, start: Start, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with FakeIngest() as ingest:
+        monkeypatch.setenv('TEST_INGEST_PORT', str(ingest.port))
+        router = uploading.router()
+        with service_of(database_url, tmp_path, 'support.uploading', lease=2, TEST_GATE=tmp_path / 'gate') as service:
+            task_id = begin(queue_of(model, router), 'x')
+            handler = saved(model, task_id)['process']
+            for pid in (service.pid, handler):
+                os.kill(pid, signal.SIGSTOP)
+            start(router, max_attempts=3, isolation='thread')
+            assert ended(model, task_id).task_status == '200 OK'
+            (tmp_path / 'gate').touch()
+            for pid in (handler, service.pid):
+                os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: (tmp_path / 'gate.passed').exists(), 60)
+
+            assert ended(model, begin(queue_of(model, router), 'y')).task_status == '200 OK'
+            wait_until((tmp_path / 'gate.lost').exists, 60)
+
+    assert len(ingest.jobs) == 2
+
+
 SERVICE = '''
 import sys
 from playhouse.db_url import connect
 from pacifica.dispatcher.receiver import create_peewee_model
-from support.behaving import ROUTER
+from importlib import import_module
 
 if __name__ == '__main__':
     model = create_peewee_model(connect(sys.argv[1]))
-    queue = model.create_queue(ROUTER, 'my.app', 'my.tasks.receive')
-    worker = queue.create_worker(concurrency=1, isolation='process', lease=600, import_name='support.behaving:ROUTER')
+    _, url, module, lease = sys.argv
+    queue = model.create_queue(import_module(module).ROUTER, 'my.app', 'my.tasks.receive')
+    worker = queue.create_worker(
+        concurrency=1, isolation='process', lease=float(lease), import_name=f'{module}:ROUTER')
     worker.run()
 '''
+
+
+@contextmanager
+def service_of(database_url: str, directory: Path, module: str, lease: float, **env: object) -> Iterator[Any]:
+    """Run a service whose handlers run in processes; kill it at the end."""
+    (directory / 'service.py').write_text(SERVICE)
+    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1]),
+                   **{name: str(value) for name, value in env.items()}}
+    service = subprocess.Popen(
+        [sys.executable, str(directory / 'service.py'), database_url, module, str(lease)], env=environment)
+    try:
+        yield service
+    finally:
+        service.kill()
+        service.wait()
 
 
 def test_a_killed_service_takes_its_handlers_along_and_its_events_run_again_at_once(
     model: Any, start: Start, database_url: str, tmp_path: Path,
 ) -> None:
     queue = queue_of(model, behaving_router())
-    (tmp_path / 'service.py').write_text(SERVICE)
-    environment = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
-    service = subprocess.Popen([sys.executable, str(tmp_path / 'service.py'), database_url], env=environment)
-    try:
+    with service_of(database_url, tmp_path, 'support.behaving', lease=600):
         task_id = begin(queue, 'programs')
         first = saved(model, task_id)
-    finally:
-        service.send_signal(signal.SIGKILL)
-        service.wait()
 
     wait_until(lambda: not any(map(is_alive, [first['process'], *first['programs']])), 60)
     start(max_attempts=2)

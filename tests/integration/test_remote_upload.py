@@ -22,7 +22,7 @@ from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import IdleTimeout, Progress, RemoteUploaderRunner
 from support.fake_metadata import FakeMetadata
 from support.fakes import drip, hang, late, reset, status
-from support.pacifica_fakes import FakeIngest
+from support.pacifica_fakes import FakeIngest, fault_of_bundle
 from support.processes import free_port
 
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
@@ -388,6 +388,16 @@ def test_a_worker_that_lost_its_event_stops(ingest, runner, output):
 
     with task_context(TaskContext(uuid4(), 1, {}, lost)), pytest.raises(LeaseLostError):
         send(runner, output)
+
+
+@pytest.mark.parametrize('answers', [[False], [True, False]], ids=['before it begins', 'before its last byte'])
+def test_an_event_that_is_another_workers_leaves_no_job_behind(ingest, runner, output, answers):
+    task = TaskContext(uuid4(), held=lambda: answers.pop(0))
+
+    with task_context(task), pytest.raises(LeaseLostError):
+        send(runner, output)
+
+    assert not ingest.jobs and not any(fault_of_bundle(body) is None for body in ingest.bundles)
 
 
 def test_outside_of_a_task_every_upload_is_one(ingest, runner, output):
