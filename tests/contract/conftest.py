@@ -23,3 +23,18 @@ def model(database_url: str) -> Iterator[Any]:
     """The model class of a new table."""
     with model_in(database_url) as model:
         yield model
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    """Start a worker; it is stopped when the test ends."""
+    workers: list[Any] = []
+
+    def start(worker: Any) -> Any:
+        workers.append(worker)
+        worker.start()
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.stop(5)

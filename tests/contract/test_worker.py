@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from pacifica.dispatcher._engine.worker import Wakeup
+from pacifica.dispatcher._engine.wakeup import Wakeup
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, wait_until
 from support.queues import count, queue_of, status
 
 LEASE = 3.0  # seconds: a busy machine must not keep a worker from renewing it for so long
-
-
-@pytest.fixture
-def started() -> Iterator[Any]:
-    """Start a worker; it is stopped when the test ends."""
-    workers: list[Any] = []
-
-    def start(worker: Any) -> Any:
-        workers.append(worker)
-        worker.start()
-        return worker
-
-    yield start
-    for worker in workers:
-        worker.stop(5)
 
 
 def test_it_runs_what_is_waiting_and_what_comes(model: Any, started: Any) -> None:
@@ -83,9 +67,9 @@ def test_an_idle_worker_asks_the_database_once_in_a_poll_interval(
     wait_until(lambda: len(claims) > 4)  # each thread looks once as it starts
     began, before = time.monotonic(), len(claims)
 
-    wait_until(lambda: len(claims) >= before + 4)
+    wait_until(lambda: len(claims) >= before + 5)
 
-    assert time.monotonic() - began >= 0.7
+    assert time.monotonic() - began >= 0.7  # one of them may be the look when the worker hears of others' events
 
 
 def test_a_slow_handler_keeps_its_lease(model: Any, started: Any) -> None:

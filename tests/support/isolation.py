@@ -23,7 +23,7 @@ _CONTAINERS = (dict, list, set)
 # CherryPy names the loggers of an application after its address, which the next one may have again.
 _OF_AN_APPLICATION = re.compile(r'cherrypy\.(access|error)\.\d+')
 
-_OF_A_WORKER = re.compile('pacifica-dispatcher-(handler|poller|keeper|reconciler)')
+_OF_A_WORKER = re.compile('pacifica-dispatcher-(handler|listener|keeper|reconciler)')
 _ENDING_SECONDS = 30.0
 
 

@@ -4,7 +4,7 @@
 
 A receiver listens on PORT and has a worker; a worker is alone. The handler appends a line to LOG as it starts and as it
 ends, each written at once: ``start|end PROCESS-ID EVENT-ID SECONDS``. If the environment has ``NOTIFY``, a URL, that is
-told of events that have ended.
+told of events that have ended; ``POLL_INTERVAL`` is the worker's, in seconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main(kind: str, url: str, log: str, lease: str, port: str) -> None:
     notify = os.environ.get('NOTIFY')
     queue = model.create_queue(
         router, 'my.app', 'my.tasks.receive', notify=Notify(notify) if notify else None)
-    worker = queue.create_worker(concurrency=4, lease=float(lease), poll_interval=0.25, grace=5)
+    poll_interval = float(os.environ.get('POLL_INTERVAL', '0.25'))
+    worker = queue.create_worker(concurrency=4, lease=float(lease), poll_interval=poll_interval, grace=5)
     if kind == 'worker':
         worker.run()
         return

@@ -14,59 +14,13 @@ from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.runner import Runner, owner_here
+from pacifica.dispatcher._engine.wakeup import Listener, Wakeup
 from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 _LOG = logging.getLogger(__name__)
-
-
-class Wakeup:
-    """Wakes as many waiting threads as there are events, and one of them every *poll_interval* seconds."""
-
-    def __init__(self, poll_interval: float) -> None:
-        self._poll_interval = poll_interval
-        self._condition = threading.Condition(threading.Lock())
-        self.closed = False
-        self._permits = 0
-        self._waiting = 0
-        self._next_poll = 0.0
-
-    def notify(self, count: int) -> None:
-        """Announce that *count* events are waiting; costs next to nothing while every thread is busy."""
-        if not self._waiting:
-            # A thread about to wait has looked just before; an event that it missed is found by the next poll,
-            # and _permits keeps the word for it.
-            self._permits = 1
-            return
-        with self._condition:
-            self._permits = min(self._permits + count, max(self._waiting, 1))
-            self._condition.notify(min(count, self._waiting))
-
-    def close(self) -> None:
-        """Wake every thread, for the last time."""
-        with self._condition:
-            self.closed = True
-            self._condition.notify_all()
-
-    def wait(self) -> bool:
-        """Return when there is work (``False``), or it is this thread's turn to look for some (``True``)."""
-        with self._condition:
-            self._waiting += 1
-            try:
-                while not self.closed:
-                    if self._permits:
-                        self._permits -= 1
-                        return False
-                    now = time.monotonic()
-                    if now >= self._next_poll:
-                        self._next_poll = now + self._poll_interval
-                        return True
-                    self._condition.wait(self._next_poll - now)
-                return False
-            finally:
-                self._waiting -= 1
 
 
 class Worker(Runner):
@@ -113,7 +67,8 @@ class Worker(Runner):
             self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
             self._keeper.present(self.worker_id, self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
-            self._wakeup = Wakeup(self._poll_interval)
+            self._wakeup = Wakeup(self._poll_interval, self.store.quickest_poll)
+            self._listener = Listener(self.store, self._wakeup)
             self.store.subscribe(self._wakeup.notify)
             self._threads = [
                 threading.Thread(target=self._loop, name=f'pacifica-dispatcher-handler-{number}', daemon=True)
@@ -123,6 +78,7 @@ class Worker(Runner):
             self._keeper.start()
             for thread in self._threads:
                 thread.start()
+            self._listener.start()
 
     def stop(self, grace: float | None = None) -> None:
         """Claim nothing more, give running handlers *grace* seconds, then give back what is left, uncounted.
@@ -136,6 +92,7 @@ class Worker(Runner):
             deadline = time.monotonic() + (self.grace if grace is None else grace)
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
+            self._listener.stop()
             self._executor.stop()
             self._keeper.stop()
             if left := self._keeper.drop_all():
@@ -182,7 +139,7 @@ class Worker(Runner):
         more = polled  # who found an event unasked for may have found one of many
         while claimed is not None:
             if more:
-                self._wakeup.notify(1)
+                self._wakeup.look()
             claimed, more = self._finish(claimed, self._execute(claimed)), True
             if claimed is not None and self._stopping():
                 self._keeper.drop(claimed)

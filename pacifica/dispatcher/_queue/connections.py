@@ -63,6 +63,7 @@ class Connections:
         self._pid = os.getpid()
         self._writer: Session | None = None
         self._readers: list[Session] = []  # those that nobody uses just now
+        self._watching: list[Session] = []
         self._owner: int | None = None
         self._until_forked: list[Callable[[], None]] = []
         _ALL.add(self)
@@ -93,6 +94,23 @@ class Connections:
         finally:
             if not self._owner:
                 self._readers.append(session)
+
+    @contextmanager
+    def watching(self) -> Iterator[Session]:
+        """A session of its own for a thread that waits for what others change; closed after the ``with`` block.
+
+        It is to be used :meth:`~Session.exclusively` where a forked child may inherit no connection.
+        """
+        with self._lock:
+            self._open()
+            session = self._session()
+            self._watching.append(session)
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._watching.remove(session)
+            session.close()
 
     def read(self, query: Callable[[Session], T]) -> T:
         """Return the result of *query*, run once more on a new connection if the old one turns out to be gone.
@@ -172,8 +190,9 @@ class Connections:
         self._until_forked.append(self._lock.release)
         writer = self._writer
         if writer is not None and self._pid == os.getpid() and not self._owner and not writer.dialect.inheritable:
-            if writer.suspend(_FORK_PATIENCE):
-                self._until_forked.append(writer.resume)
+            for session in (writer, *self._watching):
+                if session.suspend(_FORK_PATIENCE):
+                    self._until_forked.append(session.resume)
             with suppress(IndexError):  # another thread may take the last one
                 while True:
                     self._readers.pop().close()
@@ -194,8 +213,8 @@ class Connections:
     def _open(self) -> Session:
         with self._lock:
             if self._pid != os.getpid():
-                _INHERITED.append((self._writer, self._readers))
-                self._writer, self._readers, self._owner = None, [], None
+                _INHERITED.append((self._writer, self._readers, self._watching))
+                self._writer, self._readers, self._watching, self._owner = None, [], [], None
                 self._pid = os.getpid()
             if self._owner not in (None, threading.get_ident()):
                 self.require_shared()

@@ -76,6 +76,11 @@ class Dialect:
     one; ``limits`` are settings of the driver for how long a server may let us wait, which the application's own go
     before, and ``limit_silence`` does what a setting can't.
 
+    How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
+    parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
+    number that is another once others have changed anything; without either, ``quickest_poll`` is the seconds between
+    looks soon after an event was found.
+
     The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2 series, and how
     that is changed.
     """
@@ -99,6 +104,10 @@ class Dialect:
     limit_silence: Callable[[Any], None] = _never_silent
     faults: dict[Fault, str] = field(default_factory=dict)
     table_options: str = ''
+    notify: str = ''
+    listen: str = ''
+    change_counter: str = ''
+    quickest_poll: float | None = None
     statement_limit: str = ''
     prefix_index: str = '{expression}'
     equals: str = '{column} = ?'
@@ -140,6 +149,7 @@ _SQLITE = Dialect(
     unlock_schema=('COMMIT',),
     # Given "source = ?", SQLite puts the parameter into substr(source, …) as well, and finds no index for that.
     equals='NOT ({column} <> ?)',
+    change_counter='PRAGMA data_version',
     # The store's connection is used by one thread at a time, but not always by the same one.
     connect_params={'check_same_thread': False},
     # A file that can't grow is an I/O error where it is mapped into memory (-shm).
@@ -162,8 +172,12 @@ _POSTGRESQL = Dialect(
     partial_indexes=True,
     lock_schema=('BEGIN', 'SELECT pg_advisory_xact_lock(7220261124)'),
     unlock_schema=('COMMIT',),
-    limits={'connect_timeout': _CONNECT_SECONDS},
+    # A connection that only listens would not notice that its server's host is gone.
+    limits={'connect_timeout': _CONNECT_SECONDS, 'keepalives_idle': 10, 'keepalives_interval': 10,
+            'keepalives_count': 3},
     limit_silence=_limit_silence,
+    notify='SELECT pg_notify(?, ?)',
+    listen='LISTEN "{channel}"',
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     faults={'busy': '^(40|55P03|57014)', 'full': '^53100', 'read-only': '^25006'},
     widened=frozenset({'text'}),
@@ -190,6 +204,7 @@ _MYSQL = Dialect(
     # https://mariadb.com/docs/server/reference/error-codes; 28 is the system's own number, ENOSPC.
     faults={'busy': r'\((1205|1213|1969|3024),', 'full': r'\((1021|1114|3675),|Errcode: 28\b|[Ee]rror 28\b',
             'read-only': r'\((1290|1792|1836),'},
+    quickest_poll=0.02,
     statement_limit='SELECT @@max_allowed_packet',
     prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
     # Binary: names that differ in case or in trailing spaces are different names.

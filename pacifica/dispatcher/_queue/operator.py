@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue import transitions
 from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.wakeups import Wakeups
 from pacifica.dispatcher._queue.writer import Writer
 
 
@@ -19,6 +20,7 @@ class Operator:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._wakeups = Wakeups(writer.connections)
 
     def retry(self, task_ids: Sequence[UUID], *, by: str | None = None, afresh: bool = False) -> list[bool]:
         """Run events again that have ended, now and with all their attempts; return which had.
@@ -28,8 +30,11 @@ class Operator:
             upload that is done is not done twice.
         :raises DatabaseUnavailableError: if the database did not take the change.
         """
-        return self._writer.run(*(
+        retried = self._writer.run(*(
             partial(transitions.retry, task_id=task_id, by=by, afresh=afresh) for task_id in task_ids))
+        if any(retried):
+            self._wakeups.send(to_all=True)
+        return retried
 
     def cancel(self, task_ids: Sequence[UUID], *, by: str | None = None) -> list[bool]:
         """Have waiting events not run, and running ones end; return which were either.

@@ -6,8 +6,9 @@ Speaks in values; the statements are in :mod:`.transitions`, the transaction tha
 from __future__ import annotations
 
 import json
+import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Process, Reconciliation, Rescued
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, Outgoing, QueueName
+from pacifica.dispatcher._queue.wakeups import Wakeups
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
 from pacifica.dispatcher.hooks import FinishedTask
@@ -46,23 +48,36 @@ class Store:
         self._backlog_checked = float('-inf')
         self._backlog_full = False
         self._writer = writer
-        self._listeners: list[Callable[[int], None]] = []
+        self._listeners: list[Callable[[int], bool]] = []
+        self._wakeups = Wakeups(self.connections, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process without the listeners of this one."""
         return partial(Store, deduplicate=self.deduplicate, max_backlog=self._max_backlog), (self._writer, self.name)
 
-    def subscribe(self, listener: Callable[[int], None]) -> None:
-        """Call *listener* with the number of events that this process has just stored to be run, after their commit."""
+    def subscribe(self, listener: Callable[[int], bool]) -> None:
+        """Call *listener* with the number of events that this process has just stored to be run, after their commit.
+
+        It returns whether it will see to all of them; if none does, workers of other processes are woken.
+        """
         self._listeners.append(listener)
 
-    def unsubscribe(self, listener: Callable[[int], None]) -> None:
+    def unsubscribe(self, listener: Callable[[int], bool]) -> None:
         """Undo :meth:`subscribe`."""
         self._listeners.remove(listener)
 
     def _notify(self, count: int) -> None:
-        for listener in self._listeners if count else ():
-            listener(count)
+        if count and not any([listener(count) for listener in self._listeners]):
+            self._wakeups.send()
+
+    def wakeups(self, stopping: socket.socket, idle: Callable[[], bool]) -> Iterator[None]:
+        """Yield when other processes may have made events due; see :meth:`Wakeups.receive`."""
+        return self._wakeups.receive(stopping, idle)
+
+    @property
+    def quickest_poll(self) -> float | None:
+        """Seconds between two looks for events soon after some were found, where :meth:`wakeups` says nothing."""
+        return self.connections.dialect.quickest_poll
 
     def accept(
         self,
@@ -90,7 +105,8 @@ class Store:
                    announced, delay)
             for event in events
         ))
-        self._notify(len(events))
+        if announced is None and delay <= 0:
+            self._notify(len(events))
         return task_ids
 
     def _check_backlog(self, most: int) -> None:
@@ -165,6 +181,7 @@ class Store:
     def release(self, claimed: Sequence[ClaimedEvent]) -> list[bool]:
         """Give the events back, their attempts not counted; return which claims still held."""
         held: list[bool] = self._run(transitions.release, claimed)
+        self._notify(sum(held))
         return held
 
     def renew(self, claimed: Sequence[ClaimedEvent], lease: float) -> list[bool]:
@@ -219,6 +236,9 @@ class Store:
     def end_outage(self, service: str) -> tuple[Outage, int] | None:
         """Note that a service is back; return the outage and how many events go on, ``None`` if there was none."""
         ended: tuple[Outage, int] | None = self._run(transitions.end_outage, service)
+        if ended is not None:
+            self._notify(ended[1])
+            self._wakeups.send(to_all=True)  # it may be that of other queues' events
         return ended
 
     def take_probe(self, service: str) -> bool:
