@@ -82,10 +82,15 @@ class Service:
         notify = [self.notify] if self.notify else []
         return run_json([sys.executable, HERE / 'load.py', str(self.port), str(count), str(connections), *notify])
 
-    def latency(self, count: int) -> dict[str, float]:
-        """Send events one at a time; return the medians of the milliseconds to the answer and to the handler's end."""
+    def latency(self, count: int, pause: float = 0.0) -> dict[str, float]:
+        """Send events one at a time, *pause* seconds after the one before was handled; return what took how long.
+
+        Those are medians of milliseconds to the answer and to the handler's end, and of the latter more, see
+        ``latency.py``.
+        """
         assert self.notify, 'the handlers do not say that they ran'
-        return run_json([sys.executable, HERE / 'latency.py', str(self.port), str(count), self.notify])
+        return run_json([
+            sys.executable, HERE / 'latency.py', str(self.port), str(count), self.notify, str(pause)])
 
     def cpu_seconds(self) -> float:
         """Return the processor time that all processes of the service have used, those they started included."""

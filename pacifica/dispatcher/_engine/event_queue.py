@@ -71,7 +71,8 @@ class EventQueue(Acceptor):
 
         :param concurrency: how many events it handles at the same time.
         :param lease: seconds after which the event of a worker that died runs elsewhere.
-        :param poll_interval: seconds between looks at the queue for events that other processes accepted.
+        :param poll_interval: seconds between looks at the queue, for events whose time has come and those of other
+            processes that the worker did not hear of; fewer for a while after activity on MariaDB and MySQL.
         :param grace: seconds that running handlers get when the worker is stopped.
         :param retention: seconds after which events that have ended are deleted; by default they are kept.
         :param keep_unrouted: seconds after which events that no route matched are deleted, mostly of types that nobody
