@@ -210,7 +210,8 @@ def test_a_search_reads_indexes(table: Any, wanted: dict[str, Any], paged: bool)
 @pytest.mark.parametrize('query', [
     lambda overview: overview.counts(), lambda overview: overview.queues(),
     lambda overview: overview.unrouted(), lambda overview: overview.ended(3600.0, 24),
-], ids=['counts', 'queues', 'unrouted', 'ended'])
+    lambda overview: overview.longest_attempts(),
+], ids=['counts', 'queues', 'unrouted', 'ended', 'longest_attempts'])
 def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
     _check_plans(table, lambda connections: query(Overview(connections)))
 

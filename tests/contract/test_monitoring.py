@@ -11,9 +11,10 @@ import pytest
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.readiness import Readiness
-from support.events import ingest_event, router_to
+from pacifica.dispatcher._queue.store import Store
+from support.events import ingest_event, received, router_to
 from support.metrics import counted
-from support.queues import TASK, start_and_stop
+from support.queues import APPLICATION, TASK, start_and_stop
 
 
 def test_a_database_with_its_tables_is_ready(model: Any, connections: Connections) -> None:
@@ -59,6 +60,19 @@ def test_a_queue_in_which_nothing_is_due_yet_has_waited_for_no_time(model: Any, 
     assert queue.create_worker().run_once()
     state, = Overview(connections).queues()
     assert (state.waiting, state.oldest_age) == (1, 0.0)
+
+
+def test_the_longest_running_attempt_is_told_by_queue(model: Any, connections: Connections, store: Store) -> None:
+    store.accept([received(), received(), received()])
+    assert Overview(connections).longest_attempts() == {}
+    held, another = store.claim('a worker', 30.0), store.claim('a worker', 30.0)
+    assert held is not None and another is not None
+    model.update(claimed=model.claimed - 7200).where(model.task_id == held.task_id).execute()
+
+    (queue, seconds), = Overview(connections).longest_attempts().items()
+
+    assert queue == (APPLICATION, TASK)
+    assert 7200 <= seconds < 7260
 
 
 def test_the_time_from_acceptance_to_the_end_is_counted(model: Any) -> None:

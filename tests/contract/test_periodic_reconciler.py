@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +16,7 @@ from pacifica.dispatcher.router import Router
 from support.events import router_to, wait_until
 from support.fake_metadata import FakeMetadata
 from support.fakes import status
+from support.metrics import counted
 
 # By the archive's clock, which is years ahead of the one here.
 START = datetime(2031, 1, 2, 3, 4, 5)
@@ -73,6 +75,30 @@ def test_the_very_first_look_may_begin_earlier_and_only_that_one(model: Any, arc
     queue.create_reconciler(archive.url, interval=0.001, since=START - timedelta(days=1)).run_once(early=1)
 
     assert transactions(model) == ['2']
+
+
+def test_what_was_missed_is_counted_as_it_is_stored_also_if_the_look_fails_then(
+    model: Any, archive: Archive, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = {'application': f'app-{uuid4().hex}', 'task': 'my.tasks.receive'}
+    queue = model.create_queue(router_to(lambda event: None), *mine.values(), metrics=True)
+    reconciler = queue.create_reconciler(archive.url, since=START - timedelta(hours=1))
+    assert counted('missed_events_total', **mine) == 0
+    for number in (1, 2, 3):
+        archive.upload(number)
+    accept = Store.accept
+
+    def takes_two(store: Store, events: Any) -> Any:
+        if events[0].event_id == 'metadata.ingest.3':
+            raise QueueFullError('2 events are waiting', retry_after=1)
+        return accept(store, events)
+
+    monkeypatch.setattr(Store, 'accept', takes_two)
+
+    with pytest.raises(QueueFullError):
+        reconciler.run_once()
+
+    assert counted('missed_events_total', **mine) == len(transactions(model)) == 2
 
 
 def test_what_becomes_visible_later_than_its_time_is_found(model: Any, archive: Archive) -> None:

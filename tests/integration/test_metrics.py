@@ -13,6 +13,9 @@ import pytest
 import requests
 from playhouse.db_url import connect
 
+from pacifica.dispatcher._http.receive import Receive
+from pacifica.dispatcher._metrics import definitions
+from pacifica.dispatcher._metrics import exposition as exposition_module
 from pacifica.dispatcher._metrics.definitions import DATABASE
 from pacifica.dispatcher._metrics.exposition import DatabaseCollector, Exposition
 from pacifica.dispatcher._queue.connections import Connections
@@ -71,7 +74,9 @@ def test_every_end_of_an_attempt_is_counted_by_route_and_status(model: Any, appl
     finished = {
         (sample.labels['route'], sample.labels['status']): sample.value for sample in seen.samples
         if sample.name == PREFIX + 'events_finished_total' and sample.labels['application'] == application}
-    assert finished == {(route, '200'): 2, (route, '500'): 1, ('', '422'): 1}
+    assert {labels: value for labels, value in finished.items() if value} == {
+        (route, '200'): 2, (route, '500'): 1, ('', '422'): 1}
+    assert finished[route, '422'] == 0  # so that the first is an increase
     assert seen.total('retries_total', **mine, route=route) == 1
     assert seen.total('attempt_duration_seconds_count', **mine, stage='total') == 5
     assert seen.total('event_duration_seconds_count', **mine) == 4
@@ -150,6 +155,9 @@ class Scripted(Overview):
     def outages(self) -> list[OutageState]:
         return []
 
+    def longest_attempts(self) -> dict[tuple[str, ...], float]:
+        return {('a', 'busy'): 9.0}
+
     def workers(self) -> list[WorkerState]:
         return [
             WorkerState('h:1', 'a', 'idle', 'threads', 4, 30.0, 0.0, age=1.0),
@@ -168,6 +176,8 @@ def test_a_queue_with_workers_in_which_nothing_waits_is_at_zero_and_lost_workers
     seen = values(DatabaseCollector(Scripted()))
     assert seen['queue_waiting_events', 'a', 'idle'] == seen['queue_oldest_age_seconds', 'a', 'idle'] == 0
     assert seen['queue_waiting_events', 'a', 'waiting'] == 2
+    assert seen['queue_longest_attempt_seconds', 'a', 'busy'] == 9
+    assert seen['queue_longest_attempt_seconds', 'a', 'idle'] == 0
     assert seen['workers', 'a', 'idle', 'threads', 'present'] == seen['workers', 'a', 'idle', 'threads', 'lost'] == 1
     assert seen['worker_slots', 'a', 'idle', 'threads'] == 4
 
@@ -219,6 +229,22 @@ def test_what_the_front_door_answers_is_counted_by_status(model: Any, applicatio
     assert grown == {'200': 2, '400': 1, '401': 1}
     assert after.total('receive_requests_total') - before.total('receive_requests_total') == 4
     assert after.total('events_accepted_total') - before.total('events_accepted_total') == 4
+
+
+def test_each_answer_that_is_known_in_advance_is_at_zero_before_the_first(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for counter in (definitions.RECEIVE_REQUESTS, definitions.CONNECTIONS_REFUSED):
+        monkeypatch.setattr(counter, '_metrics', {})  # as in a process that has answered nothing
+    exposition_module._requests.cache_clear()
+
+    seen = Scrape(Exposition(Overview(connections)).expose('')[1].decode())
+
+    declared = {str(code) for code in (200, 401, 403, 404, 500, *Receive.operations()['POST'].errors)}
+    name = PREFIX + 'receive_requests_total'
+    assert {sample.labels['code']: sample.value for sample in seen.samples if sample.name == name} \
+        == dict.fromkeys(declared, 0.0)
+    assert seen.total('connections_refused_total') == 0
 
 
 def test_what_senders_choose_is_in_no_label(model: Any, application: str) -> None:

@@ -14,7 +14,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from pacifica.dispatcher._lineage import step
-from pacifica.dispatcher._metrics import CountingObserver, definitions
+from pacifica.dispatcher._metrics import CountingObserver, definitions, subscription_observer
 from pacifica.dispatcher._metrics.definitions import DATABASE, DISK, PREFIX
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat
@@ -38,8 +38,11 @@ QUERIES = [
     *((panel['title'], target['expr']) for panel in PANELS for target in panel['targets']),
     *((rule['alert'], rule['expr']) for rule in RULES),
 ]
-#: Of Prometheus itself, or of a rule's own.
+#: Labels and metrics of Prometheus itself, or of a rule's own.
 EVERYWHERE = {'instance', 'job', 'le'}
+OF_PROMETHEUS: dict[str, set[str]] = {'up': set()}
+#: With it, what a process has counted since it started is as good as an increase.
+STARTED = 'process_start_time_seconds'
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +58,10 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
             raise RetryLater(60)
 
     router = router_to(handle)
-    CountingObserver(name).rescued(0, 1)
+    observer = CountingObserver(name)
+    observer.rescued(0, 1)
+    observer.missed()
+    subscription_observer('mine')(True, True)
     with model_in(f'sqlite:///{folder}/events.db') as model, connections_to(model) as connections:
         queue = model.create_queue(router, *name, metrics=True)
         worker = queue.create_worker()
@@ -112,14 +118,15 @@ def test_every_metric_is_in_a_scrape_of_a_service_that_has_done_everything(scrap
 
 @pytest.mark.parametrize('query', [query for _, query in QUERIES], ids=[title for title, _ in QUERIES])
 def test_every_query_asks_for_what_is_there(scrape: Scrape, query: str) -> None:
-    there = scrape.label_names()
+    there = scrape.label_names() | OF_PROMETHEUS
     parsed = parse(query)
     assert parsed.selectors
     labels = set(EVERYWHERE)
     for selector in parsed.selectors:
         assert selector.name in there
-        assert selector.labels <= there[selector.name]
-        assert selector.ranged == (not selector.name.removeprefix(PREFIX) in {**DATABASE, **DISK})
+        assert selector.labels <= there[selector.name] | EVERYWHERE
+        is_gauge = defined().get(family_of(selector.name), ('gauge',))[0] == 'gauge'
+        assert selector.rate == (not is_gauge) or (STARTED in query and not selector.ranged)
         labels |= there[selector.name]
     assert parsed.grouped_by <= labels
 

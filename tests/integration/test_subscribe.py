@@ -22,6 +22,8 @@ from support.events import ingest_event, wait_until
 from support.fake_metadata import FakeMetadata
 from support.fake_notifications import FakeNotifications, FakeReceiver, dead_port
 from support.fakes import hang, status
+from support.metrics import Scrape
+from support.processes import free_port
 
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 
@@ -216,9 +218,10 @@ class Kept:
         wanted = Wanted('mine', kept_for.target_url, INGESTS)
         redelivery = None if metadata is None else Redelivery(Metadata(metadata, timeout=1), wanted, 5)
         self.caplog = caplog
+        self.looks: list[tuple[bool, bool]] = []
         self.keeper = SubscriptionKeeper(
             Notifications(notifications, 'dmlb2001', 5), kept_for, wanted,
-            lambda: self.now, redelivery)
+            lambda: self.now, redelivery, lambda *looked: self.looks.append(looked))
 
     def turn(self) -> list[str]:
         """Make a turn and return what it logged."""
@@ -265,6 +268,56 @@ def test_it_is_enabled_when_the_receiver_is_back_and_not_before(notifications, c
         notifications.send(ingest_event())
         assert len(receiver.events) == 1
         assert kept.turn() == []
+
+
+def test_each_look_tells_whether_it_is_enabled_and_once_that_it_was_disabled(notifications, receiver, kept):
+    kept.turn()
+    receiver.fail('POST', status(500))
+    notifications.send(ingest_event())
+    receiver.ready = False
+    kept.turn()
+    kept.turn()
+    receiver.ready = True
+    kept.turn()
+    notifications.fail('GET', status(500))
+    kept.turn()
+    notifications.records.clear()
+    kept.turn()
+
+    made, disabled, still, enabled, unknown, gone = kept.looks
+    assert made == enabled == (True, False)
+    assert disabled == (False, True)
+    assert still == unknown == (False, False)
+    assert gone == (True, True)  # and made anew
+
+
+@pytest.mark.timeout(120)
+def test_prometheus_sees_that_a_subscription_was_disabled_and_is_enabled_again(notifications, receiver, tmp_path):
+    port = free_port()
+    more = ['--keep', '--interval', '0.1', '--metrics-port', str(port)]
+
+    def total(name: str) -> float:
+        with HttpClient(timeout=5) as client:
+            answer = client.request('GET', f'http://127.0.0.1:{port}/metrics')
+        return Scrape(answer.text).total(name, subscription='mine')
+
+    with started(*arguments(notifications.url, receiver.url, *more), cwd=tmp_path) as keeper:
+        keeper.expect('looking after')
+        wait_until(lambda: total('subscription_enabled') == 1)
+        assert total('subscription_disabled_total') == 0
+        receiver.ready = False
+        receiver.fail('POST', status(500))
+        notifications.send(ingest_event())
+        wait_until(lambda: total('subscription_enabled') == 0 and total('subscription_disabled_total') == 1)
+        receiver.ready = True
+        wait_until(lambda: total('subscription_enabled') == 1)
+        assert total('subscription_disabled_total') == 1
+        assert keeper.stop() == 0
+
+
+def test_a_port_for_metrics_needs_keep(notifications, receiver, capsys):
+    _, errors = said(capsys, arguments(notifications.url, receiver.url, '--metrics-port', '9470'), status=2)
+    assert 'give --keep too' in errors
 
 
 def test_the_span_of_missed_events_is_in_utc_whatever_the_zone_of_notifications(notifications, receiver, kept):

@@ -32,6 +32,6 @@ class Scrape:
         return found
 
 
-def counted(name: str, **labels: Any) -> float:
-    """Return what this process has counted so far."""
-    return REGISTRY.get_sample_value(PREFIX + name, labels) or 0.0
+def counted(name: str, **labels: Any) -> float | None:
+    """Return what this process has counted so far; ``None`` if Prometheus does not see it yet."""
+    return REGISTRY.get_sample_value(PREFIX + name, labels)

@@ -12,26 +12,33 @@ _TOKEN = re.compile(r'''
     (?P<space>\s+)
   | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
   | (?P<range>\[(?:\d+(?:ms|[smhdwy])|\$__rate_interval)\])
+  | (?P<subquery>\[\d+[smhdwy]:\d+[smhdwy]\])
   | (?P<number>\d+(?:\.\d+)?)
   | (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)
   | (?P<operator>=~|!~|!=|==|>=|<=|[-+*/%^<>=])
   | (?P<bracket>[(){},])
 ''', re.VERBOSE)
 _CLOSES = {')': '(', '}': '{'}
-_RATES = frozenset({'rate', 'increase', 'irate'})
+_RATES = frozenset({'rate', 'increase', 'irate'})  # of counters
+_RANGED = _RATES | {'predict_linear'}
 _AGGREGATIONS = frozenset({'sum', 'min', 'max', 'avg', 'count'})
-_OTHER = frozenset({'histogram_quantile', 'absent', 'label_values'})
+_OTHER = frozenset({'histogram_quantile', 'quantile_over_time', 'absent', 'time', 'label_values'})
 _GROUPING = frozenset({'by', 'without', 'on', 'ignoring'})
 _WORDS = _GROUPING | {'unless', 'and', 'or'}
 
 
 @dataclass(frozen=True)
 class Selector:
-    """A metric in a query, with the labels that are asked of it, and whether it has a range."""
+    """A metric in a query, with the labels that are asked of it.
+
+    :param ranged: whether it has a range.
+    :param rate: whether that is for a rate, as counters need one.
+    """
 
     name: str
     labels: frozenset[str]
-    ranged: bool
+    ranged: bool = False
+    rate: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def parse(query: str) -> Query:
     """Take *query* apart.
 
     :raises ValueError: if it can't be PromQL: an unknown character or function, brackets that don't match, a rate of
-        what has no range, a range of what no rate is taken of.
+        what has no range, a range of what no rate is taken of, or a trend.
     """
     tokens = _tokens(query)
     _check_brackets(query, tokens)
@@ -57,7 +64,7 @@ def parse(query: str) -> Query:
         kind, text = tokens[position]
         following = tokens[position + 1][1] if position + 1 < len(tokens) else ''
         position += 1
-        if kind != 'name' or text in _AGGREGATIONS | _OTHER | _RATES:
+        if kind != 'name' or text in _AGGREGATIONS | _OTHER | _RANGED:
             continue
         if text in _WORDS:
             if text in _GROUPING:
@@ -73,10 +80,10 @@ def parse(query: str) -> Query:
             labels = _matchers(query, tokens[position + 1:after])
             after += 1
         ranged = after < len(tokens) and tokens[after][0] == 'range'
-        rate = position >= 3 and tokens[position - 2][1] == '(' and tokens[position - 3][1] in _RATES
-        if ranged != rate:
+        function = tokens[position - 3][1] if position >= 3 and tokens[position - 2][1] == '(' else ''
+        if ranged != (function in _RANGED):
             raise ValueError(f'{text} needs both a range and a rate of it, or neither: {query}')
-        selectors.append(Selector(text, labels, ranged))
+        selectors.append(Selector(text, labels, ranged, function in _RATES))
         position = after
     return Query(tuple(selectors), frozenset(grouped))
 

@@ -9,12 +9,13 @@ import click
 
 from pacifica.dispatcher._cli.options import converting, credentials, http_url, route_of
 from pacifica.dispatcher._cli.output import UsageFault
-from pacifica.dispatcher._cli.serving import configure_log, handling_signals
+from pacifica.dispatcher._cli.serving import configure_log, handling_signals, serving_metrics
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._clients.receiver_client import ReceiverClient
     from pacifica.dispatcher._clients.subscription import Done, Notifications, Wanted
+    from pacifica.dispatcher._clients.subscription_keeper import Redelivery
 
 _INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'
 _CHANGED = {'name': 'name', 'jsonpath': 'JSONPath', 'auth': 'credentials'}
@@ -61,9 +62,15 @@ def _receiver_auth(secret: str, user: str | None) -> dict[str, Any]:
               help='Between two looks, with --keep.')
 @click.option('--timeout', type=click.FloatRange(min=0.1), default=10.0, show_default=True, metavar='SECONDS',
               help='How long a service may be silent.')
+@click.option('--metrics-port', type=click.IntRange(1, 65535), default=None, metavar='PORT',
+              help='With --keep, serve for Prometheus on this port whether the subscription is enabled; needs the '
+                   'extra metrics.')
+@click.option('--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
+              help='Address to serve that on; whoever reaches it may read.')
 def subscribe_command(
     receiver_url: str, notifications_url: str, jsonpath: str, name: str, user: str | None,
     auth: dict[str, Any] | None, keep: bool, metadata_url: str | None, delete: bool, interval: float, timeout: float,
+    metrics_port: int | None, metrics_host: str,
 ) -> None:
     """Have Pacifica Notifications send events to a receiver.
 
@@ -81,13 +88,15 @@ def subscribe_command(
     from pacifica.dispatcher._clients.http import HttpClient
     from pacifica.dispatcher._clients.receiver_client import ReceiverClient
     from pacifica.dispatcher._clients.subscription import Notifications, Wanted
-    from pacifica.dispatcher._clients.subscription_keeper import Redelivery, SubscriptionKeeper
+    from pacifica.dispatcher._clients.subscription_keeper import Redelivery
     from pacifica.dispatcher._transfers.metadata import Metadata
 
     if keep and delete:
         raise UsageFault('give --keep or --delete, not both')
     if metadata_url is not None and not keep:
         raise UsageFault('--metadata is for what --keep finds missing: give --keep too, or use "reconcile"')
+    if metrics_port is not None and not keep:
+        raise UsageFault('--metrics-port shows what --keep sees: give --keep too')
     receiver = ReceiverClient.mounted_at(receiver_url, HttpClient(timeout=timeout))
     wanted = Wanted(name, receiver.target_url, jsonpath, auth)
     notifications = Notifications(notifications_url, user, timeout)
@@ -95,14 +104,31 @@ def subscribe_command(
         _unsubscribe(notifications, wanted)
     elif keep:
         redelivery = None if metadata_url is None else Redelivery(Metadata(metadata_url), wanted, timeout)
-        configure_log()
-        stop = threading.Event()
-        with handling_signals(lambda _number, _frame: stop.set()):
-            click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
-            SubscriptionKeeper(notifications, receiver, wanted, redelivery=redelivery).run(stop, interval)
-        click.echo('stopped')
+        with serving_metrics(metrics_port, metrics_host):
+            _keep(notifications, receiver, wanted, redelivery, interval, observed=metrics_port is not None)
     else:
         _subscribe(notifications, receiver, wanted)
+
+
+def _keep(
+    notifications: Notifications, receiver: ReceiverClient, wanted: Wanted, redelivery: Redelivery | None,
+    interval: float, observed: bool,
+) -> None:
+    """Look after the subscription until a signal comes; show what is seen as metrics if it is to be *observed*."""
+    from pacifica.dispatcher._clients.subscription_keeper import SubscriptionKeeper
+
+    configure_log()
+    observe = None
+    if observed:
+        from pacifica.dispatcher._metrics import subscription_observer
+
+        observe = subscription_observer(wanted.name)
+    keeper = SubscriptionKeeper(notifications, receiver, wanted, redelivery=redelivery, observe=observe)
+    stop = threading.Event()
+    with handling_signals(lambda _number, _frame: stop.set()):
+        click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
+        keeper.run(stop, interval)
+    click.echo('stopped')
 
 
 def _subscribe(notifications: Notifications, receiver: ReceiverClient, wanted: Wanted) -> None:

@@ -84,14 +84,20 @@ def _request(auth: dict[str, Any] | None) -> dict[str, Any]:
 
 
 class SubscriptionKeeper:
-    """Keeps one subscription, and has what was missed sent by *redelivery*, or only says what was, without one."""
+    """Keeps one subscription, and has what was missed sent by *redelivery*, or only says what was, without one.
+
+    :param observe: called at the end of each look with whether the subscription is enabled, as far as Notifications
+        answer, and whether it was found disabled or gone, which is told once.
+    """
 
     def __init__(
         self, notifications: Notifications, receiver: ReceiverClient, wanted: Wanted,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc), redelivery: Redelivery | None = None,
+        observe: Callable[[bool, bool], None] | None = None,
     ) -> None:
         self._notifications, self._receiver, self._wanted, self._clock = notifications, receiver, wanted, clock
-        self._redelivery = redelivery
+        self._redelivery, self._observe = redelivery, observe
+        self._lost = False  # since the last look
         self._missing: datetime | None = None  # since when events were missed that were not sent again
         self._redelivery_failed = False
         self._seen_enabled: datetime | None = None
@@ -125,6 +131,9 @@ class SubscriptionKeeper:
             self._failures += 1
             if self._failures == 1:
                 _LOG.warning('notifications.away', extra={'error': exc.message})
+        if self._observe is not None:
+            self._observe(self._state == 'enabled' and not self._failures, self._lost)
+        self._lost = False
 
     def _answered(self) -> None:
         now = self._clock()
@@ -144,6 +153,7 @@ class SubscriptionKeeper:
         state = 'disabled' if disabled else 'other' if record is not None else 'absent'
         if state != self._state:
             self._state = state
+            self._lost = disabled or (record is None and self._seen_enabled is not None)
             if disabled and record is not None:
                 _LOG.warning('subscription.disabled', extra={
                     'target_url': self._wanted.target_url, 'disabled': record['disabled'],

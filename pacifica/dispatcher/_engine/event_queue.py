@@ -127,8 +127,7 @@ class EventQueue(Acceptor):
         :raises TransferError: if Metadata doesn't answer. What was stored by then stays.
         :raises DatabaseUnavailableError: if the database doesn't answer.
         """
-        return Reconciler(self._store, self.router, Metadata(metadata_url)).run(
-            _utc(since), dry_run=dry_run, progress=progress)
+        return self._reconciler(metadata_url).run(_utc(since), dry_run=dry_run, progress=progress)
 
     def create_reconciler(
         self, metadata_url: str, *, interval: float = 60.0, since: datetime | None = None,
@@ -145,8 +144,11 @@ class EventQueue(Acceptor):
         """
         if interval <= 0:
             raise ConfigurationError(f'interval must be more than 0, not {interval!r}')
-        reconciler = Reconciler(self._store, self.router, Metadata(metadata_url))
-        return PeriodicReconciler(reconciler, interval, None if since is None else _utc(since))
+        return PeriodicReconciler(
+            self._reconciler(metadata_url), interval, None if since is None else _utc(since))
+
+    def _reconciler(self, metadata_url: str) -> Reconciler:
+        return Reconciler(self._store, self.router, Metadata(metadata_url), self._executor.extensions.missed)
 
     def prune(self, older_than: float) -> int:
         """Delete every event that ended more than *older_than* seconds ago; return how many were.

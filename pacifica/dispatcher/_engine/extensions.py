@@ -59,6 +59,9 @@ class Extension:
     def rescued(self, again: int, ended: int, /) -> None:
         """See how many events of dead workers were taken over: some run again, some have ended."""
 
+    def missed(self) -> None:
+        """See that an event that was never delivered was found in Metadata and stored."""
+
 
 class Extensions:
     """The extensions of a queue, called in order."""
@@ -127,6 +130,10 @@ class Extensions:
         if tasks:  # in a thread of its own: leases must be renewed, however long a callback takes
             threading.Thread(
                 target=self._show_ends, args=(tasks,), name='pacifica-dispatcher-rescued', daemon=True).start()
+
+    def missed(self) -> None:
+        """Show that an event that was never delivered was stored."""
+        self._show('missed')
 
     def _show_ends(self, tasks: Sequence[FinishedTask]) -> None:
         for task in tasks:

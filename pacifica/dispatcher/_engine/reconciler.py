@@ -46,13 +46,16 @@ class Reconciled:
 class Reconciler:
     """Compares what Metadata knows with what is in a queue.
 
+    :param missed: called for each event that was stored.
     :raises ConfigurationError: if the queue doesn't recognise repeated events.
     """
 
-    def __init__(self, store: Store, router: Router, metadata: Metadata) -> None:
+    def __init__(
+        self, store: Store, router: Router, metadata: Metadata, missed: Callable[[], None] = lambda: None,
+    ) -> None:
         if not store.deduplicate:
             raise ConfigurationError('reconcile needs a queue that knows which events it had: deduplicate=True')
-        self.store, self.metadata, self._router = store, metadata, router
+        self.store, self.metadata, self._router, self._missed = store, metadata, router, missed
 
     def run(
         self, since: datetime, until: datetime = datetime.max, *, dry_run: bool = False,
@@ -99,6 +102,8 @@ class Reconciler:
             if self._wants(event):
                 received = _events.from_dict(event)
                 found.missing[transaction] = None if dry_run else str(self.store.accept([received])[0])
+                if not dry_run:
+                    self._missed()
             else:
                 found.unwanted.add(transaction)
         except (UnreadableTransactionError, InvalidEventError) as exc:  # also one larger than the database takes

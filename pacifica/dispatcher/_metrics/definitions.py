@@ -1,11 +1,14 @@
 """Every metric: its name, what it says, and its labels, of which none is anything that a sender chooses."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 PREFIX = 'pacifica_dispatcher_'
 
 STAGES = ('total', 'download', 'handle', 'upload', 'other')
 """What the label ``stage`` may say; a handler's own stages are ``other``."""
+
+CODES = (200, 400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
+"""What ``/receive`` answers: each is there from the start, at 0, so that the first one is an increase."""
 
 _QUEUE = ('application', 'task')
 _ROUTE = (*_QUEUE, 'route')
@@ -37,6 +40,8 @@ LEASES_LOST = Counter(
 RESCUED = Counter(
     PREFIX + 'rescued_events', 'Events taken over from workers that died: run again, or ended after too many attempts.',
     (*_QUEUE, 'outcome'))
+MISSED = Counter(
+    PREFIX + 'missed_events', 'Events that were never delivered, found in Metadata and stored.', _QUEUE)
 EVENTS_ACCEPTED = Counter(
     PREFIX + 'events_accepted', 'Events that the front door answered with a task id, repeated ones included.')
 RECEIVE_REQUESTS = Counter(
@@ -44,6 +49,13 @@ RECEIVE_REQUESTS = Counter(
 CONNECTIONS_REFUSED = Counter(
     PREFIX + 'connections_refused',
     'Connections that were refused because as many as allowed were open: in total, or from one address.', ('limit',))
+SUBSCRIPTION_ENABLED = Gauge(
+    PREFIX + 'subscription_enabled',
+    'Whether subscribe --keep found or made its subscription enabled when it last looked; 0 if Notifications are away.',
+    ('subscription',), multiprocess_mode='mostrecent')
+SUBSCRIPTION_DISABLED = Counter(
+    PREFIX + 'subscription_disabled', 'How often subscribe --keep found its subscription disabled, or gone.',
+    ('subscription',))
 
 DATABASE = {
     'database_up': (
@@ -54,6 +66,8 @@ DATABASE = {
         'Events that wait for a worker or for their next attempt; 20000 stands for that many or more.', _QUEUE),
     'queue_oldest_age_seconds': (
         'Age of the oldest due event, in seconds since it was due; 0 if none is.', _QUEUE),
+    'queue_longest_attempt_seconds': (
+        'For how long the longest of the running attempts has been running; 0 if none is.', _QUEUE),
     'outage_waiting_events': (
         'Events that wait for a service that is known to be away; 20000 stands for that many or more.', ('service',)),
     'outage_seconds': (

@@ -41,6 +41,8 @@ class Exposition:
     def __init__(self, overview: Overview) -> None:
         for limit in ('total', 'address'):
             definitions.CONNECTIONS_REFUSED.labels(limit)  # so that it is there, at 0
+        for status in definitions.CODES:
+            _requests(status)
         self._registry = _processes()
         self._registry.register(DatabaseCollector(overview))
         self._registry.register(DiskCollector(overview))
@@ -189,12 +191,12 @@ class DatabaseCollector:
     def _read(self) -> list[Metric]:
         try:
             counts, queues, workers = self._overview.counts(), self._overview.queues(), self._overview.workers()
-            outages = self._overview.outages()[:_MOST_SERVICES]
+            outages, longest = self._overview.outages()[:_MOST_SERVICES], self._overview.longest_attempts()
         except DatabaseUnavailableError:
             return [_family('database_up', {(): 0.0})]
         # A queue in which nothing waits is at 0, not absent, as long as it has workers.
         waiting: dict[tuple[str, ...], float] = {(worker.application, worker.task): 0.0 for worker in workers}
-        oldest = dict(waiting)
+        oldest, running = dict(waiting), {**waiting, **longest}
         for queue in queues:
             waiting[queue.application, queue.task] = float(queue.waiting)
             oldest[queue.application, queue.task] = queue.oldest_age
@@ -208,6 +210,7 @@ class DatabaseCollector:
             _family('events', {(code(status),): count for status, count in counts.items()}),
             _family('queue_waiting_events', waiting),
             _family('queue_oldest_age_seconds', oldest),
+            _family('queue_longest_attempt_seconds', running),
             _family('outage_waiting_events', {(each.service,): each.waiting for each in outages}),
             _family('outage_seconds', {(each.service,): max(0.0, time.time() - each.since) for each in outages}),
             _family('workers', states),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from prometheus_client import Counter, Histogram
@@ -23,6 +24,8 @@ class CountingObserver(Extension):
         self._leases_lost = definitions.LEASES_LOST.labels(*queue)
         self._rescued_again = definitions.RESCUED.labels(*queue, 'run_again')
         self._rescued_ended = definitions.RESCUED.labels(*queue, 'ended')
+        self._missed = definitions.MISSED.labels(*queue)
+        _finished(queue, '')  # so that it is there, at 0
 
     def finished(self, claimed: ClaimedEvent, outcome: Outcome) -> None:
         route = outcome.route or ''
@@ -35,7 +38,7 @@ class CountingObserver(Extension):
                 definitions.TRANSFERRED_FILES.labels(*self._queue, name).inc(stage.files or 0)
                 definitions.TRANSFERRED_BYTES.labels(*self._queue, name).inc(stage.bytes or 0)
         if outcome.status in FINAL:
-            _finished(self._queue, route, outcome.status).inc()
+            _finished(self._queue, route)[outcome.status].inc()
             if outcome.skipped:
                 definitions.EVENTS_SKIPPED.labels(*self._queue, route).inc()
             # Both times are the database's; how long the attempt took is the host's, which needs no clock to agree.
@@ -51,7 +54,24 @@ class CountingObserver(Extension):
         self._rescued_again.inc(again)
         if ended:
             self._rescued_ended.inc(ended)
-            _finished(self._queue, '', Status.FAILED).inc(ended)
+            _finished(self._queue, '')[Status.FAILED].inc(ended)
+
+    def missed(self) -> None:
+        self._missed.inc()
+
+
+def subscription_observer(name: str) -> Callable[[bool, bool], None]:
+    """Return what is to be told at each look at a subscription: whether it is enabled, and whether it was just lost.
+
+    :param name: the subscription's, as its operator calls it.
+    """
+    is_enabled, disabled = definitions.SUBSCRIPTION_ENABLED.labels(name), definitions.SUBSCRIPTION_DISABLED.labels(name)
+
+    def observe(enabled: bool, lost: bool) -> None:
+        is_enabled.set(enabled)
+        disabled.inc(lost)
+
+    return observe
 
 
 def code(status: Status) -> str:
@@ -64,5 +84,5 @@ def _duration(queue: QueueName, route: str, stage: str) -> Histogram:
 
 
 @lru_cache(maxsize=1024)
-def _finished(queue: QueueName, route: str, status: Status) -> Counter:
-    return definitions.EVENTS_FINISHED.labels(*queue, route, code(status))
+def _finished(queue: QueueName, route: str) -> Mapping[Status, Counter]:
+    return {status: definitions.EVENTS_FINISHED.labels(*queue, route, code(status)) for status in FINAL}

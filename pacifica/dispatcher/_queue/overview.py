@@ -166,6 +166,13 @@ class Overview:
         """
         return self._connections.read(_queues)
 
+    def longest_attempts(self) -> dict[tuple[str, ...], float]:
+        """Return by application and task for how many seconds the longest of the running attempts has been running.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return self._connections.read(_longest_attempts)
+
     def workers(self) -> list[WorkerState]:
         """Return the workers with a heartbeat within a day, the latest first.
 
@@ -246,6 +253,17 @@ def _queues(session: Session) -> list[QueueState]:
             f'SELECT COUNT(*) FROM (SELECT 1 AS one {of_queue} LIMIT {COUNT_LIMIT}) AS counted', after).fetchone()[0]
         if due is not None:  # all may have been taken since
             found.append(QueueState(*after, max(0.0, now - due), int(count)))
+
+
+def _longest_attempts(session: Session) -> dict[tuple[str, ...], float]:
+    """Read what is claimed, which is as much as workers have slots."""
+    now = session.now()
+    return {
+        (application, task): max(0.0, now - claimed) for application, task, claimed in session.execute(
+            f"SELECT task_application_name, task_name, MIN(claimed) FROM {TABLE}"
+            f" WHERE task_status = '{Status.PROCESSING}' AND claimed IS NOT NULL"
+            ' GROUP BY task_application_name, task_name').fetchall()
+    }
 
 
 def _workers(session: Session) -> list[WorkerState]:
