@@ -38,6 +38,8 @@ QUERIES = [
     *((panel['title'], target['expr']) for panel in PANELS for target in panel['targets']),
     *((rule['alert'], rule['expr']) for rule in RULES),
 ]
+TESTS = yaml.safe_load((PROJECT / 'tests' / 'acceptance' / 'alerts.test.yaml').read_text('utf-8'))['tests']
+TESTED = sorted({series['series'] for test in TESTS for series in test['input_series']})
 #: Labels and metrics of Prometheus itself, or of a rule's own.
 EVERYWHERE = {'instance', 'job', 'le'}
 OF_PROMETHEUS: dict[str, set[str]] = {'up': set()}
@@ -129,6 +131,19 @@ def test_every_query_asks_for_what_is_there(scrape: Scrape, query: str) -> None:
         assert selector.rate == (not is_gauge) or (STARTED in query and not selector.ranged)
         labels |= there[selector.name]
     assert parsed.grouped_by <= labels
+
+
+@pytest.mark.parametrize('series', TESTED)
+def test_the_rules_are_tested_with_what_is_there(scrape: Scrape, series: str) -> None:
+    selector, = parse(series).selectors
+    there = scrape.label_names() | OF_PROMETHEUS
+    assert selector.name in there
+    assert selector.labels == there[selector.name] | {'job', 'instance'}
+
+
+def test_the_manual_explains_each_alert() -> None:
+    explained = re.findall(r'^   \* - ``(PacificaDispatcher\w+)``$', (DOCS / 'monitoring.rst').read_text('utf-8'), re.M)
+    assert explained == [rule['alert'] for rule in RULES]
 
 
 def test_the_dashboard_shows_every_metric() -> None:

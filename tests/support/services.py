@@ -7,6 +7,7 @@ where ``CI=true`` it fails the test, because there it is a hole in what was test
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,14 @@ def require(service: Service) -> str:
     if fault is not None:
         absent(fault)
     return service.url
+
+
+def require_promtool() -> str:
+    """Return Prometheus's ``promtool``, which tests alert rules."""
+    found = shutil.which(os.environ.get('PACIFICA_TEST_PROMTOOL') or 'promtool')
+    if found is None:
+        absent('there is no promtool (of Debian\'s package prometheus) on the PATH; PACIFICA_TEST_PROMTOOL says where')
+    return str(found)
 
 
 def require_stack() -> Path:
