@@ -28,10 +28,13 @@ class Counted:
     """What counts in place of the metrics."""
 
     def __init__(self):
-        self.limits = []
+        self.limits, self.answers = [], []
 
     def refused(self, limit):
         self.limits.append(limit)
+
+    def received(self, status, _events):
+        self.answers.append(status)
 
 
 @contextmanager
@@ -160,6 +163,19 @@ def test_a_body_that_drips_is_cut_off_after_the_time_for_all_of_it(framing, piec
         assert json.loads(body) == {'status': '408 Request Timeout', 'message': 'the body did not arrive in time'}
 
 
+@pytest.mark.parametrize('request_, status', [
+    (HEAD + b'Content-Length: 200000000\r\n\r\n', 413),
+    (HEAD + b'Content-Length: x\r\n\r\n', 400),
+    (HEAD + LENGTH + BODY[:-1], 408),
+])
+def test_a_delivery_that_the_server_itself_refuses_is_counted_and_what_is_none_is_not(request_, status):
+    with serving(request_timeout=0.5) as client:
+        for each in (request_.replace(b'/receive', b'/dashboard/'), request_):
+            with connections(client.port, each) as (connection,):
+                assert answer_of(connection)[0].startswith(b'HTTP/1.1 %d ' % status)
+        assert client.counted.answers == [status]
+
+
 @pytest.mark.parametrize('limits, name', [
     ({'max_connections': 5}, 'total'), ({'max_connections_per_address': 5}, 'address')])
 def test_a_connection_too_many_is_refused_and_counted_and_one_that_closes_makes_room(limits, name):
@@ -215,6 +231,7 @@ def test_a_full_disk_is_told_to_the_client_and_harms_no_other(monkeypatch, numbe
             with connections(client.port, HEAD + b'Content-Length: %d\r\n\r\n' % len(large) + large) as (connection,):
                 head, body = answer_of(connection)
             assert head.startswith(b'HTTP/1.1 %d ' % status) and 'disk' not in json.loads(body)['message']
+        assert client.counted.answers == [status] * 2
         assert client.post(INGEST).status == 200
 
 

@@ -240,7 +240,7 @@ def test_each_answer_that_is_known_in_advance_is_at_zero_before_the_first(
 
     seen = Scrape(Exposition(Overview(connections)).expose('')[1].decode())
 
-    declared = {str(code) for code in (200, 401, 403, 404, 500, *Receive.operations()['POST'].errors)}
+    declared = {str(code) for code in (200, 401, 403, 404, 500, 507, *Receive.operations()['POST'].errors)}
     name = PREFIX + 'receive_requests_total'
     assert {sample.labels['code']: sample.value for sample in seen.samples if sample.name == name} \
         == dict.fromkeys(declared, 0.0)

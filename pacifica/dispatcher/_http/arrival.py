@@ -42,6 +42,8 @@ class Arrival:
         self.body: _Length | _Chunks | None = None
         #: Whether the client waits for a "100 Continue" before it sends the body.
         self.waits = False
+        #: Of the request, once its head has come.
+        self.method, self.target = b'', b''
         self._max_head, self._limits = max_head, limits
         self._tail = b''
 
@@ -92,9 +94,11 @@ class Arrival:
         self.stream.seek(0)
         head = self.stream.read(size)
         self.stream.seek(0, io.SEEK_END)
+        method, _, rest = head.lstrip().partition(b' ')
+        self.method, self.target = method, rest.partition(b' ')[0]
         lengths = _LENGTH.findall(head)
         chunked = _CHUNKED.search(head)
-        limits = self._limits(head.partition(b' ')[2].partition(b' ')[0]) if chunked or lengths else None
+        limits = self._limits(self.target) if chunked or lengths else None
         if limits is None:
             return _Length(0)
         seconds, most = limits

@@ -207,6 +207,7 @@ class Connections(ConnectionManager):
 
     def _refuse(self, conn: Any, status: str, message: str) -> None:
         """Answer *status* without waiting for anything."""
+        self.server.count_answer(conn, status)
         with suppress(OSError):  # gone, or it reads nothing
             conn.socket.settimeout(0)
             conn.socket.send(refusal(self.server.protocol, status, message))

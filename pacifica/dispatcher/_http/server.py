@@ -93,6 +93,7 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
 
     def simple_response(self, status: str, msg: str = '') -> None:
         """Answer an error that the server found, in JSON, after which the connection is closed."""
+        self.server.count_answer(self.conn, status)
         self.close_connection = self.conn.lingers = True
         with suppress(OSError):  # the client is gone
             self.conn.wfile.write(refusal(self.server.protocol, status, msg))
@@ -158,12 +159,20 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
 
         Other applications in the same server read their bodies as they come.
         """
-        app = self.wsgi_app
-        if isinstance(app, cherrypy._cptree.Tree):
-            path = unquote(_ORIGIN.sub('', target.decode('latin-1')).partition('?')[0])
-            app = app.apps.get(app.script_name(httputil.urljoin(path)))
-        limits: tuple[float, int] | None = getattr(app, 'body_limits', None)
+        limits: tuple[float, int] | None = getattr(self._app_of(_path(target)), 'body_limits', None)
         return limits
+
+    def _app_of(self, path: str) -> Any:
+        app = self.wsgi_app
+        return app.apps.get(app.script_name(httputil.urljoin(path))) if isinstance(app, cherrypy._cptree.Tree) else app
+
+    def count_answer(self, conn: Connection, status: str) -> None:
+        """Count the answer *status* of the server's own to a delivery, which no front door gets to see."""
+        if isinstance(conn.arrival, Arrival) and conn.arrival.method == b'POST':
+            path = _path(conn.arrival.target)
+            exposition = getattr(self._app_of(path), 'exposition', None)
+            if exposition is not None and path.rstrip('/').endswith('/receive'):
+                exposition.received(int(status[:3]), 0)
 
     def count_refused(self, limit: str) -> None:
         """Count a connection that was refused because *limit* was reached, ``total`` or ``address``."""
@@ -171,6 +180,10 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
             if getattr(app, 'exposition', None) is not None:
                 app.exposition.refused(limit)
                 return
+
+
+def _path(target: bytes) -> str:
+    return unquote(_ORIGIN.sub('', target.decode('latin-1')).partition('?')[0])
 
 
 def _by_files() -> int:

@@ -7,7 +7,7 @@ PREFIX = 'pacifica_dispatcher_'
 STAGES = ('total', 'download', 'handle', 'upload', 'other')
 """What the label ``stage`` may say; a handler's own stages are ``other``."""
 
-CODES = (200, 400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
+CODES = (200, 400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 507)
 """What ``/receive`` answers: each is there from the start, at 0, so that the first one is an increase."""
 
 _QUEUE = ('application', 'task')
