@@ -169,7 +169,7 @@ def test_a_body_that_drips_is_cut_off_after_the_time_for_all_of_it(framing, piec
     (HEAD + LENGTH + BODY[:-1], 408),
 ])
 def test_a_delivery_that_the_server_itself_refuses_is_counted_and_what_is_none_is_not(request_, status):
-    with serving(request_timeout=0.5) as client:
+    with serving(request_timeout=0.5 if status == 408 else 30.0) as client:
         for each in (request_.replace(b'/receive', b'/dashboard/'), request_):
             with connections(client.port, each) as (connection,):
                 assert answer_of(connection)[0].startswith(b'HTTP/1.1 %d ' % status)

@@ -297,7 +297,7 @@ def test_prometheus_sees_that_a_subscription_was_disabled_and_is_enabled_again(n
     more = ['--keep', '--interval', '0.1', '--metrics-port', str(port)]
 
     def total(name: str) -> float:
-        with HttpClient(timeout=5) as client:
+        with HttpClient(timeout=30) as client:
             answer = client.request('GET', f'http://127.0.0.1:{port}/metrics')
         return Scrape(answer.text).total(name, subscription='mine')
 
