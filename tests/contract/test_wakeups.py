@@ -208,7 +208,8 @@ def test_an_idle_worker_only_polls_and_looks_at_a_counter(model: Any, started: A
 
     wait_until(lambda: executed.count('COMMIT') > 4)
 
-    asked = [statement.split()[0] for statement in executed if statement != counter]
+    asked = [statement.split()[0] for statement in executed
+             if statement != counter and 'receivetaskworker' not in statement]  # looking for dead neighbours is no poll
     assert asked[:12] == ['BEGIN', 'SELECT', 'COMMIT'] * 4 or asked[:12] == ['START', 'SELECT', 'COMMIT'] * 4
 
 

@@ -15,6 +15,7 @@ from pacifica.dispatcher._cli.options import (
 from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
 from pacifica.dispatcher._cli.serving import LOG_LEVELS, HttpServer, configure_log, open_queue, running, serving_metrics
+from pacifica.dispatcher._cli.supervisor import Supervised, supervise
 from pacifica.dispatcher.authentication import Authenticate, Secret
 from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
 
@@ -84,15 +85,18 @@ _log_options = options(
 @click.option('--metrics', is_flag=True,
               help='Serve /metrics for Prometheus, to who may read; needs the extra metrics.')
 @tracing_option
+@click.option('--processes', type=click.IntRange(1, 64), default=1, show_default=True, metavar='N',
+              help='How many processes receive and run events, sharing the port and --concurrency; for a server of '
+                   'many processors, on PostgreSQL or MariaDB.')
 @_log_options
 def serve_command(
     reference: RouterReference, database: Any, name: str | None, task_name: str | None,
     worker_settings: dict[str, Any], queue_settings: dict[str, Any], host: str, port: int,
     authenticate: Authenticate | None, insecure: bool, notify: Notify | None, max_body: int, max_connections: int,
     max_connections_per_address: int, metadata: str | None, reconcile_interval: float, since: str | None,
-    metrics: bool, tracing: bool, log_level: str, log_format: str,
+    metrics: bool, tracing: bool, processes: int, log_level: str, log_format: str,
 ) -> None:
-    """Receive events over HTTP, and run them by ROUTER of MODULE, in one process.
+    """Receive events over HTTP, and run them by ROUTER of MODULE.
 
     POST /receive takes an event, GET /status/ID and GET /get/ID tell what became of it. SIGINT and SIGTERM stop: no
     new events are taken, and running handlers get --grace; a second signal stops at once. Events that were accepted and
@@ -106,25 +110,35 @@ def serve_command(
         raise UsageFault(
             f'other machines may reach {host}, and nothing asks who they are: say who may come in with --authenticate, '
             'or let everybody in with --insecure')
+    if authenticate is None and not is_loopback(host):
+        click.echo('no authentication: whoever reaches this address can send events and read all records')
+    if processes > 1:
+        _introduce(reference, database)
+        supervise(processes, worker_settings['concurrency'], host, port, metrics=metrics)
+        return
     configure_log(log_level, log_format)
+    supervised = Supervised.here()
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
     server = HttpServer(
-        application, host, port,
+        application, host, port, None if supervised is None else supervised.listening,
         max_connections=max_connections, max_connections_per_address=max_connections_per_address)
     worker = queue.create_worker(**worker_settings, import_name=str(reference))
     reconcilers = [] if metadata is None else [queue.create_reconciler(
         metadata, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
     with running(worker, server, *reconcilers) as stop:
-        _introduce(reference, database)
-        if authenticate is None and not server.on_loopback:
-            click.echo('no authentication: whoever reaches this address can send events and read all records')
-        click.echo(f'listening: POST events to {server.url}/receive')
+        if supervised is None:
+            _introduce(reference, database)
+            click.echo(f'listening: POST events to {server.url}/receive')
+        else:
+            supervised.end_with_supervisor()
         stop.wait()
-        click.echo('stopping')
+        if supervised is None:
+            click.echo('stopping')
     model.close_connections()
-    click.echo('stopped')
+    if supervised is None:
+        click.echo('stopped')
 
 
 @click.command('work', context_settings=SERVICE)

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from ipaddress import ip_address
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +31,21 @@ if TYPE_CHECKING:
 LOG_LEVELS = ('debug', 'info', 'warning', 'error')
 
 _SHUTDOWN_SECONDS = 5
-_BACKLOG = 256  # connections that the system has taken and we have not
+BACKLOG = 256  # connections that the system has taken and we have not
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
 
 
 class HttpServer:
     """Serves a front door from threads of its own; port 0 takes a free one.
 
+    :param listening: a socket that listens already, which other processes may share; for any, host and port mean
+        nothing.
     :param limits: ``max_connections`` and ``max_connections_per_address``, 0 for any number.
     """
 
-    def __init__(self, application: FrontDoor, host: str, port: int, **limits: int) -> None:
+    def __init__(
+        self, application: FrontDoor, host: str, port: int, listening: int | None = None, **limits: int,
+    ) -> None:
         import cherrypy
         from cherrypy._cpserver import Server as CherryPyServer
 
@@ -52,12 +55,13 @@ class HttpServer:
         settings = CherryPyServer()
         settings.socket_port = port
         settings.shutdown_timeout = _SHUTDOWN_SECONDS
-        settings.socket_queue_size = _BACKLOG
+        settings.socket_queue_size = BACKLOG
         settings.max_request_body_size = max(settings.max_request_body_size, application.body_limits[1])
         vars(settings).update(limits)
         try:
             settings.socket_host = host
             self._server = FrontDoorServer(settings)
+            self._server.listening = listening
             self._server.wsgi_app = application
             self._server.prepare()
         except (OSError, ValueError) as exc:  # CherryPy refuses an empty host by a ValueError
@@ -70,13 +74,7 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        host, port = self._server.bind_addr[:2]
-        return f'http://[{host}]:{port}' if ':' in str(host) else f'http://{host}:{port}'
-
-    @property
-    def on_loopback(self) -> bool:
-        """Whether only programs of this machine reach it."""
-        return ip_address(str(self._server.bind_addr[0]).partition('%')[0]).is_loopback
+        return url_of(self._server.bind_addr)
 
     def start(self) -> None:
         self._thread.start()
@@ -86,6 +84,12 @@ class HttpServer:
         self._server.stop()
         if self._thread.is_alive():
             self._thread.join()
+
+
+def url_of(address: Any) -> str:
+    """Return the URL of a server at a socket's address."""
+    host, port = address[:2]
+    return f'http://[{host}]:{port}' if ':' in str(host) else f'http://{host}:{port}'
 
 
 class Stop:

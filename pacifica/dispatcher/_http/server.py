@@ -6,6 +6,7 @@ Used in place of CherryPy's own when the engine starts with the front door mount
 from __future__ import annotations
 
 import re
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -138,6 +139,8 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
     ConnectionClass = Connection
 
     connections: Connections
+    #: A socket that listens already, and that other processes may share; by default it makes its own.
+    listening: int | None = None
     _connections: Any
 
     def __init__(self, server_adapter: Any = cherrypy.server) -> None:
@@ -153,6 +156,15 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
         super().prepare()
         self._connections.close()
         self._connections = self.connections = Connections(self)
+
+    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:
+        """Bind the server's socket, unless it was given one; it listens after this."""
+        if self.listening is None:
+            bound: socket.socket = super().bind(family, type, proto)
+            return bound
+        self.socket = socket.socket(fileno=self.listening)
+        self.bind_addr = self.resolve_real_bind_addr(self.socket)
+        return self.socket
 
     def body_limits(self, target: bytes) -> tuple[float, int] | None:
         """Return the seconds and the bytes that the body of a request to *target* may take, if that is a front door's.

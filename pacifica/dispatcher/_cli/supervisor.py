@@ -1,0 +1,130 @@
+"""``serve --processes N``: processes that take connections from one socket, each with a share of the workers.
+
+The supervisor listens, so that a connection that comes while a process starts or dies waits for another. It starts a
+process again that dies, and all end with it, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import click
+
+from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault
+from pacifica.dispatcher._cli.serving import BACKLOG, handling_signals, url_of
+
+_VARIABLE = 'PACIFICA_DISPATCHER_SUPERVISED'
+_STARTS_WITHIN = 10.0  # seconds: a process that fails sooner was told something that can't work
+_PAUSE = 1.0  # seconds before a process that died is started again
+
+
+class Supervised(NamedTuple):
+    """What a process has of its supervisor: the socket to take connections from, and a pipe that ends with it."""
+
+    listening: int
+    lifeline: int
+
+    @classmethod
+    def here(cls) -> Supervised | None:
+        """Return what this process has; ``None`` if nobody supervises it."""
+        told = os.environ.pop(_VARIABLE, None)
+        return None if told is None else cls(*map(int, told.split()))
+
+    def end_with_supervisor(self) -> None:
+        """End this process when the supervisor does, without a word: its events run again."""
+        def wait() -> None:
+            os.read(self.lifeline, 1)
+            os._exit(EXIT_FAILED)
+
+        threading.Thread(target=wait, name='pacifica-dispatcher-lifeline', daemon=True).start()
+
+
+def supervise(count: int, concurrency: int, host: str, port: int, *, metrics: bool) -> None:
+    """Run this command line in *count* processes until a signal comes; a second one stops them at once.
+
+    :param concurrency: of all together.
+    """
+    if not hasattr(os, 'fork'):
+        raise UsageFault('--processes needs a system on which processes can share a socket')
+    with ExitStack() as stack:
+        try:
+            family = socket.AF_INET6 if ':' in host else socket.AF_INET
+            listening = stack.enter_context(socket.create_server((host, port), family=family, backlog=BACKLOG))
+        except OSError as exc:
+            raise UsageFault(
+                f'can\'t listen on port {port} of {host}: {exc.strerror}; choose others with --host and --port',
+            ) from exc
+        if metrics and 'PROMETHEUS_MULTIPROC_DIR' not in os.environ:  # what one answers is counted for all
+            os.environ['PROMETHEUS_MULTIPROC_DIR'] = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix='pacifica-metrics-'))
+        lifeline, held = os.pipe()
+        shares = [concurrency // count + (number < concurrency % count) for number in range(count)]
+        processes = _Processes(Supervised(listening.fileno(), lifeline), [max(1, share) for share in shares])
+        stack.enter_context(processes.running())
+        click.echo(f'listening: POST events to {url_of(listening.getsockname())}/receive, in {count} processes')
+        processes.watch()
+        click.echo('stopping')
+    os.close(held)
+    click.echo('stopped')
+
+
+class _Processes:
+    """The processes, each with its part of the concurrency."""
+
+    def __init__(self, supervised: Supervised, shares: list[int]) -> None:
+        self._supervised = supervised
+        self._began = time.monotonic()
+        self._stopping = threading.Event()
+        self._running = {share: self._start(share) for share in enumerate(shares)}
+
+    def _start(self, share: tuple[int, int]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, '-m', 'pacifica.dispatcher', *sys.argv[1:], '--processes', '1',
+                   '--concurrency', str(share[1])]
+        # In a session of its own: a signal from the terminal reaches it once, through here.
+        return subprocess.Popen(
+            command, env={**os.environ, _VARIABLE: ' '.join(map(str, self._supervised))}, start_new_session=True,
+            pass_fds=self._supervised)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Pass signals on inside the ``with`` block; at its end, wait until all have ended."""
+        def pass_on(number: int, _frame: object) -> None:
+            self._stopping.set()
+            self._send(number)
+
+        with handling_signals(pass_on):
+            try:
+                yield
+            finally:
+                if not self._stopping.is_set():
+                    self._send(signal.SIGTERM)
+                for process in self._running.values():
+                    process.wait()
+
+    def watch(self) -> None:
+        """Start again what dies, until a signal comes.
+
+        :raises click.exceptions.Exit: with its status, if one fails as they start.
+        """
+        while not self._stopping.wait(_PAUSE):
+            for share, process in self._running.items():
+                if (status := process.poll()) is None:
+                    continue
+                if status > 0 and time.monotonic() < self._began + _STARTS_WITHIN:
+                    raise click.exceptions.Exit(status)
+                click.echo(f'process {process.pid} ended with status {status}: starting another', err=True)
+                self._running[share] = self._start(share)
+
+    def _send(self, number: int) -> None:
+        for process in self._running.values():
+            process.send_signal(number)
