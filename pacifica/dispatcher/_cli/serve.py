@@ -120,11 +120,12 @@ def serve_command(
     supervised = Supervised.here()
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
+    model.close_connections()  # what has to do with a database is not to be copied
+    worker = queue.create_worker(**worker_settings, import_name=str(reference))  # before there are threads
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
     server = HttpServer(
         application, host, port, None if supervised is None else supervised.listening,
         max_connections=max_connections, max_connections_per_address=max_connections_per_address)
-    worker = queue.create_worker(**worker_settings, import_name=str(reference))
     reconcilers = [] if metadata is None else [queue.create_reconciler(
         metadata, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
     with running(worker, server, *reconcilers) as stop:
@@ -167,6 +168,7 @@ def work_command(
     metrics = metrics_port is not None or 'PROMETHEUS_MULTIPROC_DIR' in os.environ
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
+    model.close_connections()
     worker = queue.create_worker(**worker_settings, import_name=str(reference))
     with serving_metrics(metrics_port, metrics_host), running(worker) as stop:
         _introduce(reference, database)

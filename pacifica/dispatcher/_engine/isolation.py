@@ -6,6 +6,7 @@ The processes are copies of a template, see :mod:`.template`, which has the rout
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -36,10 +37,54 @@ _CANCEL_SECONDS = 5.0  # between SIGTERM and SIGKILL
 _START = 'import sys; from pacifica.dispatcher._engine.template import main; main(int(sys.argv[1]))'
 
 
-class _Template:
-    """The process that handlers' processes are copied from."""
+def may_copy() -> bool:
+    """Return whether this process may be copied: it has no other thread, which might hold a lock."""
+    return sys.platform == 'linux' and threading.active_count() == 1
 
-    def __init__(self, payload: bytes) -> None:
+
+class _Copy:
+    """A copy of this process, which shares its memory."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        gc.collect()
+        gc.freeze()  # collections would touch, and so copy, every page here too
+        self._status: int | None = None
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                run()
+            except BaseException:  # noqa: B036  # nothing may go on as a second service
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(0)
+
+    def poll(self) -> int | None:
+        """Return its status if it has ended, else ``None``."""
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        """Wait for its end."""
+        return self._wait(0)
+
+    def _wait(self, options: int) -> int | None:
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self._pid, options)
+            except ChildProcessError:  # somebody else waited for it
+                pid, status = self._pid, 0
+            if pid:
+                self._status = status
+        return self._status
+
+
+class _Template:
+    """The process that handlers' processes are copied from: a copy of this one if it has a single thread, else new.
+
+    :param payload: what it is to load.
+    :param with_main: whether that may refer to the service's main program.
+    """
+
+    def __init__(self, payload: bytes, with_main: bool) -> None:
         if template.loading:
             raise ConfigurationError(
                 'a handler\'s process is being started from a program that starts workers as it is imported: put that '
@@ -47,15 +92,32 @@ class _Template:
         self._control, theirs = socket.socketpair()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+        self._process: _Copy | subprocess.Popen[bytes]
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, '-c', _START, str(theirs.fileno())], stdin=subprocess.PIPE,
-                pass_fds=[theirs.fileno()], start_new_session=True)
-        assert self._process.stdin is not None
+            if may_copy() and not with_main:
+                self._process = _Copy(lambda: self._become(theirs, payload))
+            else:
+                self._process = self._start(theirs, payload, with_main)
+
+    def _become(self, theirs: socket.socket, payload: bytes) -> None:
+        self._control.close()
+        os.setsid()
+        logging.root.handlers.clear()  # what is logged goes to the service
+        template.run(theirs, child.load(payload))
+
+    @staticmethod
+    def _start(theirs: socket.socket, payload: bytes, with_main: bool) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, '-c', _START, str(theirs.fileno())], stdin=subprocess.PIPE,
+            pass_fds=[theirs.fileno()], start_new_session=True)
+        assert process.stdin is not None
         preparation = spawn.get_preparation_data('handlers')
+        if not with_main:
+            preparation = {name: value for name, value in preparation.items() if not name.startswith('init_main')}
         preparation['authkey'] = bytes(preparation['authkey'])  # goes to our own process alone, which pickle can't know
-        with self._process.stdin as pipe:
+        with process.stdin as pipe:
             pickle.dump((preparation, pickle.dumps(child.load), payload), pipe)
+        return process
 
     @property
     def alive(self) -> bool:
@@ -155,17 +217,20 @@ class _Pool:
     """The processes of one worker, and the template that they are copied from, which is started when it is needed.
 
     :param payload: makes what the template is to load.
+    :param with_main: whether that may refer to the service's main program.
     :param size: how many processes are there before they are needed.
     """
 
-    def __init__(self, payload: Callable[[], bytes], size: int) -> None:
-        self._payload = payload
+    def __init__(self, payload: Callable[[], bytes], with_main: bool, size: int) -> None:
+        self._payload, self._with_main = payload, with_main
         self._size = size
         self._lock = threading.Lock()
         self._template: _Template | None = None
         self._idle: list[_Child] = []
         self._busy: dict[tuple[str, Any], _Child] = {}
         self.stopped = False
+        if may_copy() and not with_main:  # before there are threads
+            self._template = _Template(payload(), with_main)
 
     def start(self) -> None:
         """Start the template, and the processes that will be needed."""
@@ -224,7 +289,7 @@ class _Pool:
 
     def _fork(self) -> _Child:
         if self._template is None or not self._template.alive:
-            self._template = _Template(self._payload())
+            self._template = _Template(self._payload(), self._with_main)
         return _Child(self._template)
 
 
@@ -260,7 +325,7 @@ class ProcessExecutor(Executor):
                 'where to import it from (import_name), or define handler classes at the top of a module, and open '
                 'sessions and locks in handle(), not in __init__()'
             ) from exc
-        self._pool = _Pool(payload, concurrency)
+        self._pool = _Pool(payload, import_name is None, concurrency)
         weakref.finalize(self, self._pool.stop)  # of a worker that nobody stopped
 
     def start(self) -> None:

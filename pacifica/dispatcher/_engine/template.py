@@ -54,19 +54,24 @@ def main(descriptor: int) -> None:
     """Read from stdin what to load, load it, and fork as the socket *descriptor* says until it is closed."""
     global loading
     loading = True
-    for number in (signal.SIGINT, signal.SIGTERM):  # a service manager signals the whole group; the socket decides
-        signal.signal(number, signal.SIG_IGN)
     preparation, loader, payload = pickle.load(sys.stdin.buffer)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
     spawn.prepare(preparation)  # sys.path, sys.argv, the working directory and __main__ as in the service
     serve: Serve = pickle.loads(loader)(payload)
     loading = False
+    run(socket.socket(fileno=descriptor), serve)
+
+
+def run(control: socket.socket, serve: Serve) -> None:
+    """Be the template, in a process that has everything loaded, until *control* is closed at its other end."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a service manager signals the whole group; the socket decides
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of handlers' programs are reaped here
     gc.collect()
     gc.freeze()  # a collection in a copy would touch, and so copy, every page
-    Template(socket.socket(fileno=descriptor), serve).run()
+    Template(control, serve).run()
 
 
 class Template:
