@@ -133,8 +133,7 @@ def test_a_job_that_ends_before_its_end_is_an_error(ingest, runner, output, end)
 
 
 @pytest.mark.parametrize(('task', 'transient'), [
-    ('Policy Validation', False), ('ingest metadata', False), ('ingest files', True), ('open tar', True),
-    ('load metadata', True), ('something new', False),
+    ('ingest files', True), ('open tar', True), ('load metadata', True), ('something new', False),
 ])
 def test_a_failed_job_is_an_error_with_its_task_and_ingests_own_message(ingest, runner, output, task, transient):
     said = 'Traceback (most recent call last):\n  File "/srv/x.py", line 1\nx.Error: No.\n\nFile 358 is wrong.'
@@ -143,9 +142,43 @@ def test_a_failed_job_is_an_error_with_its_task_and_ingests_own_message(ingest, 
         send(runner, output)
     error = caught.value
     assert (error.job_id, error.transient, error.state['task']) == (1, transient, task)
+    assert error.service is None
     assert f"job 1 of Ingest failed: state 'FAILED', task '{task}'" in str(error)
     assert 'File 358 is wrong.' in str(error) and '/srv' not in str(error)
     assert error.state['exception'] == said
+
+
+REFUSED = ("HTTPConnectionPool(host='127.0.0.1', port=8181): Max retries exceeded with url: /x (Caused by "
+           "NewConnectionError('...: Failed to establish a new connection: [Errno 111] Connection refused'))")
+
+
+@pytest.mark.parametrize(('task', 'said'), [
+    ('Policy Validation', REFUSED),
+    ('Policy Validation', f'The server encountered an condition. (Traceback (most recent call last): {REFUSED}'),
+    ('load metadata', REFUSED),
+    ('ingest files', f'Traceback (most recent call last):\nrequests.exceptions.ConnectionError: {REFUSED}'),
+    ('ingest files', "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))"),
+    ('ingest metadata', REFUSED),
+])
+def test_a_job_that_failed_because_ingest_could_reach_no_service_is_the_fault_of_that_service(
+        ingest, careful, output, task, said):
+    ingest.script = [{}, {'state': 'FAILED', 'task': task, 'complete': True, 'exception': said}]
+    with pytest.raises(UploadError) as caught:
+        send(careful, output)
+    assert (caught.value.transient, caught.value.away) == (True, None)
+    assert f"needs for '{task}'" in str(caught.value.service)
+
+
+@pytest.mark.parametrize(('task', 'said'), [
+    ('Policy Validation', 'Precondition Failed: Invalid values for project (Traceback (most recent call last):\n)'),
+    ('ingest metadata', "{'status': '500 Internal Server Error', 'message': 'The server encountered an unexpected'}"),
+    ('ingest metadata', "{'status': '400 Bad Request', 'message': 'Could not insert records [ID: 67] due to'}"),
+])
+def test_a_job_whose_metadata_were_refused_is_a_lasting_error(ingest, careful, output, task, said):
+    ingest.script = [{}, {'state': 'FAILED', 'task': task, 'complete': True, 'exception': said}]
+    with pytest.raises(UploadError) as caught:
+        send(careful, output)
+    assert (caught.value.transient, caught.value.service) == (False, None)
 
 
 def test_a_job_that_vanished_is_an_error(ingest, runner, output):
@@ -361,6 +394,7 @@ def test_a_rerun_does_not_upload_again_while_the_outcome_is_not_known(ingest, ru
         with store.run(), pytest.raises(UploadError) as caught:
             send(runner, output, timeout=0.3)
         assert caught.value.transient and caught.value.job_id == 1
+        assert (caught.value.service, caught.value.away) == (f'http://127.0.0.1:{ingest.port}/get_state', None)
     assert len(ingest.bundles) == 1
 
 
@@ -411,15 +445,18 @@ class Archive(FakeMetadata):
     def __init__(self, ingest):
         super().__init__({})
         self.ingest = ingest
+        self.taken = set()  # jobs that it took though they failed
 
     def do_get(self, handler, path, query):
         """Take up what Ingest has done."""
         for job_id, states in self.ingest.jobs.items():
-            if states[-1].get('complete') and states[-1].get('state') != 'FAILED' and len(states) == 1:
+            done = states[-1].get('complete') and states[-1].get('state') != 'FAILED' and len(states) == 1
+            if done or job_id in self.taken:
                 with tarfile.open(fileobj=io.BytesIO(self.ingest.bundles[job_id - 1])) as archive:
                     rows = json.load(archive.extractfile('metadata.txt'))
                 self.transactions[job_id] = datetime.now(timezone.utc).isoformat()[:19]
                 self.key_values[job_id] = [(row['key'], row['value']) for row in rows if 'key' in row]
+                self.files[job_id] = [row for row in rows if row['destinationTable'] == 'Files']
         super().do_get(handler, path, query)
 
 
@@ -492,6 +529,16 @@ def test_a_job_that_is_still_at_work_is_waited_for_before_an_upload_is_sent_agai
     assert len(ingest.bundles) == 1
 
 
+def test_a_job_that_is_at_work_for_long_is_the_fault_of_ingest_also_where_its_id_is_not_known(ingest, careful, output):
+    store = Store()
+    died(store, ingest, careful, output, [{'task': 'ingest files'}])
+    with store.run(), pytest.raises(UploadError) as caught:
+        send(careful, output, timeout=3)
+    assert (caught.value.transient, caught.value.away) == (True, None)
+    assert caught.value.service == f'http://127.0.0.1:{ingest.port}/get_state'
+    assert len(ingest.bundles) == 1
+
+
 def test_an_upload_that_never_arrived_is_sent_again(ingest, careful, output):
     store = Store()
     died(store, ingest, careful, output, [{'state': 'FAILED', 'task': 'load metadata', 'complete': True}])
@@ -523,3 +570,25 @@ def test_an_upload_that_ingest_refused_is_not_looked_for(ingest, archive, carefu
     with store.run():
         assert send(careful, output)[0] == 1
     assert archive.requests == []
+
+
+@pytest.mark.parametrize('said', [
+    REFUSED, "{'status': '400 Bad Request', 'message': 'Could not insert records [ID: 1] due to duplicated ID values'}",
+], ids=['unanswered', 'asked twice'])
+def test_an_upload_that_metadata_has_though_its_job_failed_is_not_sent_again(ingest, archive, careful, output, said):
+    store, archive.taken = Store(), {1}
+    ingest.script = [{'state': 'FAILED', 'task': 'ingest metadata', 'complete': True, 'exception': said}]
+    with store.run():
+        job_id, state = send(careful, output)
+    assert (job_id, state['complete'], len(ingest.bundles)) == (1, True, 1)
+    with store.run():
+        assert send(careful, output)[0] == 1
+    assert len(ingest.bundles) == 1
+
+
+def test_a_transaction_of_another_upload_is_not_taken_for_that_of_a_failed_job(ingest, archive, careful, output):
+    said = "{'status': '400 Bad Request', 'message': 'Could not insert records [ID: 1] due to duplicated ID values'}"
+    ingest.script = [{'state': 'FAILED', 'task': 'ingest metadata', 'complete': True, 'exception': said}]
+    archive.transactions[1] = '2026-11-24T08:54:09'
+    with pytest.raises(UploadError, match='duplicated ID'):
+        send(careful, output)

@@ -18,6 +18,8 @@ class FakeMetadata(Fake):
         self.transactions = transactions
         #: Transaction → key-values, in which a key may come twice.
         self.key_values: dict[int, list[tuple[str, str]]] = {}
+        #: Transaction → its files as an upload describes them, instead of the one that each has.
+        self.files: dict[int, list[dict[str, Any]]] = {}
         #: How many requests came, by the first part of their path.
         self.asked: dict[str, int] = {}
         #: Those that are listed, but not told of.
@@ -49,7 +51,7 @@ class FakeMetadata(Fake):
                                  for texts in self.key_values.values() if number < len(texts)][:1])
         else:
             transaction = int(last.rpartition('/')[2])
-            if transaction in self.unknown:
+            if transaction in self.unknown or transaction not in self.transactions:
                 handler.answer_json({'message': 'Not Found'}, 404)
             else:
                 handler.answer_json(self._info(transaction))
@@ -62,11 +64,12 @@ class FakeMetadata(Fake):
                  'project': '1234a'} for transaction, updated in found[(number - 1) * size:number * size]]
 
     def _info(self, transaction: int) -> dict[str, Any]:
+        files = [{'_id': transaction + 1000 + number, **row} for number, row in enumerate(
+            self.files.get(transaction) or [{
+                'name': 'a.txt', 'subdir': 'sub', 'size': 1, 'hashtype': 'sha1', 'hashsum': '0' * 40,
+                'mimetype': 'text/plain', 'ctime': '2026-11-27T11:22:41', 'mtime': '2026-11-27T11:22:41'}])]
         return {
             '_id': transaction, 'created': self.transactions[transaction], 'submitter_id': 10, 'instrument_id': 54,
             'project_id': '1234a', 'key_values': dict(self.key_values.get(transaction, [])),
-            'files': {str(transaction + 1000): {
-                '_id': transaction + 1000, 'name': 'a.txt', 'subdir': 'sub', 'size': 1, 'hashtype': 'sha1',
-                'hashsum': '0' * 40, 'mimetype': 'text/plain', 'ctime': '2026-11-27T11:22:41',
-                'mtime': '2026-11-27T11:22:41', 'encoding': 'UTF8', 'suspense_date': None}},
+            'files': {str(file['_id']): {'encoding': 'UTF8', 'suspense_date': None, **file} for file in files},
         }

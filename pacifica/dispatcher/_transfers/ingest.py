@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,10 @@ _LOG = logging.getLogger(__name__)
 _LAST_TASK = 'ingest metadata'
 #: Tasks at which a bundle that is right fails only by accident: what the metadata say is judged at the others.
 _ACCIDENTS = frozenset({'UPLOADING', 'open tar', 'load metadata', 'ingest files'})
+#: How the word of the service that judges the metadata at a task begins; of anything else it wasn't the judge.
+_JUDGEMENTS = {'Policy Validation': 'Precondition Failed', _LAST_TASK: "{'status': '"}
+#: How Ingest's HTTP client says that it reached no service, at the tasks that none judges.
+_UNREACHED = ('ConnectionPool(', 'Connection aborted')
 #: Answers, or none, of something between us and an Ingest that may have begun a job.
 _UNANSWERED = frozenset({None, 200, 502, 504})
 #: How many answers in a row that make no sense are believed.
@@ -107,7 +111,8 @@ class IngestService(Service):
         A change of its state is progress.
 
         :raises UploadError: if the job failed, vanished, is in a state that is none, or is not complete in time
-            (``transient``: it may be later).
+            (``transient``: it may be later). If it failed because a service that Ingest needs is away, that is its
+            ``service``.
         """
         state: dict[str, Any] = {}
         self.progress()  # Ingest has taken all of it just now, or is asked for the first time
@@ -118,6 +123,8 @@ class IngestService(Service):
                 if state != before:
                     self.progress()
                 fault = _judge(job_id, state)
+                if fault is not None and _needed_another(state):
+                    fault.service = f'what Ingest at {self.name} needs for {state["task"]!r}'
                 if fault is None and state['complete'] is True:
                     return state
             except UploadError as exc:
@@ -141,12 +148,34 @@ def _judge(job_id: int, state: dict[str, Any]) -> UploadError | None:
     if name == 'FAILED':
         return UploadError(
             f'job {job_id} of Ingest failed: {_shown(state)}: {tidy(str(state.get("exception", "")), 1500)}',
-            transient=task in _ACCIDENTS, job_id=job_id, state=state)
+            transient=task in _ACCIDENTS or _needed_another(state), job_id=job_id, state=state)
     known = name == 'OK' and isinstance(complete, bool) and state.get('job_id') == job_id
     if known and (not complete or (task == _LAST_TASK and _is_whole(state.get('task_percent')))):
         return None
     return UploadError(
         f'job {job_id} of Ingest is in a state that is not known: {_shown(state)}', job_id=job_id, state=state)
+
+
+def _needed_another(state: Mapping[str, Any]) -> bool:
+    """Return whether a job failed because a service that Ingest needs (Policy, Metadata, the archive) didn't serve it.
+
+    What it then says comes from whoever noticed, and differs; that of one that judges the metadata doesn't.
+    """
+    task, said = state.get('task'), str(state.get('exception') or '')
+    if state.get('state') != 'FAILED' or not said:
+        return False
+    if task in _JUDGEMENTS:
+        return not said.startswith(_JUDGEMENTS[task])
+    return task in _ACCIDENTS and any(each in said for each in _UNREACHED)
+
+
+def may_be_archived(state: Mapping[str, Any]) -> bool:
+    """Return whether the archive may have the upload though its job failed.
+
+    Metadata took it, the answer was lost, and Ingest asked again: then it is refused as one that is there already.
+    """
+    said = str(state.get('exception') or '')
+    return (state.get('state'), state.get('task')) == ('FAILED', _LAST_TASK) and not said.startswith("{'status': '5")
 
 
 def _is_whole(percent: Any) -> bool:

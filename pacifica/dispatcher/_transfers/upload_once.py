@@ -9,14 +9,16 @@ as never sent.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pacifica.dispatcher._lineage import SOURCE_KEY, UPLOAD_KEY
 from pacifica.dispatcher._transfers.bundle import Bundle, fingerprint
-from pacifica.dispatcher._transfers.ingest import IngestService, ReadBack
-from pacifica.dispatcher._transfers.metadata import Metadata
+from pacifica.dispatcher._transfers.ingest import IngestService, ReadBack, may_be_archived
+from pacifica.dispatcher._transfers.metadata import Metadata, UnreadableTransactionError
 from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher._transfers.uploads import Upload, next_upload
 from pacifica.dispatcher.exceptions import TransferError, UploadError
@@ -84,7 +86,7 @@ class UploadOnce:
         return self._confirmed(upload, upload.job_id)
 
     def _confirmed(self, upload: Upload, job_id: int) -> tuple[int, dict[str, Any]]:
-        state = upload.state or self.service.wait(job_id)
+        state = upload.state or self._ended(upload, job_id)
         if self.read_back and (fault := self.read_back.fault(job_id, upload.contents, self.service.deadline.left)):
             upload.forget()
             raise UploadError(
@@ -92,14 +94,46 @@ class UploadOnce:
         upload.save(job_id, upload.contents, state)
         return job_id, state
 
+    @contextmanager
+    def _taking_long(self) -> Iterator[None]:
+        """Make it a service's fault, for which the event waits, that it isn't known in time how a job ended.
+
+        Ingest works on one job after the other: behind a large one, or with many before it, a job waits for long.
+        """
+        try:
+            yield
+        except TransferError as exc:
+            failed = isinstance(exc, UploadError) and exc.state.get('state') == 'FAILED'
+            if exc.transient and not failed and exc.service is None:
+                exc.service = self.service.name if isinstance(exc, UploadError) else self.metadata.url
+            raise
+
+    def _ended(self, upload: Upload, job_id: int) -> dict[str, Any]:
+        """Wait for the job; return its last state, or one that tells of what the archive has though the job failed."""
+        try:
+            with self._taking_long():
+                return self.service.wait(job_id)
+        except UploadError as exc:
+            if not (may_be_archived(exc.state) and self._is_archived(job_id, upload.contents)):
+                raise
+            _LOG.warning('upload.found', extra={'job_id': job_id, 'error': str(exc)})
+            return {'job_id': job_id, **_ARCHIVED}
+
+    def _is_archived(self, job_id: int, contents: str) -> bool:
+        try:
+            return self._contents_of(job_id) == contents
+        except UnreadableTransactionError:
+            return False
+
     def _look_for(self, upload: Upload) -> None:
         """Find the job of an upload that was sent, perhaps, by its id; leave ``job_id`` empty if there is none."""
         assert upload.intent is not None
         identifier, begun = upload.intent['upload'], datetime.fromisoformat(upload.intent['begun'])
-        found = self.metadata.transactions_with(UPLOAD_KEY, identifier)
-        if not found:
-            self._wait_for_jobs(upload, begun)
+        with self._taking_long():
             found = self.metadata.transactions_with(UPLOAD_KEY, identifier)
+            if not found:
+                self._wait_for_jobs(upload, begun)
+                found = self.metadata.transactions_with(UPLOAD_KEY, identifier)
         if not found:
             _LOG.warning('upload.not_found', extra={'upload': identifier})
             return
