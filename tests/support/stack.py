@@ -14,8 +14,9 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import requests
 from pacifica.downloader import Downloader
 from pacifica.uploader import Uploader
+from playhouse.db_url import connect
 
 from support import services
 from support.events import wait_until
@@ -33,9 +35,10 @@ SERVICES = ('archiveinterface', 'cartd', 'ingest', 'metadata', 'policy', 'unique
 class Stack:
     """The services that are up, and how to reach them."""
 
-    def __init__(self, ports: dict[str, int], work: Path, up: Callable[[], None]) -> None:
+    def __init__(self, ports: dict[str, int], work: Path) -> None:
         self.ports = ports
-        self._work, self._up = work, up
+        self._work = work
+        self._commands: dict[str, tuple[list[bytes], dict[bytes, bytes]]] = {}
 
     def url(self, service: str) -> str:
         """Return where a service is."""
@@ -44,14 +47,43 @@ class Stack:
     @contextmanager
     def without(self, *names: str) -> Iterator[None]:
         """Let services be away while the ``with`` block runs."""
-        pids = [int((self._work / 'pids' / f'{name}.pid').read_text().split()[0]) for name in names]
-        for pid in pids:
-            os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not any(map(_is_alive, pids)), 120)
+        self.stop(*names)
         try:
             yield
         finally:
-            self._up()
+            self.start(*names)
+
+    def stop(self, *names: str) -> None:
+        """End services, or their workers, as an operator does; return when they are gone."""
+        pids = [int((self._work / 'pids' / f'{name}.pid').read_text().split()[0]) for name in names]
+        for name, pid in zip(names, pids):
+            process = Path(f'/proc/{pid}')
+            self._commands[name] = (process / 'cmdline').read_bytes().split(b'\0')[:-1], {
+                key: value for key, _, value in (
+                    each.partition(b'=') for each in (process / 'environ').read_bytes().split(b'\0')) if key}
+            os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not any(map(_is_alive, pids)), 120)
+
+    def start(self, *names: str) -> None:
+        """Start again what was stopped, and leave alone what else is; return when the services listen."""
+        for name in names:
+            command, environment = self._commands.pop(name)
+            # Of nobody's: whoever started it needn't wait for it. Its log goes on.
+            started = subprocess.run(
+                ['sh', '-c', 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!', self._work / 'logs' / f'{name}.log',
+                 *command], env=environment, cwd=self._work, check=True, stdout=subprocess.PIPE)
+            pid = int(started.stdout)
+            (self._work / 'pids' / f'{name}.pid').write_text(f'{pid} {_start_time(pid)}\n')
+        for name in self.ports.keys() & names:
+            wait_until(partial(_listens, self.ports[name]), 120)
+
+    def rows(self, service: str, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Return what a service has in its tables; those of Metadata are the archive's own."""
+        database = connect(f'postgresql://postgres@127.0.0.1:{self.ports["postgresql"]}/pacifica_{service}')
+        try:
+            return list(database.execute_sql(statement, parameters).fetchall())
+        finally:
+            database.close()
 
     def downloader(self) -> Downloader:
         """Return a client of Cartd."""
@@ -74,6 +106,19 @@ class Stack:
                 f'{self.url("archiveinterface")}/{item["_id"]}', timeout=60).content
             for item in listed
         }
+
+
+def _start_time(pid: int) -> str:
+    """Return what tells a process from a later one of its number, as the scripts write it down."""
+    return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2].split()[19]
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(('127.0.0.1', port), 5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def _is_alive(pid: int) -> bool:
@@ -116,12 +161,9 @@ def running(racy: bool) -> Iterator[Stack]:
         'PACIFICA_REDIS': f'redis://127.0.0.1:{redis}', 'PACIFICA_REDIS_PORT': str(redis),
     }
 
-    def up() -> None:
-        subprocess.run([folder / 'up', work], env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL)
-
     try:
-        up()
-        yield Stack(found, work, up)
+        subprocess.run([folder / 'up', work], env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL)
+        yield Stack({**found, 'postgresql': postgresql}, work)
     finally:
         subprocess.run([folder / 'down', work], env=environment, timeout=120, stdout=subprocess.DEVNULL)
         if not kept:
