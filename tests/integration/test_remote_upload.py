@@ -331,7 +331,7 @@ class Store:
 def test_a_rerun_asks_for_the_job_of_the_run_before(ingest, runner, output):
     ingest.script, store = [{}], Store()
     with store.run(), pytest.raises(UploadError):
-        send(runner, output, timeout=0.3)
+        send(runner, output, timeout=2)
     kept, = store.result['uploads']
     assert len(kept.pop('contents')) == 64
     assert kept == {
@@ -370,7 +370,7 @@ def test_a_confirmed_upload_is_not_even_asked_for(ingest, runner, output):
 def test_a_rerun_uploads_again_if_the_job_failed(ingest, runner, output, change):
     ingest.script, store = [{}], Store()
     with store.run(), pytest.raises(UploadError):
-        send(runner, output, timeout=0.3)
+        send(runner, output, timeout=2)
     change(ingest)
     ingest.script = [DONE]
     with store.run():
@@ -381,7 +381,7 @@ def test_a_rerun_uploads_again_if_the_job_failed(ingest, runner, output, change)
 def test_a_rerun_uploads_again_if_the_job_never_was(ingest, runner, output):
     ingest.script, store = [{}], Store()
     with store.run(), pytest.raises(UploadError):
-        send(runner, output, timeout=0.3)
+        send(runner, output, timeout=2)
     ingest.jobs = {5: [{}]}
     ingest.script = [DONE]
     with store.run():
@@ -392,7 +392,7 @@ def test_a_rerun_does_not_upload_again_while_the_outcome_is_not_known(ingest, ru
     ingest.script, store = [{}], Store()
     for _ in range(3):
         with store.run(), pytest.raises(UploadError) as caught:
-            send(runner, output, timeout=0.3)
+            send(runner, output, timeout=2)
         assert caught.value.transient and caught.value.job_id == 1
         assert (caught.value.service, caught.value.away) == (f'http://127.0.0.1:{ingest.port}/get_state', None)
     assert len(ingest.bundles) == 1
