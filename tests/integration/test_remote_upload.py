@@ -159,8 +159,9 @@ REFUSED = ("HTTPConnectionPool(host='127.0.0.1', port=8181): Max retries exceede
     ('ingest files', f'Traceback (most recent call last):\nrequests.exceptions.ConnectionError: {REFUSED}'),
     ('ingest files', "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))"),
     ('ingest metadata', REFUSED),
+    ('ingest metadata', "{'status': '500 Internal Server Error', 'message': 'The server encountered an unexpected'}"),
 ])
-def test_a_job_that_failed_because_ingest_could_reach_no_service_is_the_fault_of_that_service(
+def test_a_job_that_failed_of_a_service_that_ingest_needs_is_the_fault_of_that_service(
         ingest, careful, output, task, said):
     ingest.script = [{}, {'state': 'FAILED', 'task': task, 'complete': True, 'exception': said}]
     with pytest.raises(UploadError) as caught:
@@ -171,7 +172,6 @@ def test_a_job_that_failed_because_ingest_could_reach_no_service_is_the_fault_of
 
 @pytest.mark.parametrize(('task', 'said'), [
     ('Policy Validation', 'Precondition Failed: Invalid values for project (Traceback (most recent call last):\n)'),
-    ('ingest metadata', "{'status': '500 Internal Server Error', 'message': 'The server encountered an unexpected'}"),
     ('ingest metadata', "{'status': '400 Bad Request', 'message': 'Could not insert records [ID: 67] due to'}"),
 ])
 def test_a_job_whose_metadata_were_refused_is_a_lasting_error(ingest, careful, output, task, said):

@@ -27,9 +27,9 @@ _LOG = logging.getLogger(__name__)
 _LAST_TASK = 'ingest metadata'
 #: Tasks at which a bundle that is right fails only by accident: what the metadata say is judged at the others.
 _ACCIDENTS = frozenset({'UPLOADING', 'open tar', 'load metadata', 'ingest files'})
-#: How the word of the service that judges the metadata at a task begins; of anything else it wasn't the judge.
-_JUDGEMENTS = {'Policy Validation': 'Precondition Failed', _LAST_TASK: "{'status': '"}
-#: How Ingest's HTTP client says that it reached no service, at the tasks that none judges.
+#: How it begins what the service says that refuses the metadata at a task; all else is trouble of that service.
+_REFUSALS = {'Policy Validation': 'Precondition Failed', _LAST_TASK: "{'status': '4"}
+#: How Ingest's HTTP client says that it reached no service, at the other tasks.
 _UNREACHED = ('ConnectionPool(', 'Connection aborted')
 #: Answers, or none, of something between us and an Ingest that may have begun a job.
 _UNANSWERED = frozenset({None, 200, 502, 504})
@@ -159,13 +159,13 @@ def _judge(job_id: int, state: dict[str, Any]) -> UploadError | None:
 def _needed_another(state: Mapping[str, Any]) -> bool:
     """Return whether a job failed because a service that Ingest needs (Policy, Metadata, the archive) didn't serve it.
 
-    What it then says comes from whoever noticed, and differs; that of one that judges the metadata doesn't.
+    What is said then comes from whoever noticed, and differs; a refusal of the metadata always begins alike.
     """
     task, said = state.get('task'), str(state.get('exception') or '')
     if state.get('state') != 'FAILED' or not said:
         return False
-    if task in _JUDGEMENTS:
-        return not said.startswith(_JUDGEMENTS[task])
+    if task in _REFUSALS:
+        return not said.startswith(_REFUSALS[task])
     return task in _ACCIDENTS and any(each in said for each in _UNREACHED)
 
 
