@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from uuid import UUID
 
 import pytest
@@ -153,6 +154,58 @@ def test_a_second_signal_stops_at_once_and_gives_the_event_back(directory: Path)
     assert model.get(model.task_id == UUID(task_id)).task_status == '202 Accepted'
     model._meta.database.close()
     model.close_connections()
+
+
+SETTINGS = """
+[service]
+database = "sqlite:///events.db"
+isolation = "process"
+handler_timeout = 1
+max_attempts = 1
+max_backlog = 1000
+lease = "1m"
+grace = 20
+retention = "90d"
+keep_unrouted = "12h"
+concurrency = 1
+"""
+
+
+def test_serve_runs_with_the_settings_of_a_file(directory: Path) -> None:
+    (directory / 'dispatcher.toml').write_text(SETTINGS)
+    environment = {'PACIFICA_DISPATCHER_CONFIG': 'dispatcher.toml', 'PACIFICA_DISPATCHER_PORT': '0'}
+    with started('serve', 'routes:router', cwd=directory, env=environment) as service:
+        url = address(service)
+        record = ended(service, url, service.call(f'{url}/receive', event('hangs')))
+        assert record['exceptionType'] == 'HandlerTimeoutError'
+        assert record['taskID'] in run('list', cwd=directory, env=environment).stdout
+        assert service.stop() == 0
+
+
+def test_serve_refuses_what_would_make_its_backlog_longer_than_it_was_told(directory: Path) -> None:
+    environment = {'PACIFICA_DISPATCHER_MAX_BACKLOG': '1', 'PACIFICA_DISPATCHER_CONCURRENCY': '1'}
+    with started(*SERVE, '--isolation', 'thread', cwd=directory, env=environment) as service:
+        url = address(service)
+
+        def refused() -> bool:
+            try:
+                service.call(f'{url}/receive', event('hangs', 'another'))  # the same each time
+            except HTTPError as exc:
+                exc.close()
+                return exc.code == 429
+            return False
+
+        service.call(f'{url}/receive', event('hangs'))
+        wait_until((directory / 'hangs').exists)
+        wait_until(refused)
+
+
+def test_work_runs_with_the_settings_of_a_file(directory: Path) -> None:
+    (directory / 'dispatcher.toml').write_text(SETTINGS)
+    with started('work', 'routes:router', '--config', 'dispatcher.toml', cwd=directory) as worker:
+        worker.expect('events are kept in events.db\n')
+        worker.expect('working\n')
+        assert worker.stop() == 0
 
 
 def test_work_runs_what_another_process_accepted_and_stops_cleanly(directory: Path) -> None:

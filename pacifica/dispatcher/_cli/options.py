@@ -208,7 +208,7 @@ queue_options = options(
         click.option('--max-attempts', type=click.IntRange(min=1), default=3, show_default=True, metavar='N',
                      help='How often an event is run at most.'),
         click.option('--max-backlog', type=click.IntRange(min=1), metavar='N',
-                     help='How many events may wait before a receiver answers 503; by default any number.'),
+                     help='How many events may wait before a receiver answers 429; by default any number.'),
     ),
 )
 
