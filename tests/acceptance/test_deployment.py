@@ -111,12 +111,14 @@ def test_the_celery_units_worker_handles_what_the_receiver_accepts(
 
 @pytest.fixture
 def composed(tmp_path: Path) -> Iterator[tuple[Deployment, dict[str, str]]]:
-    """The guide's service on PostgreSQL, its URL in a file, and the environment that says where."""
+    """The guide's service on PostgreSQL, its URL in a file; the environment says where that is, and the settings."""
     with temporary_database('postgresql', tmp_path) as url:
         deployment = Deployment(tmp_path)
-        del deployment.environment['DATABASE_URL']
+        del deployment.environment['DATABASE_URL'], deployment.environment['PACIFICA_DISPATCHER_CONFIG']
         (tmp_path / 'database_url').write_text(url + '\n')
-        yield deployment, {'DATABASE_URL_FILE': str(tmp_path / 'database_url')}
+        worker = yaml.safe_load((DEPLOYED / 'compose.yaml').read_text())['services']['worker']['environment']
+        settings = {name: value for name, value in worker.items() if name.startswith('PACIFICA_DISPATCHER_')}
+        yield deployment, {'DATABASE_URL_FILE': str(tmp_path / 'database_url'), **settings}
 
 
 def migrate(deployment: Deployment, environment: dict[str, str]) -> str:

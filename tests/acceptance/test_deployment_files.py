@@ -18,6 +18,7 @@ import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 
+from support.command_line import ROUTES, run
 from support.documents import DEPLOYED, DEPLOYMENT, PROJECT, rst_blocks
 from support.fakes import Answers, Scripted
 
@@ -44,7 +45,26 @@ def test_systemd_takes_the_unit_and_finds_it_hardened(unit: Path, tmp_path: Path
 @pytest.mark.parametrize('unit', UNITS, ids=lambda unit: unit.name)
 def test_a_unit_waits_longer_than_the_grace_of_handlers(unit: Path) -> None:
     [seconds] = re.findall(r'^TimeoutStopSec=(\d+)$', unit.read_text(), re.MULTILINE)
-    assert int(seconds) > 30 + 5
+    [grace] = re.findall(r'^grace = (\d+)$', (DEPLOYED / 'dispatcher.toml').read_text(), re.MULTILINE)
+    assert int(seconds) > int(grace) + 5
+
+
+def test_compose_waits_longer_than_the_grace_of_handlers() -> None:
+    worker = SERVICES['worker']
+    grace = worker['environment']['PACIFICA_DISPATCHER_GRACE']
+    assert int(worker['stop_grace_period'].removesuffix('s')) > int(grace.removesuffix('s')) + 5
+
+
+def test_the_units_settings_are_settings_the_suggested_ones_too(tmp_path: Path) -> None:
+    (tmp_path / 'served.py').write_text(ROUTES)
+    text = re.sub(r'^#(?=\w+ = )', '', (DEPLOYED / 'dispatcher.toml').read_text(), flags=re.MULTILINE)
+    assert {'concurrency', 'memory_limit', 'max_backlog'} <= set(re.findall(r'^(\w+) =', text, re.MULTILINE))
+    (tmp_path / 'dispatcher.toml').write_text(text)
+    named = 'PACIFICA_DISPATCHER_CONFIG=/etc/pacifica-dispatcher/dispatcher.toml\n'
+    assert named in (DEPLOYED / 'systemd' / 'environment').read_text()
+    last = {'PACIFICA_DISPATCHER_METRICS_PORT': '0'}  # the last that is read: it doesn't start
+    done = run('work', 'served:router', '--config', 'dispatcher.toml', cwd=tmp_path, env=last)
+    assert "Invalid value for '--metrics-port'" in done.stderr
 
 
 def test_compose_yaml_is_valid_by_composes_own_schema() -> None:

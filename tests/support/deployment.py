@@ -49,6 +49,7 @@ class Deployment:
         self.event: dict[str, Any] = json.loads(DEMO_EVENT)
         self.environment = {
             'DATABASE_URL': database_url or f'sqlite:///{folder / "events.db"}',
+            'PACIFICA_DISPATCHER_CONFIG': str(DEPLOYED / 'dispatcher.toml'),
             'CREDENTIALS_DIRECTORY': str(self.secrets), 'LOCAL_DIRECTORY': str(folder / 'archive'),
             'PYTHONPATH': str(folder), 'PATH': f'{_PROGRAMS}{os.pathsep}{os.environ["PATH"]}',
             'HOME': str(folder),  # where gunicorn puts the socket that controls it
