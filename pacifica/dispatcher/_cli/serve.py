@@ -10,12 +10,13 @@ import click
 
 from pacifica.dispatcher._cli.configuration import SERVICE
 from pacifica.dispatcher._cli.options import (
-    combined, http_url, json_option, moment, options, period, queue_options, router_options, tracing_option,
+    combined, http_url, json_option, moment, options, router_options, tracing_option,
 )
 from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
 from pacifica.dispatcher._cli.serving import LOG_LEVELS, HttpServer, configure_log, open_queue, running, serving_metrics
 from pacifica.dispatcher._cli.supervisor import Supervised, supervise
+from pacifica.dispatcher._cli.worker_options import period, queue_options
 from pacifica.dispatcher.authentication import Authenticate, Secret
 from pacifica.dispatcher.exceptions import ConfigurationError, TransferError
 
