@@ -99,8 +99,9 @@ class Executor:
     def start(self) -> None:
         """Nothing to do: events run in the thread that asks."""
 
-    def stop(self) -> None:
-        """Nothing to do: a thread can't be stopped from outside."""
+    def stop(self) -> bool:
+        """End what runs, if that is possible, and return whether it is: a thread can't be stopped from outside."""
+        return False
 
     def cancel(self, claimed: ClaimedEvent, reason: str) -> None:
         """Have the attempt end at its next stage, or as soon as the handler asks; may be called again."""

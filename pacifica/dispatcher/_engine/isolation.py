@@ -332,9 +332,10 @@ class ProcessExecutor(Executor):
         """Start the processes that will be needed."""
         self._pool.start()
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """Kill every process and what it started; what was running has no outcome."""
         self._pool.stop()
+        return True
 
     def cancel(self, claimed: ClaimedEvent, reason: str) -> None:
         """Have the process of the attempt end it, with SIGTERM; five seconds later, if called again, kill it."""

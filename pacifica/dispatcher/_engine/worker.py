@@ -21,6 +21,7 @@ from pacifica.dispatcher._queue.values import ClaimedEvent
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 _LOG = logging.getLogger(__name__)
+_GIVING_BACK = 5.0  # seconds
 
 
 class Worker(Runner):
@@ -93,7 +94,9 @@ class Worker(Runner):
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
             self._listener.stop()
-            self._executor.stop()
+            if self._executor.stop():
+                for thread in self._threads:  # each has its event to give back
+                    thread.join(_GIVING_BACK)
             self._keeper.stop()
             if left := self._keeper.drop_all():
                 self._release(left)
