@@ -111,10 +111,9 @@ def serve_command(
         raise UsageFault(
             f'other machines may reach {host}, and nothing asks who they are: say who may come in with --authenticate, '
             'or let everybody in with --insecure')
-    if authenticate is None and not is_loopback(host):
-        click.echo('no authentication: whoever reaches this address can send events and read all records')
+    is_open = authenticate is None and not is_loopback(host)
     if processes > 1:
-        _introduce(reference, database)
+        _introduce(reference, database, is_open)
         supervise(processes, worker_settings['concurrency'], host, port, metrics=metrics)
         return
     configure_log(log_level, log_format)
@@ -131,7 +130,7 @@ def serve_command(
         metadata, interval=reconcile_interval, since=None if since is None else datetime.fromisoformat(since))]
     with running(worker, server, *reconcilers) as stop:
         if supervised is None:
-            _introduce(reference, database)
+            _introduce(reference, database, is_open)
             click.echo(f'listening: POST events to {server.url}/receive')
         else:
             supervised.end_with_supervisor()
@@ -180,9 +179,11 @@ def work_command(
     click.echo('stopped')
 
 
-def _introduce(reference: RouterReference, database: Any) -> None:
+def _introduce(reference: RouterReference, database: Any, is_open: bool = False) -> None:
     click.echo(reference.described())
     click.echo(f'events are kept in {database.database}')
+    if is_open:
+        click.echo('no authentication: whoever reaches this address can send events and read all records')
 
 
 @click.command('reconcile', short_help='Store the events that were never delivered.')

@@ -13,7 +13,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -96,20 +97,25 @@ class Stop:
     """Set by the first SIGINT or SIGTERM; a second one ends what still runs without waiting for it."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # In a handler that interrupts its wait(), the set() of an Event would wait for ever; this put() never waits.
+        self._signals: SimpleQueue[int] = SimpleQueue()
+        self._signalled = False
         self._impatient = False
         self._interruptible = False
 
-    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._event.is_set():
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._signalled:
             self._impatient = True
             if self._interruptible:
                 raise KeyboardInterrupt
-        self._event.set()
+        self._signalled = True
+        self._signals.put(number)
 
     def wait(self) -> None:
-        while not self._event.wait(1.0):  # a bounded wait lets every platform deliver signals
-            pass
+        """Return once the first signal has come."""
+        while not self._signalled:
+            with suppress(Empty):
+                self._signals.get(timeout=1.0)  # a bounded wait lets every platform deliver signals
 
     def end(self, worker: Worker) -> None:
         """Stop *worker*; at a second signal, before or meanwhile, it gives back what it is still running."""

@@ -125,7 +125,8 @@ def _keep(
         observe = subscription_observer(wanted.name)
     keeper = SubscriptionKeeper(notifications, receiver, wanted, redelivery=redelivery, observe=observe)
     stop = threading.Event()
-    with handling_signals(lambda _number, _frame: stop.set()):
+    # From a thread: set() in a handler that interrupts wait() would wait for ever.
+    with handling_signals(lambda _number, _frame: threading.Thread(target=stop.set).start()):
         click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
         keeper.run(stop, interval)
     click.echo('stopped')

@@ -15,7 +15,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import click
@@ -84,7 +85,8 @@ class _Processes:
     def __init__(self, supervised: Supervised, shares: list[int]) -> None:
         self._supervised = supervised
         self._began = time.monotonic()
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._signals: SimpleQueue[int] = SimpleQueue()
         self._running = {share: self._start(share) for share in enumerate(shares)}
 
     def _start(self, share: tuple[int, int]) -> subprocess.Popen[bytes]:
@@ -99,14 +101,15 @@ class _Processes:
     def running(self) -> Iterator[None]:
         """Pass signals on inside the ``with`` block; at its end, wait until all have ended."""
         def pass_on(number: int, _frame: object) -> None:
-            self._stopping.set()
+            self._stopping = True
+            self._signals.put(number)  # an Event's set() would wait for ever, if the signal came as wait() began
             self._send(number)
 
         with handling_signals(pass_on):
             try:
                 yield
             finally:
-                if not self._stopping.is_set():
+                if not self._stopping:
                     self._send(signal.SIGTERM)
                 for process in self._running.values():
                     process.wait()
@@ -116,7 +119,10 @@ class _Processes:
 
         :raises click.exceptions.Exit: with its status, if one fails as they start.
         """
-        while not self._stopping.wait(_PAUSE):
+        while not self._stopping:
+            with suppress(Empty):
+                self._signals.get(timeout=_PAUSE)
+                return
             for share, process in self._running.items():
                 if (status := process.poll()) is None:
                     continue

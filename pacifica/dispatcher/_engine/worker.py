@@ -8,6 +8,8 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from pacifica.dispatcher._engine.executor import Executor
@@ -105,19 +107,23 @@ class Worker(Runner):
 
     def run(self) -> None:
         """Start, and stop on SIGINT or SIGTERM; a second signal stops immediately. Call it in the main thread."""
-        stopping = threading.Event()
+        signals: SimpleQueue[int] = SimpleQueue()
+        stopping = False
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
-            if stopping.is_set():
+            nonlocal stopping
+            if stopping:
                 self.grace = 0.0
                 raise KeyboardInterrupt
-            stopping.set()
+            stopping = True
+            signals.put(number)  # an Event's set() would wait for ever, if the signal came as wait() began
 
         previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start()
-            while not stopping.wait(1.0):  # a bounded wait lets every platform deliver signals
-                pass
+            while not stopping:
+                with suppress(Empty):
+                    signals.get(timeout=1.0)  # a bounded wait lets every platform deliver signals
             try:
                 self.stop()
             except KeyboardInterrupt:
