@@ -12,6 +12,7 @@ from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 _LOG = logging.getLogger(__name__)
+_JUST_NOW = 0.01  # seconds in which a thread claims the event that it was told of
 _PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds between attempts to hear anything again
 _MENTIONED = 2 * PATIENCE  # seconds: if it is the database that is away, somebody else has said so by then
 _ENDING = 5.0  # seconds in which a statement that is under way ends, mostly
@@ -32,7 +33,7 @@ class Wakeup:
         self._permits = 0
         self._waiting = 0
         self._next_poll = 0.0
-        self._found = float('-inf')
+        self._found = self._told = float('-inf')
 
     def notify(self, count: int) -> bool:
         """Announce that *count* events are waiting; return whether threads were waiting for all of them.
@@ -44,6 +45,7 @@ class Wakeup:
             # and _permits keeps the word for it.
             self._permits = 1
             return False
+        self._told = time.monotonic()
         with self._condition:
             wanted = self._permits + count
             self._permits = min(wanted, max(self._waiting, 1))
@@ -58,8 +60,8 @@ class Wakeup:
                 self._condition.notify()
 
     def idle(self) -> bool:
-        """Return whether a thread is waiting."""
-        return self._waiting > 0
+        """Return whether a thread is waiting, and none was told of an event just now, which may be what is due."""
+        return self._waiting > 0 and time.monotonic() > self._told + _JUST_NOW
 
     def close(self) -> None:
         """Wake every thread, for the last time."""

@@ -29,7 +29,7 @@ from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 _EVERY_QUEUE = 'pacifica_dispatcher'
 _AT_ONCE = 0.01  # seconds after a message within which its sender sends no other
 # Between two looks at SQLite's counter: a hundredth of the time since an event was found, within these bounds.
-_QUICKEST, _SLOWEST = 0.003, 0.03
+_QUICKEST, _SLOWEST = 0.003, 0.04
 
 
 class Wakeups:
