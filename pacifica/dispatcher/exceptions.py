@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from cloudevents.model import Event
 
 __all__ = [
-    'ConfigurationError', 'DatabaseUnavailableError', 'DeliveryError', 'DispatcherError', 'DownloadError', 'EventError',
-    'HandlerTimeoutError', 'InvalidEventError', 'LeaseLostError', 'QueueFullError', 'RetryLater',
-    'RouteNotFoundRouterError', 'RouterError', 'StagingError', 'TransactionDuplicateAttributeError', 'TransferError',
-    'UnsafePathError', 'UploadError', 'WorkerLostError',
+    'CancelledError', 'ConfigurationError', 'DatabaseUnavailableError', 'DeliveryError', 'DispatcherError',
+    'DownloadError', 'EventError', 'HandlerTimeoutError', 'InvalidEventError', 'LeaseLostError', 'QueueFullError',
+    'RetryLater', 'RouteNotFoundRouterError', 'RouterError', 'StagingError', 'TransactionDuplicateAttributeError',
+    'TransferError', 'UnsafePathError', 'UploadError', 'WorkerLostError',
 ]
 
 
