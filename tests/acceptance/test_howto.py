@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 import requests
+from playhouse.db_url import connect
 
 from pacifica.dispatcher import exceptions
+from pacifica.dispatcher.receiver import create_peewee_model
+from pacifica.dispatcher.router import Router
 from support.command_line import started
 from support.documents import PROJECT, rst_blocks
 from support.environments import without_pytest
-from support.events import ingest_event
+from support.events import ingest_event, wait_until
 from support.services import RABBITMQ, require
 
 DOCS = PROJECT / 'docs'
@@ -42,7 +45,22 @@ def run(*command: str, cwd: Path) -> str:
 def test_the_handlers_pass_their_tests(tmp_path: Path) -> None:
     printed = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_handlers.py',
                   cwd=written('howto/handlers.rst', tmp_path))
-    assert '4 passed' in printed
+    assert '6 passed' in printed
+
+
+def test_a_worker_of_ones_own_imports_the_router_into_handlers_processes(tmp_path: Path) -> None:
+    written('howto/handlers.rst', tmp_path)
+    worker = subprocess.Popen([sys.executable, 'worker.py'], cwd=tmp_path, env=without_pytest())
+    try:
+        model = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db'))
+        queue = model.create_queue(Router(), 'my.app', 'my.tasks.receive')
+        task_id = queue.delay(ingest_event()).id
+        wait_until(lambda: model.get(model.task_id == task_id).finalized, 60)
+        assert model.get(model.task_id == task_id).task_status == '200 OK'
+        model.close_connections()
+    finally:
+        worker.terminate()
+        assert worker.wait(60) == 0
 
 
 def test_a_program_accepts_and_runs_an_event(tmp_path: Path) -> None:
