@@ -28,6 +28,7 @@ from playhouse.db_url import connect
 
 from support import services
 from support.events import wait_until
+from support.processes import free_port
 
 SERVICES = ('archiveinterface', 'cartd', 'ingest', 'metadata', 'policy', 'uniqueid', 'notifications')
 
@@ -128,14 +129,6 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(('127.0.0.1', 0)) for _ in range(count)]
-    ports = [int(found.getsockname()[1]) for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports
-
-
 @contextmanager
 def running(racy: bool) -> Iterator[Stack]:
     """Run the services; skip the test, or fail it in CI, where their scripts are not there.
@@ -152,7 +145,10 @@ def running(racy: bool) -> Iterator[Stack]:
     (work / 'loaded').unlink(missing_ok=True)
     for stale in ('pg', 'data', 'conf'):
         shutil.rmtree(work / stale, ignore_errors=True)
-    *ports, postgresql, redis = _free_ports(len(SERVICES) + 2)
+    wanted: set[int] = set()
+    while len(wanted) < len(SERVICES) + 2:
+        wanted.add(free_port())
+    *ports, postgresql, redis = wanted
     found = dict(zip(SERVICES, ports))
     environment = {
         **os.environ, **{f'{name.upper()}_PORT': str(port) for name, port in found.items()}, 'PG_PORT': str(postgresql),
