@@ -142,7 +142,7 @@ def test_what_a_handler_logs_is_in_the_service_s_log_with_its_task(
 
     [record] = [each for each in caplog.records if each.name == 'support.behaving']
     assert record.getMessage() == 'said by a handler' and vars(record)['here'] != os.getpid()
-    assert vars(record)['task_id'] == str(task_id)
+    assert vars(record)['task_id'] == str(task_id) and vars(record)['odd'] == {'own': 'odd'}
 
 
 def test_a_router_is_imported_by_its_name_and_need_not_be_picklable(model: Any, start: Start) -> None:

@@ -53,8 +53,18 @@ def _take_memory() -> None:
     bytearray(8 << 30)
 
 
+class Odd:
+    """Of a class that another process need not have."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError('not to be pickled')
+
+    def __str__(self) -> str:
+        return 'odd'
+
+
 def _log() -> None:
-    logging.getLogger('support.behaving').warning('said by %s', 'a handler', extra={'here': os.getpid()})
+    logging.getLogger('support.behaving').warning('said by %s', 'a handler', extra={'here': os.getpid(), 'odd': {'own': Odd()}})
 
 
 def _stages_until_cancelled() -> None:

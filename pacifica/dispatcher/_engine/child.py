@@ -226,18 +226,18 @@ class _Forward(logging.Handler):
             sent.msg, sent.args = record.getMessage(), None
             if record.exc_info:
                 sent.exc_text, sent.exc_info = logging.Formatter().formatException(record.exc_info), None
-            self._send_to_service(LOG, _picklable(vars(sent)))
+            self._send_to_service(LOG, _plain(vars(sent)))
         except Exception:  # as logging's own handlers do
             self.handleError(record)
 
 
-def _picklable(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        pickle.dumps(attributes)
-    except Exception:  # a stranger's object may raise what it likes
-        plain = (str, int, float, bool, type(None))
-        return {name: value if isinstance(value, plain) else str(value) for name, value in attributes.items()}
-    return attributes
+def _plain(value: Any) -> Any:
+    """Return *value* as any process can read it: what is of no built-in type as text."""
+    if type(value) is dict:
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or type(value) in (str, int, float, bool, bytes) else str(value)
 
 
 def _limit_memory(most: int | None) -> None:
