@@ -64,7 +64,8 @@ class Odd:
 
 
 def _log() -> None:
-    logging.getLogger('support.behaving').warning('said by %s', 'a handler', extra={'here': os.getpid(), 'odd': {'own': Odd()}})
+    logging.getLogger('support.behaving').warning('said by %s', 'a handler', extra={
+        'here': os.getpid(), 'odd': {'own': Odd()}})
 
 
 def _stages_until_cancelled() -> None:

@@ -39,7 +39,12 @@ class Supervised(NamedTuple):
     def here(cls) -> Supervised | None:
         """Return what this process has; ``None`` if nobody supervises it."""
         told = os.environ.pop(_VARIABLE, None)
-        return None if told is None else cls(*map(int, told.split()))
+        if told is None:
+            return None
+        here = cls(*map(int, told.split()))
+        for descriptor in here:  # programs that handlers start are to have neither
+            os.set_inheritable(descriptor, False)
+        return here
 
     def end_with_supervisor(self) -> None:
         """End this process when the supervisor does, without a word: its events run again."""
