@@ -261,3 +261,17 @@ def test_a_killed_service_takes_its_handlers_along_and_its_events_run_again_at_o
 
     wait_until(lambda: saved(model, task_id)['process'] != first['process'], 60)  # with a lease of ten minutes
     assert model.get(model.task_id == task_id).attempts == 2
+
+
+def test_a_template_that_is_killed_costs_a_waiting_event_nothing(
+    model: Any, start: Start, caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue = start()
+    handler = Path(f'/proc/{saved(model, begin(queue, "fine"))["process"]}/stat').read_text()
+    template = int(handler.rpartition(') ')[2].split()[1])
+
+    os.kill(template, signal.SIGKILL)
+    wait_until(lambda: not is_alive(template), 60)
+
+    assert ended(model, begin(queue, 'fine')).attempts == 1
+    assert 'handlers.template_lost' in caplog.messages

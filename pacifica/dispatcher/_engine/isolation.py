@@ -254,6 +254,7 @@ class _Pool:
         with self._lock:
             if self.stopped:
                 return None
+            self._require_template()
             taken = self._busy[claimed.key] = self._idle.pop() if self._idle else self._fork()
             return taken
 
@@ -288,9 +289,20 @@ class _Pool:
             self._idle.append(self._fork())
 
     def _fork(self) -> _Child:
-        if self._template is None or not self._template.alive:
+        return _Child(self._require_template())
+
+    def _require_template(self) -> _Template:
+        """Return the template; start one if there is none, or it was killed, and its idle processes with it."""
+        if self._template is not None and not self._template.alive:
+            _LOG.error('handlers.template_lost')
+            for each in self._idle:
+                each.close()
+            self._idle.clear()
+            self._template.stop()
+            self._template = None
+        if self._template is None:
             self._template = _Template(self._payload(), self._with_main)
-        return _Child(self._template)
+        return self._template
 
 
 class ProcessExecutor(Executor):
@@ -349,7 +361,10 @@ class ProcessExecutor(Executor):
         return outcome._replace(seconds=time.monotonic() - began)  # of a process that could not say so itself
 
     def _run_elsewhere(self, claimed: ClaimedEvent) -> Outcome | None:
-        running = self._pool.take(claimed)
+        try:
+            running = self._pool.take(claimed)
+        except OSError as exc:
+            return self._crashed(WorkerLostError(f'no process could be started for the handler: {exc}'), claimed, None)
         if running is None:
             return None
         try:
@@ -381,12 +396,13 @@ class ProcessExecutor(Executor):
             error = CancelledError(f'{running.cancelled}, and was killed')
         elif self._pool.stopped:
             return None
-        if isinstance(error, WorkerLostError) and claimed.attempt < self.policy.max_attempts:
-            pause = _CRASH_PAUSES[min(claimed.attempt, len(_CRASH_PAUSES)) - 1]
-            outcome = Outcome.retry(error, pause, route)
-        else:
-            outcome = self._failed(error, claimed, route)
+        outcome = self._crashed(error, claimed, route)
         return outcome._replace(exc_traceback=crash or outcome.exc_traceback, stages=tuple(stages))
+
+    def _crashed(self, error: Exception, claimed: ClaimedEvent, route: str | None) -> Outcome:
+        if not isinstance(error, WorkerLostError) or claimed.attempt >= self.policy.max_attempts:
+            return self._failed(error, claimed, route)
+        return Outcome.retry(error, _CRASH_PAUSES[min(claimed.attempt, len(_CRASH_PAUSES)) - 1], route)
 
     def _lost(self, code: int | None) -> WorkerLostError:
         if code is None:
