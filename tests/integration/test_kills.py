@@ -32,15 +32,17 @@ MANY = {'count': 2_000, 'kills': 40}
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(('kind', 'count', 'kills'), [
-    pytest.param('sqlite', *SOME.values(), id='sqlite-some'),
-    *(pytest.param(kind, *MANY.values(), id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
+@pytest.mark.parametrize(('kind', 'count', 'kills', 'isolation'), [
+    pytest.param('sqlite', *SOME.values(), 'thread', id='sqlite-some'),
+    pytest.param('sqlite', *SOME.values(), 'process', id='sqlite-some-process'),
+    *(pytest.param(kind, *MANY.values(), 'thread', id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
+    *(pytest.param(kind, 1_000, 20, 'process', id=f'{kind}-process', marks=pytest.mark.slow) for kind in KINDS),
 ])
 def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_without_a_kill(
-    kind: str, count: int, kills: int, tmp_path: Path,
+    kind: str, count: int, kills: int, isolation: str, tmp_path: Path,
 ) -> None:
     dice = new_dice()
-    with running(kind, tmp_path) as (service, model):
+    with running(kind, tmp_path, isolation=isolation) as (service, model):
         events = [ingest_event(data={'seconds': dice.uniform(0, 0.05)}) for _ in range(count)]
         task_ids: dict[str, str] = {}
         threads = post_all(service, events, task_ids)

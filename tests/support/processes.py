@@ -37,10 +37,14 @@ class Service:
     :param workers: how many workers there are besides the receiver's.
     :param lease: seconds that a claim holds.
     :param notify: a URL that is told of events that have ended.
+    :param isolation: where handlers run.
     """
 
-    def __init__(self, url: str, log: Path, workers: int = 2, lease: float = 2.0, notify: str = '') -> None:
+    def __init__(
+        self, url: str, log: Path, workers: int = 2, lease: float = 2.0, notify: str = '', isolation: str = 'thread',
+    ) -> None:
         self.port = free_port()
+        self.isolation = isolation
         self.notify = notify
         self.url = url
         self.log = log
@@ -52,7 +56,7 @@ class Service:
         kind = 'worker' if number else 'receiver'
         return subprocess.Popen(
             [sys.executable, SERVICE, kind, self.url, self.log, str(self.lease), str(self.port)],
-            env={**os.environ, 'NOTIFY': self.notify},
+            env={**os.environ, 'NOTIFY': self.notify, 'ISOLATION': self.isolation},
         )
 
     def kill(self, number: int, restart: bool = True) -> int:

@@ -4,7 +4,8 @@
 
 A receiver listens on PORT and has a worker; a worker is alone. The handler appends a line to LOG as it starts and as it
 ends, each written at once: ``start|end PROCESS-ID EVENT-ID SECONDS``. If the environment has ``NOTIFY``, a URL, that is
-told of events that have ended; ``POLL_INTERVAL`` is the worker's, in seconds.
+told of events that have ended; ``POLL_INTERVAL`` is the worker's, in seconds; ``ISOLATION`` is where handlers run, and
+their PROCESS-ID is the service's all the same.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Logging(EventHandler):
     """Writes down that it ran; takes as many seconds as the event says."""
 
     def __init__(self, path: str) -> None:
-        self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._path = path
 
     def handle(self, event: Any) -> None:
         """Write, take the time, write."""
@@ -37,11 +38,14 @@ class Logging(EventHandler):
         self._write('end', event)
 
     def _write(self, what: str, event: Any) -> None:
-        os.write(self._log, f'{what} {os.getpid()} {event.event_id} {time.time():.3f}\n'.encode())
+        line = f'{what} {os.environ["SERVICE"]} {event.event_id} {time.time():.3f}\n'
+        with open(self._path, 'ab', buffering=0) as log:
+            log.write(line.encode())
 
 
 def main(kind: str, url: str, log: str, lease: str, port: str) -> None:
     """Run the service until it is killed."""
+    os.environ['SERVICE'] = str(os.getpid())
     router = Router()
     router.add_route(Path.parse_str('$'), Logging(log))
     model = create_peewee_model(connect(url))
@@ -49,7 +53,8 @@ def main(kind: str, url: str, log: str, lease: str, port: str) -> None:
     queue = model.create_queue(
         router, 'my.app', 'my.tasks.receive', notify=Notify(notify) if notify else None)
     poll_interval = float(os.environ.get('POLL_INTERVAL', '0.25'))
-    worker = queue.create_worker(concurrency=4, lease=float(lease), poll_interval=poll_interval, grace=5)
+    worker = queue.create_worker(concurrency=4, lease=float(lease), poll_interval=poll_interval, grace=5,
+                                 isolation=os.environ.get('ISOLATION', 'thread'))
     if kind == 'worker':
         worker.run()
         return
