@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import cherrypy
 import pytest
 
 from pacifica.dispatcher.authentication import Basic, BearerTokens, Secret
 from support.dashboard import SCRIPT_NAME, Site, basic, dashboard_site, ids_in
-from support.front_door import wsgi_server
+from support.front_door import Answer, wsgi_server
 
 READER, OPERATOR = basic('reader', 'r'), basic('operator', 'o')
 FAILED = '500 Internal Server Error'
@@ -97,6 +98,24 @@ def test_cancel_ends_an_event_that_waits(guarded: Site) -> None:
     assert guarded.press(f'events/{task_id}', {'action': 'cancel'}, headers=OPERATOR).status == 303
     assert guarded.status(task_id) == FAILED
     assert 'CancelledError' in guarded.text(f'events/{task_id}', **OPERATOR)
+
+
+def test_a_program_cancels_by_a_call_of_its_own(guarded: Site) -> None:
+    def call(task_id: str, **headers: str) -> Answer:
+        return guarded.client.request('POST', f'{SCRIPT_NAME}/cancel/{task_id}', b'', headers)
+
+    done, waiting, running = failed(guarded), guarded.accept(), guarded.accept()
+    held = guarded.queue._store.claim_task(UUID(running), 'me', 60)
+
+    ended, again = call(waiting, **OPERATOR), call(waiting, **OPERATOR)
+    assert (ended.status, ended.json()) == (200, FAILED) and again.status == 409
+    assert call(done, **OPERATOR).status == 409
+    told = call(running, **OPERATOR)
+    assert (told.status, told.json()) == (200, '102 Processing')
+    assert guarded.queue._store.cancelled([held]) == [(held, 'operator')]
+    assert call('00000000-0000-7000-8000-000000000000', **OPERATOR).status == 404
+    assert (call(running, **READER).status, call(running).status) == (403, 401)
+    assert call(running, **OPERATOR, **{'Sec-Fetch-Site': 'cross-site'}).status == 403
 
 
 @pytest.mark.parametrize('action, status', [('cancel', 409), ('delete', 422), ('', 422)])
