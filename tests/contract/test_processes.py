@@ -24,6 +24,8 @@ from support.queues import queue_of
 
 Start = Callable[..., Any]
 IMPORT_NAME = 'support.behaving:ROUTER'
+#: For what is the same on every database.
+ONCE = pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@ONCE
 def test_a_handler_may_use_processes_of_its_own(model: Any, start: Start) -> None:
     task_id = begin(start(), 'pool')
 
@@ -74,6 +77,7 @@ def test_a_handler_may_use_processes_of_its_own(model: Any, start: Start) -> Non
     assert saved(model, task_id)['squares'] == [1, 2]
 
 
+@ONCE
 @pytest.mark.parametrize('isolation', ['process', 'thread'])
 def test_a_handler_that_forks_and_returns_ends_once_and_its_copy_too(
     model: Any, start: Start, isolation: str, capfd: pytest.CaptureFixture[str],
@@ -86,6 +90,7 @@ def test_a_handler_that_forks_and_returns_ends_once_and_its_copy_too(
     assert ended(model, begin(queue, 'fine')).task_status == '200 OK'
 
 
+@ONCE
 def test_at_its_limit_a_handler_ends_with_every_program_that_it_started(model: Any, start: Start) -> None:
     task_id = begin(start(handler_timeout=2), 'programs')
 
@@ -94,6 +99,7 @@ def test_at_its_limit_a_handler_ends_with_every_program_that_it_started(model: A
     wait_until(lambda: not any(map(is_alive, [result['process'], *result['programs']])), 60)
 
 
+@ONCE
 def test_a_crash_leaves_the_stage_the_route_and_the_traceback_and_no_directory(model: Any, start: Start) -> None:
     task_id = begin(start(), 'crash in stage')
 
@@ -105,6 +111,7 @@ def test_a_crash_leaves_the_stage_the_route_and_the_traceback_and_no_directory(m
     assert not Path(saved(model, task_id)['directory']).exists()
 
 
+@ONCE
 def test_a_crash_is_tried_again_after_a_pause(model: Any, start: Start) -> None:
     queue = start(max_attempts=2)
     task_id = begin(queue, 'crash')
@@ -115,6 +122,7 @@ def test_a_crash_is_tried_again_after_a_pause(model: Any, start: Start) -> None:
     assert (record.finalized - record.created).total_seconds() >= 2
 
 
+@ONCE
 def test_a_handler_that_holds_the_interpreter_keeps_nobody_waiting(model: Any, start: Start) -> None:
     queue = start()
     holding = begin(queue, 'interpreter')
@@ -126,6 +134,7 @@ def test_a_handler_that_holds_the_interpreter_keeps_nobody_waiting(model: Any, s
     assert model.get(model.task_id == holding).task_status == '102 Processing'
 
 
+@ONCE
 def test_a_memory_limit_is_a_memory_error(model: Any, start: Start) -> None:
     queue = start(memory_limit=4 << 30)
 
@@ -133,6 +142,7 @@ def test_a_memory_limit_is_a_memory_error(model: Any, start: Start) -> None:
     assert ended(model, begin(queue, 'fine')).task_status == '200 OK'
 
 
+@ONCE
 def test_what_a_handler_logs_is_in_the_service_s_log_with_its_task(
     model: Any, start: Start, caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -145,6 +155,7 @@ def test_what_a_handler_logs_is_in_the_service_s_log_with_its_task(
     assert vars(record)['task_id'] == str(task_id) and vars(record)['odd'] == {'own': 'odd'}
 
 
+@ONCE
 def test_a_router_is_imported_by_its_name_and_need_not_be_picklable(model: Any, start: Start) -> None:
     router = behaving_router()
     router.unpicklable = lambda: None  # type: ignore[attr-defined]  # as a closure of a user's would be
@@ -153,6 +164,7 @@ def test_a_router_is_imported_by_its_name_and_need_not_be_picklable(model: Any, 
     assert ended(model, begin(queue, 'fine')).task_status == '200 OK'
 
 
+@ONCE
 @pytest.mark.parametrize('act', ['programs', 'stubborn'])
 def test_a_running_event_is_cancelled_with_all_that_it_started(model: Any, start: Start, act: str) -> None:
     task_id = begin(start(), act)
@@ -166,6 +178,7 @@ def test_a_running_event_is_cancelled_with_all_that_it_started(model: Any, start
     wait_until(lambda: not any(map(is_alive, [result['process'], *result['programs']])) or act == 'programs', 60)
 
 
+@ONCE
 def test_in_a_thread_a_cancelled_event_ends_at_its_next_stage(model: Any, start: Start) -> None:
     task_id = begin(start(isolation='thread'), 'stages')
     wait_until(lambda: model.get(model.task_id == task_id).task_status == '102 Processing', 60)
@@ -263,6 +276,7 @@ def test_a_killed_service_takes_its_handlers_along_and_its_events_run_again_at_o
     assert model.get(model.task_id == task_id).attempts == 2
 
 
+@ONCE
 def test_a_template_that_is_killed_costs_a_waiting_event_nothing(
     model: Any, start: Start, caplog: pytest.LogCaptureFixture,
 ) -> None:

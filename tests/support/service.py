@@ -38,7 +38,7 @@ class Logging(EventHandler):
         self._write('end', event)
 
     def _write(self, what: str, event: Any) -> None:
-        line = f'{what} {os.environ["SERVICE"]} {event.event_id} {time.time():.3f}\n'
+        line = f'{what} {os.environ.get("SERVICE", os.getpid())} {event.event_id} {time.time():.3f}\n'
         with open(self._path, 'ab', buffering=0) as log:
             log.write(line.encode())
 
