@@ -206,6 +206,7 @@ def test_what_was_cancelled_and_is_to_run_again_ends_instead(model: Any) -> None
     assert model.get(model.task_id == task_id).task_status == '200 OK'
 
 
+@ONCE
 def test_a_service_that_was_stopped_beyond_its_lease_uploads_nothing(
     model: Any, start: Start, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
