@@ -78,6 +78,14 @@ def test_a_handler_may_use_processes_of_its_own(model: Any, start: Start) -> Non
 
 
 @ONCE
+def test_a_handler_may_end_a_process_of_its_own(model: Any, start: Start) -> None:
+    task_id = begin(start(), 'end')
+
+    assert ended(model, task_id).task_status == '200 OK'
+    assert saved(model, task_id)['exit_code'] == -signal.SIGTERM
+
+
+@ONCE
 @pytest.mark.parametrize('isolation', ['process', 'thread'])
 def test_a_handler_that_forks_and_returns_ends_once_and_its_copy_too(
     model: Any, start: Start, isolation: str, capfd: pytest.CaptureFixture[str],

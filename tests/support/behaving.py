@@ -25,6 +25,15 @@ def _in_a_pool() -> None:
         _save(squares=pool.map(abs, [-1, -2]))
 
 
+def _end_a_process() -> None:
+    """Start a process that sleeps, and end it as a pool does."""
+    process = multiprocessing.get_context('fork').Process(target=time.sleep, args=(3600,))
+    process.start()
+    process.terminate()
+    process.join()
+    _save(exit_code=process.exitcode)
+
+
 def _fork() -> None:
     """Return twice: here, and in a copy."""
     _save(copy=os.fork() or os.getpid())
@@ -93,9 +102,9 @@ def _save(**items: Any) -> None:
 
 
 ACTS: dict[str, Callable[[], None]] = {
-    'pool': _in_a_pool, 'fork': _fork, 'programs': _start_programs_and_hang, 'stubborn': _ignore_signals_and_hang,
-    'interpreter': _hold_the_interpreter, 'memory': _take_memory, 'log': _log, 'stages': _stages_until_cancelled,
-    'crash in stage': _stage_in_and_crash,
+    'pool': _in_a_pool, 'end': _end_a_process, 'fork': _fork, 'programs': _start_programs_and_hang,
+    'stubborn': _ignore_signals_and_hang, 'interpreter': _hold_the_interpreter, 'memory': _take_memory,
+    'log': _log, 'stages': _stages_until_cancelled, 'crash in stage': _stage_in_and_crash,
 }
 
 

@@ -152,6 +152,7 @@ class _Child:
     def serve(self, executor: Executor | None, fault: BaseException | None) -> None:
         """Run what comes until the service closes the pipe."""
         signal.signal(signal.SIGTERM, self._on_terminate)
+        self._let_forked_processes_end()
         faulthandler.enable(self._journal.descriptor)
         _limit_memory(self._settings.memory_limit)
         self._forward_log()
@@ -193,6 +194,22 @@ class _Child:
         if self._running and (reason := self._cancelled()):
             self._running = False
             raise CancelledError(reason)
+
+    def _let_forked_processes_end(self) -> None:
+        """Have SIGTERM end the processes that a handler forks, as a pool ends its own.
+
+        It waits while one is forked: the interpreter forgets a signal that comes before it is ready for any.
+        """
+        ours, terminate = signal.getsignal(signal.SIGTERM), {signal.SIGTERM}
+
+        def end_as_usual() -> None:
+            if signal.getsignal(signal.SIGTERM) == ours:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, terminate)
+
+        os.register_at_fork(
+            before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, terminate), after_in_child=end_as_usual,
+            after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, terminate))
 
     def _send(self, what: int | None, value: Any) -> None:
         with self._sending:

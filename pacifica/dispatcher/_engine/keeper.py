@@ -71,7 +71,6 @@ class LeaseKeeper(Periodic):
         """
         began = time.monotonic()
         self._due = began + self._lease / 4
-        self._look()
         held = list(self._held.values())
         if held:
             for one, kept in zip(held, self._store.renew(held, self._lease)):
@@ -86,6 +85,7 @@ class LeaseKeeper(Periodic):
             self._prune(self._retention)
         if self._keep_unrouted is not None:
             self._prune(self._keep_unrouted, unrouted=True)
+        self._look()
 
     def _look(self) -> None:
         """End what was cancelled, and take over from workers of this machine that have died."""
@@ -117,13 +117,14 @@ class LeaseKeeper(Periodic):
                 _LOG.warning('keeper.farewell_failed', extra={'error': str(exc)})  # it is shown as lost for a day
 
     def _turn(self) -> None:
+        due = time.monotonic() >= self._due
         try:
-            if time.monotonic() >= self._due:
+            if due:
                 self.run_once()
             else:
                 self._look()
         except DispatcherError as exc:
             # Nobody could renew a lease meanwhile: whoever is alive gets the time to do so first.
             self._rescue_from = time.monotonic() + self._lease
-            if not isinstance(exc, KnownFaultError):
+            if due and not isinstance(exc, KnownFaultError):  # a look comes again in a second
                 _LOG.exception('keeper.database_unavailable')
