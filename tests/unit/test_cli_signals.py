@@ -25,6 +25,7 @@ def interrupted_at(step: int) -> bool:
 
     late = threading.Timer(0.1, stop.on_signal, (signal.SIGTERM, None))
     late.start()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for it as tracing begins
     sys.settrace(trace)
     try:
         stop.wait()
