@@ -151,3 +151,31 @@ def test_a_stopped_worker_starts_again(model: Any, started: Any) -> None:
     worker.start()
 
     wait_until(lambda: status(model, task_id) == '200 OK')
+
+
+@pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)
+def test_a_worker_that_is_stopped_as_it_starts_gives_its_events_back(
+    model: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running, released = threading.Event(), threading.Event()
+    queue = queue_of(model, lambda event: running.set() or released.wait(60))
+    queue.delay(ingest_event())
+    worker = queue.create_worker(concurrency=3)
+    start = threading.Thread.start
+    begun: list[str] = []
+
+    def signalled(thread: threading.Thread) -> None:  # as by a signal's handler, in the thread that starts the worker
+        if thread.name.startswith('pacifica-dispatcher-handler'):
+            begun.append(thread.name)
+            if len(begun) == 2:
+                running.wait(60)
+                worker.stop(0)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, 'start', signalled)
+
+    worker.start()
+
+    assert model.get().task_status == '202 Accepted'
+    released.set()
+    wait_until(lambda: not any(thread.name in begun for thread in threading.enumerate()))

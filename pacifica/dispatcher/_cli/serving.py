@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -143,12 +143,11 @@ def handling_signals(handler: Callable[[int, FrameType | None], object]) -> Iter
 def running(worker: Worker, *others: HttpServer | PeriodicReconciler) -> Iterator[Stop]:
     """Run *worker* and *others* inside the ``with`` block; SIGINT and SIGTERM set the :class:`Stop` that it gets."""
     stop = Stop()
-    with ExitStack() as signals:
+    with handling_signals(stop.on_signal):  # before the first event is claimed: a signal is to give it back
         try:
             worker.start()
             for each in others:
                 each.start()
-            signals.enter_context(handling_signals(stop.on_signal))
             yield stop
         finally:
             for each in reversed(others):  # before the worker, so that nothing new comes in

@@ -109,7 +109,8 @@ class Listener:
     def stop(self) -> None:
         """End the thread; one that waits for a database that is away ends when it has."""
         self._stop.close()
-        self._thread.join(_ENDING)
+        if self._thread.ident is not None:  # a signal may have come before it was started
+            self._thread.join(_ENDING)
 
     def _loop(self) -> None:
         """Listen until it is to end, anew whenever nothing is heard any more."""

@@ -79,9 +79,9 @@ class Worker(Runner):
             ]
             self._executor.start()
             self._keeper.start()
+            self._listener.start()
             for thread in self._threads:
                 thread.start()
-            self._listener.start()
 
     def stop(self, grace: float | None = None) -> None:
         """Claim nothing more, give running handlers *grace* seconds, then give back what is left, uncounted.
@@ -93,11 +93,13 @@ class Worker(Runner):
                 return
             self._wakeup.close()
             deadline = time.monotonic() + (self.grace if grace is None else grace)
-            for thread in self._threads:
+            # A signal may come, and its handler end up here, while they are being started.
+            started = [thread for thread in self._threads if thread.ident is not None]
+            for thread in started:
                 thread.join(max(0.0, deadline - time.monotonic()))
             self._listener.stop()
             if self._executor.stop():
-                for thread in self._threads:  # each has its event to give back
+                for thread in started:  # each has its event to give back
                     thread.join(_GIVING_BACK)
             self._keeper.stop()
             if left := self._keeper.drop_all():
