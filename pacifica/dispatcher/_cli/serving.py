@@ -13,13 +13,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from queue import Empty, SimpleQueue
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.table import open_table
+from pacifica.dispatcher._engine.turns import Signalled
 from pacifica.dispatcher.task_context import TaskLogFilter
 
 if TYPE_CHECKING:
@@ -97,25 +97,21 @@ class Stop:
     """Set by the first SIGINT or SIGTERM; a second one ends what still runs without waiting for it."""
 
     def __init__(self) -> None:
-        # In a handler that interrupts its wait(), the set() of an Event would wait for ever; this put() never waits.
-        self._signals: SimpleQueue[int] = SimpleQueue()
-        self._signalled = False
+        self._signalled = Signalled()
         self._impatient = False
         self._interruptible = False
 
-    def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._signalled:
+    def on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._signalled.is_set():
             self._impatient = True
             if self._interruptible:
                 raise KeyboardInterrupt
-        self._signalled = True
-        self._signals.put(number)
+        self._signalled.set()
 
     def wait(self) -> None:
         """Return once the first signal has come."""
-        while not self._signalled:
-            with suppress(Empty):
-                self._signals.get(timeout=1.0)  # a bounded wait lets every platform deliver signals
+        while not self._signalled.wait():
+            pass
 
     def end(self, worker: Worker) -> None:
         """Stop *worker*; at a second signal, before or meanwhile, it gives back what it is still running."""

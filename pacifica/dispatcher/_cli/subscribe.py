@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from pacifica.dispatcher._cli.options import converting, credentials, http_url, route_of
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals, serving_metrics
+from pacifica.dispatcher._engine.turns import Signalled
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -124,9 +124,8 @@ def _keep(
 
         observe = subscription_observer(wanted.name)
     keeper = SubscriptionKeeper(notifications, receiver, wanted, redelivery=redelivery, observe=observe)
-    stop = threading.Event()
-    # From a thread: set() in a handler that interrupts wait() would wait for ever.
-    with handling_signals(lambda _number, _frame: threading.Thread(target=stop.set).start()):
+    stop = Signalled()
+    with handling_signals(lambda _number, _frame: stop.set()):
         click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
         keeper.run(stop, interval)
     click.echo('stopped')

@@ -15,14 +15,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from queue import Empty, SimpleQueue
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import click
 
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault
 from pacifica.dispatcher._cli.serving import BACKLOG, handling_signals, url_of
+from pacifica.dispatcher._engine.turns import Signalled
 
 _VARIABLE = 'PACIFICA_DISPATCHER_SUPERVISED'
 _STARTS_WITHIN = 10.0  # seconds: a process that fails sooner was told something that can't work
@@ -90,8 +90,7 @@ class _Processes:
     def __init__(self, supervised: Supervised, shares: list[int]) -> None:
         self._supervised = supervised
         self._began = time.monotonic()
-        self._stopping = False
-        self._signals: SimpleQueue[int] = SimpleQueue()
+        self._signalled = Signalled()
         self._running = {share: self._start(share) for share in enumerate(shares)}
 
     def _start(self, share: tuple[int, int]) -> subprocess.Popen[bytes]:
@@ -106,15 +105,14 @@ class _Processes:
     def running(self) -> Iterator[None]:
         """Pass signals on inside the ``with`` block; at its end, wait until all have ended."""
         def pass_on(number: int, _frame: object) -> None:
-            self._stopping = True
-            self._signals.put(number)  # an Event's set() would wait for ever, if the signal came as wait() began
+            self._signalled.set()
             self._send(number)
 
         with handling_signals(pass_on):
             try:
                 yield
             finally:
-                if not self._stopping:
+                if not self._signalled.is_set():
                     self._send(signal.SIGTERM)
                 for process in self._running.values():
                     process.wait()
@@ -124,10 +122,7 @@ class _Processes:
 
         :raises click.exceptions.Exit: with its status, if one fails as they start.
         """
-        while not self._stopping:
-            with suppress(Empty):
-                self._signals.get(timeout=_PAUSE)
-                return
+        while not self._signalled.wait(_PAUSE):
             for share, process in self._running.items():
                 if (status := process.poll()) is None:
                     continue

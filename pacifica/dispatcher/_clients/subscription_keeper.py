@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
@@ -23,6 +23,9 @@ from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata, Un
 from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import TransferError
 from pacifica.dispatcher.router import Route
+
+if TYPE_CHECKING:
+    from pacifica.dispatcher._engine.turns import Signalled
 
 _LOG = logging.getLogger(__name__)
 _MOST_SECONDS = 60.0  # between two looks, however long Notifications have been away
@@ -106,7 +109,7 @@ class SubscriptionKeeper:
         self._state = ''  # of the subscription, as last logged
         self._receiver_away = False
 
-    def run(self, stop: threading.Event, interval: float) -> None:
+    def run(self, stop: threading.Event | Signalled, interval: float) -> None:
         """Look every *interval* seconds until *stop* is set; less often while Notifications are away."""
         while not stop.is_set():
             self.run_once()

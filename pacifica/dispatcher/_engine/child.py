@@ -61,17 +61,18 @@ class Job:
 
 def load(payload: bytes) -> Callable[[Connection, int, Callable[[], bool]], None]:
     """Return what serves a process, from what :func:`dump` made; imports the modules of the router."""
-    executor: Executor | None
-    fault: BaseException | None = None
     settings, reference, pickled = pickle.loads(payload)
+    loaded: Executor | Outcome
     try:
-        executor = pickle.loads(pickled)
+        executor: Executor = pickle.loads(pickled)
         if reference is not None:
             module, _, attribute = reference.partition(':')
-            executor = replace(executor, router=reduce(getattr, attribute.split('.'), import_module(module)))
+            router: Any = reduce(getattr, attribute.split('.'), import_module(module))
+            executor = replace(executor, router=router)
+        loaded = executor
     except Exception as exc:  # whatever the router's modules raise as they are imported: each event says so
-        executor, fault = None, exc
-    return lambda pipe, journal, told: _Child(pipe, journal, told, settings).serve(executor, fault)
+        loaded = Outcome.failed(exc)
+    return lambda pipe, journal, told: _Child(pipe, journal, told, settings).serve(loaded)
 
 
 def dump(executor: Executor, reference: str | None, settings: Settings) -> bytes:
@@ -149,8 +150,11 @@ class _Child:
         self._sending = threading.Lock()
         self._running = False
 
-    def serve(self, executor: Executor | None, fault: BaseException | None) -> None:
-        """Run what comes until the service closes the pipe."""
+    def serve(self, loaded: Executor | Outcome) -> None:
+        """Run what comes until the service closes the pipe.
+
+        :param loaded: what runs it, or how every event ends because that can't be loaded.
+        """
         signal.signal(signal.SIGTERM, self._on_terminate)
         self._let_forked_processes_end()
         faulthandler.enable(self._journal.descriptor)
@@ -158,21 +162,13 @@ class _Child:
         self._forward_log()
         try:
             self._send(None, None)  # ready: a handler's time begins after this
-            self._serve(executor, fault)
+            while True:
+                job: Job = self._pipe.recv()
+                self._send(None, loaded if isinstance(loaded, Outcome) else self._run(loaded, job))
         except (EOFError, ConnectionError):
             pass  # the service has ended, or closed the pipe
 
-    def _serve(self, executor: Executor | None, fault: BaseException | None) -> None:
-        while True:
-            job: Job = self._pipe.recv()
-            if executor is None:
-                assert fault is not None
-                outcome: Outcome | None = Outcome.failed(fault)
-            else:
-                outcome = self._run(executor, job)
-            self._send(None, outcome)
-
-    def _run(self, executor: Executor, job: Job) -> Outcome | None:
+    def _run(self, executor: Executor, job: Job) -> Outcome:
         timeout = self._settings.timeout
         deadline = None if timeout is None else datetime.now(timezone.utc) + timedelta(seconds=timeout)
         self._journal.clear()

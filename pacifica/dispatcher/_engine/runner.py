@@ -40,12 +40,15 @@ class Runner:
 
     def __init__(self, store: Store, executor: Executor, sender: Sender, lease: float) -> None:
         self.lease = lease
-        self.owner = owner_here()
-        self.worker_id = secrets.token_hex(8)
+        self._identify()
         self.store = store
         self._executor = executor
         self._sender = sender
         self._extensions = executor.extensions
+
+    def _identify(self) -> None:
+        """Take an identity: what people are shown, and the id of its heartbeats and claims."""
+        self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
 
     def _stopping(self) -> bool:
         """Return whether no further event is to be claimed."""
@@ -145,7 +148,7 @@ class TaskRunner(Runner):
         """
         with self._lock:
             if self._pid != os.getpid():
-                self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
+                self._identify()
                 self._keeper = LeaseKeeper(self.store, self._executor, self.lease, None, self._keep_unrouted)
                 if self.store.connections.shared:
                     self._keeper.start()

@@ -1,8 +1,38 @@
-"""One thread that takes turns, with a pause before each."""
+"""One thread that takes turns, with a pause before each; and what a thread that only waits for a signal waits for."""
 
 from __future__ import annotations
 
 import threading
+from queue import Empty, SimpleQueue
+
+
+class Signalled:
+    """Whether a signal has come. As an Event, but its :meth:`set` may be called in a handler that interrupts its wait.
+
+    There the ``set()`` of an Event would wait for ever, if the signal came as its ``wait()`` began.
+    """
+
+    def __init__(self) -> None:
+        self._set = False
+        self._woken: SimpleQueue[None] = SimpleQueue()  # whose put() never waits
+
+    def is_set(self) -> bool:
+        """Return whether one has come."""
+        return self._set
+
+    def set(self) -> None:
+        """Note that one has come; called by its handler."""
+        self._set = True
+        self._woken.put(None)
+
+    def wait(self, seconds: float = 1.0) -> bool:
+        """Wait until one has come, *seconds* at most, which lets every platform deliver it; return whether it has."""
+        if not self._set:
+            try:
+                self._woken.get(timeout=seconds)
+            except Empty:
+                pass
+        return self._set
 
 
 class Periodic:

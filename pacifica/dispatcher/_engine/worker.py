@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import signal
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from types import FrameType
 
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
-from pacifica.dispatcher._engine.runner import Runner, owner_here
+from pacifica.dispatcher._engine.runner import Runner
+from pacifica.dispatcher._engine.turns import Signalled
 from pacifica.dispatcher._engine.wakeup import Listener, Wakeup
 from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.store import Store
@@ -67,7 +65,7 @@ class Worker(Runner):
             if self._threads:
                 return
             self.store.connections.require_shared()
-            self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
+            self._identify()
             self._keeper.present(self.worker_id, self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
             self._wakeup = Wakeup(self._poll_interval, self.store.quickest_poll)
@@ -109,23 +107,19 @@ class Worker(Runner):
 
     def run(self) -> None:
         """Start, and stop on SIGINT or SIGTERM; a second signal stops immediately. Call it in the main thread."""
-        signals: SimpleQueue[int] = SimpleQueue()
-        stopping = False
+        signalled = Signalled()
 
-        def on_signal(number: int, _frame: FrameType | None) -> None:
-            nonlocal stopping
-            if stopping:
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            if signalled.is_set():
                 self.grace = 0.0
                 raise KeyboardInterrupt
-            stopping = True
-            signals.put(number)  # an Event's set() would wait for ever, if the signal came as wait() began
+            signalled.set()
 
         previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start()
-            while not stopping:
-                with suppress(Empty):
-                    signals.get(timeout=1.0)  # a bounded wait lets every platform deliver signals
+            while not signalled.wait():
+                pass
             try:
                 self.stop()
             except KeyboardInterrupt:
