@@ -15,6 +15,7 @@ from playhouse.db_url import connect
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.command_line import Running, started
 from support.events import dumps, ingest_event, wait_until
+from support.processes import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ROUTES = '''
@@ -66,13 +67,6 @@ def runs(directory: Path, act: str) -> list[list[str]]:
     return [line[1:] for line in lines if line[0] == act]
 
 
-def is_alive(pid: str) -> bool:
-    try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0] not in 'ZX'
-    except OSError:
-        return False
-
-
 def test_crashes_end_their_own_events_and_no_other(directory: Path) -> None:
     with serving(directory) as service:
         url = service.expect(r'POST events to (http://127\.0\.0\.1:\d+)/receive')[1]
@@ -106,7 +100,7 @@ def test_a_handler_that_holds_the_interpreter_holds_up_nobody(directory: Path) -
             slowest = max(slowest, time.monotonic() - posted)
         wait_until(lambda: len(runs(directory, 'fine')) == 20)
         took = time.monotonic() - began
-        assert len(runs(directory, 'hold')) == 1 and is_alive(runs(directory, 'hold')[0][0])
+        assert len(runs(directory, 'hold')) == 1 and is_alive(int(runs(directory, 'hold')[0][0]))
         assert service.stop() == 0
     print(f'slowest POST {slowest:.3f} s; 20 good events in {took:.1f} s')
 
@@ -118,7 +112,7 @@ def test_a_killed_service_leaves_no_handler_and_its_next_start_runs_the_event_ag
         wait_until(lambda: runs(directory, 'long'))
         service.process.kill()
         began = time.monotonic()
-        wait_until(lambda: not is_alive(runs(directory, 'long')[0][0]))
+        wait_until(lambda: not is_alive(int(runs(directory, 'long')[0][0])))
         gone = time.monotonic() - began
     with serving(directory) as service:
         service.expect('POST events to')

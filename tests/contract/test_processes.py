@@ -20,6 +20,7 @@ from support import uploading
 from support.behaving import behaving_router
 from support.events import ingest_event, wait_until
 from support.pacifica_fakes import FakeIngest
+from support.processes import is_alive
 from support.queues import queue_of
 
 Start = Callable[..., Any]
@@ -60,13 +61,6 @@ def saved(model: Any, task_id: UUID) -> dict[str, Any]:
     from json import loads
 
     return loads(wait_until(lambda: model.get(model.task_id == task_id).result, 60))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0] not in 'ZX'
-    except OSError:
-        return False
 
 
 @ONCE

@@ -29,6 +29,14 @@ def free_port() -> int:
             return port
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0] not in 'ZX'
+    except OSError:
+        return False
+
+
 class Service:
     """A receiver with a worker, and more workers, all on one database; any of them can be killed.
 
