@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pacifica.dispatcher._cli import main
+from support.command_line import refusal
 from support.isolation import kept_logging
 
 SERVED = '''
@@ -40,17 +41,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         yield tmp_path
     for name in ('served', 'needs_more', 'not_python', 'raises', 'exits', 'bad_path'):
         sys.modules.pop(name, None)
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the one line with which the arguments are refused."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    output = capsys.readouterr()
-    assert output.out == ''
-    assert re.fullmatch(r'pacifica-dispatcher: [^\n]+\n', output.err)
-    return output.err
 
 
 @pytest.mark.parametrize('command', ['serve', 'work'])

@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
+import pytest
+
+from pacifica.dispatcher._cli import main
+
 PROGRAM = (sys.executable, '-m', 'pacifica.dispatcher')
 SECONDS = 100.0
 #: A module whose ``router`` takes every event, and does nothing with it.
@@ -73,6 +77,17 @@ def run_on_terminal(
         process.kill()
         process.wait(SECONDS)
         os.close(terminal)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the one line with which the arguments are refused."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ''
+    assert re.fullmatch(r'pacifica-dispatcher: [^\n]+\n', output.err)
+    return output.err
 
 
 class Running:

@@ -12,11 +12,10 @@ from typing import Any
 import click
 import pytest
 
-from pacifica.dispatcher._cli import main
 from pacifica.dispatcher._cli.program import program
 from pacifica.dispatcher._engine.event_queue import EventQueue
 from pacifica.dispatcher.receiver import ReceiveTaskModelBase
-from support.command_line import ROUTES
+from support.command_line import ROUTES, refusal
 
 PREFIX = 'PACIFICA_DISPATCHER_'
 Write = Callable[[str], Path]
@@ -58,17 +57,6 @@ def read(name: str, *arguments: str) -> dict[str, Any]:
     reference = ['served:router'] if name in ('serve', 'work', 'check', 'reconcile') else []
     values = command(name).make_context(name, [*reference, *arguments]).params
     return {name: getattr(value, 'database', value) for name, value in values.items()}
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return the one line with which *arguments* are refused."""
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    output = capsys.readouterr()
-    assert output.out == ''
-    assert output.err.startswith('pacifica-dispatcher: ') and output.err.count('\n') == 1
-    return output.err
 
 
 # Every option
