@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-
-from cloudevents.model import Event
+from typing import Any
 
 
 class EventHandler(ABC):
@@ -14,9 +13,12 @@ class EventHandler(ABC):
     variables.
     """
 
+    # Any, so that an override may name what it gets: a cloudevents.model.Event, or the StagedEvent that it is.
     @abstractmethod
-    def handle(self, event: Event) -> None:
+    def handle(self, event: Any) -> None:
         """Process *event*; returning means it is done.
+
+        :param event: a ``cloudevents.model.Event``; inside of a ``StagedEventHandler`` a ``StagedEvent``, which is one.
 
         Whatever is raised ends the event in ``500 Internal Server Error`` with the exception's class, text and
         traceback on its record, unless the class is one the queue retries.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -27,10 +27,11 @@ class StagedEvent(Event):
     :param output_directory: where results go; everything in it is uploaded when the handler returns.
     :param files: the event's files.
     :param openers: what opens those that were staged in; none if nothing was.
+    :param fetch: stages in more of the files, and returns their openers; ``None`` if they can't be had.
     :raises StagingError: if openers are of a runner that doesn't say which files they open, and not one for each file.
     """
 
-    #: The event's files, in its order.
+    #: The event's files, in its order, whether they were staged in or not.
     files: list[File]
     #: The transaction of the upload. Filled in: submitter, instrument and project of the event. Change what you like.
     transaction: Transaction
@@ -41,13 +42,14 @@ class StagedEvent(Event):
     # Not calling Event.__init__: what was accepted once is not to be judged again, and it would parse text data.
     def __init__(
         self, event: Event, input_directory: Path, output_directory: Path, files: Sequence[File],
-        openers: Sequence[Opener] = (),
+        openers: Sequence[Opener] = (), fetch: Callable[[list[File]], Sequence[Opener]] | None = None,
     ) -> None:
         self.d = event.to_dict()
         self.input_directory = input_directory
         self.output_directory = output_directory
         self.files = list(files)
         self._openers = _by_path(self.files, openers)
+        self._fetch = fetch
         source = Transaction.from_cloudevents_model(event)
         self.transaction = Transaction(
             submitter=source.submitter, instrument=source.instrument, project=source.project)
@@ -70,13 +72,33 @@ class StagedEvent(Event):
         path = _text(file)
         opener = self._openers.get(path)
         if opener is None:
-            staged = ', '.join(map(ascii, list(self._openers)[:10])) or 'none'
-            raise FileNotFoundError(f'{path!a} was not staged in with this event; of what was, the first: {staged}')
+            raise self._not_staged(path)
         if mode != 'r':
             kwargs['mode'] = mode
         if encoding is not None:
             kwargs['encoding'] = encoding
         return opener(**kwargs)
+
+    def fetch(self, file: File | str | os.PathLike[str]) -> Path:
+        """Return where one of the event's files lies in the input directory; fetch it if it was not staged in.
+
+        :param file: one of :attr:`files`, or its path.
+        :raises FileNotFoundError: if the event has no such file, or there is no downloader runner.
+        :raises StagingError: if it can't be fetched.
+        """
+        path = _text(file)
+        if path not in self._openers:
+            wanted = [each for each in self.files if each.name is not None and each.path == path]
+            if not wanted or self._fetch is None:
+                raise self._not_staged(path)
+            self._openers.update(_by_path(wanted, self._fetch(wanted)))
+        return self.input_directory / path
+
+    def _not_staged(self, path: str) -> FileNotFoundError:
+        staged = ', '.join(map(ascii, list(self._openers)[:10])) or 'none'
+        cure = '' if self._fetch is None else '; fetch() gets it if it is one of the event\'s'
+        return FileNotFoundError(
+            f'{path!a} was not staged in with this event; of what was, the first: {staged}{cure}')
 
     def create(
         self, path: File | str | os.PathLike[str], mode: str = 'w', encoding: str | None = None, **kwargs: Any,

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -20,14 +20,16 @@ from pathlib import Path
 from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
+from pacifica.dispatcher._patterns import Patterns
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
+from pacifica.dispatcher._transfers.files import Opener
 from pacifica.dispatcher._transfers.kept import downloading_into, keeping
 from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT, IdleTimeout
 from pacifica.dispatcher._transfers.tree import measure, remove
 from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.downloader_runners import DownloaderRunner
 from pacifica.dispatcher.exceptions import RetryLater
-from pacifica.dispatcher.models import File
+from pacifica.dispatcher.models import File, TransactionKeyValue
 from pacifica.dispatcher.task_context import current_task, stage
 from pacifica.dispatcher.uploader_runners import UploaderRunner
 
@@ -55,6 +57,10 @@ class StagedEventHandler(EventHandler):
     :param keep_downloads: bytes of files that lie in that directory for the next attempts at events whose attempt was
         cut off, in ``.pacifica-kept-…``, until the event has ended or for a day; ``0`` keeps none. They are of all
         events together, and compared with the event again before they are used.
+    :param stage_in: which of the files are fetched, as patterns of ``.gitignore``: ``*.csv`` is at any depth,
+        ``raw/**`` all below ``raw``; ``None`` for all of them. ``event.fetch()`` gets another.
+    :param key_values: key-values of each upload, texts, to which the handler may add.
+    :raises ConfigurationError: for a pattern that can't be.
     """
 
     downloader_runner: DownloaderRunner | None
@@ -66,6 +72,11 @@ class StagedEventHandler(EventHandler):
     upload_timeout: float = DEFAULT_TIMEOUT
     directory: str | os.PathLike[str] | None = None
     keep_downloads: int = 10 << 30
+    stage_in: Sequence[str] | None = None
+    key_values: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        self._wanted = None if self.stage_in is None else Patterns(self.stage_in)
 
     def handle(self, event: Event) -> None:
         """Stage in, handle, stage out.
@@ -75,26 +86,40 @@ class StagedEventHandler(EventHandler):
         :raises Exception: what the inner handler raised, as it is.
         """
         files = File.from_cloudevents_model(event)
+        wanted = [file for file in files if self._wanted is None or self._wanted.match(file.path)]
         most = self.keep_downloads if self.downloader_runner is not None else 0
-        with self._directories(event) as root, keeping(root.parent, files, most) as kept:
+        with self._directories(event) as root, keeping(root.parent, wanted, most) as kept:
             with downloading_into(kept):
-                staged = self._stage_in(event, root, files)
+                staged = self._stage_in(event, root, files, wanted)
             with stage('handle'):
                 self.event_handler.handle(staged)
             self._stage_out(staged)
 
-    def _stage_in(self, event: Event, root: Path, files: list[File]) -> StagedEvent:
-        target, output = root / 'input', root / 'output'
+    def _stage_in(self, event: Event, root: Path, files: list[File], wanted: list[File]) -> StagedEvent:
+        # The names that programs expect: see CommandEventHandler.
+        target, output = root / 'download', root / 'output'
         target.mkdir()
         output.mkdir()
-        if not files or self.downloader_runner is None:
-            return StagedEvent(event, target, output, files)
+        runner = self.downloader_runner
+        if runner is None or not files:
+            staged = StagedEvent(event, target, output, files)
+        else:
+            staged = StagedEvent(
+                event, runner.input_directory(str(target)), output, files,
+                self._download(runner, event, target, wanted) if wanted else (),
+                lambda further: self._download(runner, event, target, further))
+            staged.input_directory.mkdir(parents=True, exist_ok=True)
+        for key, value in (self.key_values or {}).items():
+            staged.key_values.append(TransactionKeyValue(key=key, value=value))
+        return staged
+
+    def _download(self, runner: DownloaderRunner, event: Event, target: Path, files: list[File]) -> Sequence[Opener]:
         sizes = [file.size for file in files if isinstance(file.size, int)]
         with stage('download', files=len(files), bytes=sum(sizes)) as done:
-            openers = self.downloader_runner.download(str(target), files, timeout=self.download_timeout)
+            openers = runner.download(str(target), files, timeout=self.download_timeout)
         _LOG.info('staging.downloaded', extra={
             'event_id': event.event_id, 'files': len(files), 'seconds': round(done.seconds, 3)})
-        return StagedEvent(event, self.downloader_runner.input_directory(str(target)), output, files, openers)
+        return openers
 
     def _stage_out(self, staged: StagedEvent) -> None:
         files, size = measure(staged.output_directory)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from cloudevents.model import Event
 
 _DEMO = files('pacifica.dispatcher._cli').joinpath('demo_data')
 
@@ -34,3 +38,20 @@ def read_all(openers: Iterable[Any]) -> list[bytes]:
         with opener(mode='rb') as stream:
             contents.append(stream.read())
     return contents
+
+
+def event_of(contents: Mapping[str, bytes], **attributes: Any) -> Event:
+    """Return an ingest event with these files, as the archive sends it."""
+    data = [
+        {'destinationTable': 'Transactions.submitter', 'value': 10},
+        {'destinationTable': 'Transactions.instrument', 'value': 54},
+        {'destinationTable': 'Transactions.project', 'value': '1234a'},
+        *({'destinationTable': 'Files', '_id': number, 'name': os.path.basename(path), 'subdir': os.path.dirname(path),
+           'size': len(content), 'hashtype': 'sha1', 'hashsum': hashlib.sha1(content).hexdigest()}
+          for number, (path, content) in enumerate(contents.items())),
+        {'destinationTable': 'Transactions._id', 'value': 19},
+    ]
+    return Event({
+        'cloudEventsVersion': '0.1', 'eventType': 'org.pacifica.metadata.ingest', 'eventID': 'metadata.ingest.19',
+        'source': 'http://metadata.pacifica.org/transactions?_id=19', 'extensions': {}, 'data': data, **attributes,
+    })

@@ -25,7 +25,7 @@ from pacifica.dispatcher.exceptions import (
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
 from pacifica.dispatcher.staging import PROVENANCE_KEY, IdleTimeout, StagedEvent, StagedEventHandler
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, UploaderRunner
-from support.staging import write_files
+from support.staging import event_of, write_files
 
 CONTENT = {'événement.txt': b'event data\n', 'sub/top.csv': b'1,2\r\n'}
 
@@ -59,23 +59,6 @@ class Uploads(UploaderRunner):
                     contents[os.path.relpath(path, basedir_name)] = stream.read()
         self.calls.append((contents, transaction, transaction_key_values, timeout))
         return None, 7, {}
-
-
-def event_of(contents, **attributes):
-    """Return an ingest event with these files, as the archive sends it."""
-    data = [
-        {'destinationTable': 'Transactions.submitter', 'value': 10},
-        {'destinationTable': 'Transactions.instrument', 'value': 54},
-        {'destinationTable': 'Transactions.project', 'value': '1234a'},
-        *({'destinationTable': 'Files', '_id': number, 'name': os.path.basename(path), 'subdir': os.path.dirname(path),
-           'size': len(content), 'hashtype': 'sha1', 'hashsum': hashlib.sha1(content).hexdigest()}
-          for number, (path, content) in enumerate(contents.items())),
-        {'destinationTable': 'Transactions._id', 'value': 19},
-    ]
-    return Event({
-        'cloudEventsVersion': '0.1', 'eventType': 'org.pacifica.metadata.ingest', 'eventID': 'metadata.ingest.19',
-        'source': 'http://metadata.pacifica.org/transactions?_id=19', 'extensions': {}, 'data': data, **attributes,
-    })
 
 
 @pytest.fixture
@@ -254,7 +237,7 @@ def test_the_directories_of_a_failed_event_can_be_kept_and_the_log_says_where(do
         StagedEventHandler(download, Calls(fail), None, keep_failed=keep, directory=work).handle(event_of(CONTENT))
     kept, = (work if place is True else keep).iterdir()
     assert (kept / 'output' / 'half').read_text() == 'done'
-    assert (kept / 'input' / 'sub' / 'top.csv').read_bytes() == b'1,2\r\n'
+    assert (kept / 'download' / 'sub' / 'top.csv').read_bytes() == b'1,2\r\n'
     record, = [record for record in caplog.records if record.message == 'staging.kept']
     assert (record.directory, record.event_id) == (str(kept), 'metadata.ingest.19')
     assert place is True or list(work.iterdir()) == []
