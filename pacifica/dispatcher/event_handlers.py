@@ -1,13 +1,16 @@
-"""What a user subclasses: :class:`EventHandler`; two ready ones for tests; and the staging handler."""
+"""What a user subclasses: :class:`EventHandler`; two ready ones for tests; the staging handler; and any program."""
 
 from __future__ import annotations
 
 from cloudevents.model import Event
 
+from pacifica.dispatcher._command import CommandEventHandler
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher.staging import StagedEventHandler
 
-__all__ = ['EventHandler', 'ExceptionEventHandler', 'NoopEventHandler', 'StagedEventHandler']
+__all__ = [
+    'CommandEventHandler', 'EventHandler', 'ExceptionEventHandler', 'NoopEventHandler', 'StagedEventHandler',
+]
 
 
 class NoopEventHandler(EventHandler):

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from cloudevents.model import Event
 
 __all__ = [
-    'CancelledError', 'ConfigurationError', 'DatabaseUnavailableError', 'DeliveryError', 'DispatcherError',
-    'DownloadError', 'EventError', 'HandlerTimeoutError', 'InvalidEventError', 'LeaseLostError', 'QueueFullError',
-    'RetryLater', 'RouteNotFoundRouterError', 'RouterError', 'StagingError', 'TransactionDuplicateAttributeError',
-    'TransferError', 'UnsafePathError', 'UploadError', 'WorkerLostError',
+    'CancelledError', 'CommandError', 'ConfigurationError', 'DatabaseUnavailableError', 'DeliveryError',
+    'DispatcherError', 'DownloadError', 'EventError', 'HandlerTimeoutError', 'InvalidEventError', 'LeaseLostError',
+    'QueueFullError', 'RetryLater', 'RouteNotFoundRouterError', 'RouterError', 'StagingError',
+    'TransactionDuplicateAttributeError', 'TransferError', 'UnsafePathError', 'UploadError', 'WorkerLostError',
 ]
 
 
@@ -183,8 +183,19 @@ class DeliveryError(DispatcherError):
     """An outgoing event did not reach its receiver; the message says what it answered. Retry the event when it does."""
 
 
+class CommandError(DispatcherError):
+    """A program that handles events could not be run, or ended with an exit code; the message ends with its stderr.
+
+    :param code: its exit code, negative for a signal, kept as ``code``; ``None`` if it did not run.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class HandlerTimeoutError(DispatcherError):
-    """The handler ran longer than ``handler_timeout`` and its process was killed."""
+    """The handler ran longer than ``handler_timeout``, or a program than its timeout, and was killed."""
 
 
 class CancelledError(DispatcherError):

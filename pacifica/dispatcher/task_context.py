@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -60,6 +61,13 @@ class Services:
         """Note that the service is there."""
 
 
+def write_to_own(stream: str, data: bytes) -> None:
+    """Write what a program wrote to this process's own ``'stdout'`` or ``'stderr'``."""
+    own = getattr(sys, stream)
+    own.write(data.decode(errors='replace'))
+    own.flush()
+
+
 @dataclass
 class TaskContext:
     """One attempt at one accepted event.
@@ -79,6 +87,8 @@ class TaskContext:
     :param held: asks the database whether the event is still this worker's; given by the engine.
     :param cancelled: returns why the event is to end, ``None`` if it is not; given by the engine.
     :param tell: notes what the attempt does, for the case that its process dies; given by the engine.
+    :param output: takes what a program of the handler's writes, ``'stdout'`` or ``'stderr'`` and the bytes; given by
+        the engine.
     """
 
     task_id: UUID
@@ -96,6 +106,7 @@ class TaskContext:
     held: Callable[[], bool] = field(default=lambda: True)
     cancelled: Callable[[], str | None] = field(default=lambda: None)
     tell: Callable[[str, Any], None] = field(default=lambda what, value: None)
+    output: Callable[[str, bytes], None] = field(default=write_to_own)
 
     def still_mine(self) -> bool:
         """Return whether the event is still this worker's, and keep it for another lease if it is.

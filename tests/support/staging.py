@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import tarfile
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -55,3 +57,10 @@ def event_of(contents: Mapping[str, bytes], **attributes: Any) -> Event:
         'cloudEventsVersion': '0.1', 'eventType': 'org.pacifica.metadata.ingest', 'eventID': 'metadata.ingest.19',
         'source': 'http://metadata.pacifica.org/transactions?_id=19', 'extensions': {}, 'data': data, **attributes,
     })
+
+
+def read_bundle(path: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
+    """Return the files of a bundle by their names, and its metadata."""
+    with tarfile.open(path) as archive:
+        contents = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+    return contents, json.loads(contents.pop('metadata.txt'))

@@ -1,7 +1,7 @@
 """Which processes of this machine are alive: what its workers tell each other, so that no lease is waited for.
 
-Source: proc(5), ``/proc/PID/stat`` and ``/proc/sys/kernel/random/boot_id``. Where there is no ``/proc`` nobody is known
-to be dead, and leases alone decide.
+Source: proc(5), ``/proc/sys/kernel/random/boot_id``. Where there is no ``/proc`` nobody is known to be dead, and leases
+alone decide.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pacifica.dispatcher._processes import running
 from pacifica.dispatcher._queue.transitions import Process
-
-_STATE, _STARTED = 0, 19  # after the name of the program
 
 
 def machine() -> str | None:
@@ -34,9 +33,5 @@ def is_dead(process: Process) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process was started, in clock ticks since the machine was; ``None`` if it has ended."""
-    try:
-        fields = Path(f'/proc/{pid}/stat').read_text(errors='replace').rpartition(') ')[2].split()
-    except OSError:
-        return None
-    return None if fields[_STATE] in ('Z', 'X') else fields[_STARTED]
+    process = running(pid)
+    return None if process is None else process.started

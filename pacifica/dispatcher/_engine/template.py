@@ -23,6 +23,8 @@ from multiprocessing import spawn
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from pacifica.dispatcher._processes import end_session, signal_group
+
 COMMAND = struct.Struct('!cI')
 """What to do, and the number of the process that it is about."""
 FORK, TERMINATE, KILL = b'f', b't', b'k'
@@ -36,7 +38,6 @@ loading = False
 """Whether this process is a template that imports the program of the service."""
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
-_ROUNDS = 20
 _VARIABLE = 'PACIFICA_DISPATCHER_HANDLER'
 
 Serve = Callable[[Connection, int, Callable[[], bool]], None]
@@ -101,7 +102,7 @@ class Template:
                         os.read(self._woken, 4096)
                         self._reap()
         for child in self._children.values():
-            end_session(child.pid)
+            end_session(child.pid, _VARIABLE)
 
     def _obey(self) -> bool:
         try:
@@ -116,9 +117,9 @@ class Template:
         elif child := self._children.get(number):
             if what == TERMINATE:
                 child.told[0] = 1
-                _signal_group(child.pid, signal.SIGTERM)
+                signal_group(child.pid, signal.SIGTERM)
             else:
-                end_session(child.pid)
+                end_session(child.pid, _VARIABLE)
                 os.kill(child.pid, signal.SIGKILL)  # it may not lead a session yet; its pid is its own until reaped
         return True
 
@@ -169,7 +170,7 @@ class Template:
                 return
             number = next((number for number, child in self._children.items() if child.pid == pid), None)
             if number is not None:
-                end_session(pid)
+                end_session(pid, _VARIABLE)
                 self._tell(self._children.pop(number), os.waitstatus_to_exitcode(status))
 
     def _tell(self, child: _Child, code: int) -> None:
@@ -179,55 +180,6 @@ class Template:
             pass  # the service has let go of it
         os.close(child.status)
         child.told.close()
-
-
-def end_session(leader: int) -> None:
-    """Kill every process of the session that *leader* leads, and all that they started, as far as /proc shows them."""
-    for _ in range(_ROUNDS):  # more than once: who is not dead yet may fork
-        left = _started_by(leader)
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass  # it has ended
-        if not left:
-            break
-    _signal_group(leader, signal.SIGKILL)
-
-
-def _started_by(leader: int) -> set[int]:
-    """Return the processes of a session that run, and those that they started.
-
-    Whose parent has ended is this process's child, and known by its environment if it leads a session of its own.
-    """
-    parents: dict[int, int] = {}
-    found = set()
-    for path in Path('/proc').glob('[0-9]*/stat'):
-        try:
-            state, parent, _, session, *_ = path.read_text(errors='replace').rpartition(') ')[2].split()
-            if state in 'ZX':
-                continue
-            pid = int(path.parent.name)
-            parents[pid] = int(parent)
-            if int(session) == leader or (int(parent) == os.getpid() and _environment_names(pid, leader)):
-                found.add(pid)
-        except (OSError, ValueError):
-            pass  # it has ended
-    while further := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= further
-    return found
-
-
-def _environment_names(pid: int, leader: int) -> bool:
-    variables = Path(f'/proc/{pid}/environ').read_bytes().split(b'\0')
-    return f'{_VARIABLE}={leader}'.encode() in variables
-
-
-def _signal_group(leader: int, number: int) -> None:
-    try:
-        os.killpg(leader, number)
-    except OSError:
-        pass  # all have ended
 
 
 def _prctl(option: int, value: int) -> None:
