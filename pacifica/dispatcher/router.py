@@ -29,24 +29,35 @@ class Route:
         by default ``PATH → CLASS`` of its path and its handler's class. The router makes two alike differ.
     :param loops: ``'stop'``: an event of an upload that this route has led to is not handled, but ends in ``200 OK``
         with a result that says so. ``'allow'``: it is, until 16 routes have led to it.
-    :raises ConfigurationError: for a name or a *loops* that can't be.
+    :param timeout: seconds after which the handler is killed, with all that it started, and the event ends in ``500``;
+        by default as the worker's ``handler_timeout`` says, which it can't exceed. For handlers in processes.
+    :param memory_limit: bytes of address space of the handler's process, and of each that it starts, likewise.
+    :raises ConfigurationError: for a name, a *loops* or a limit that can't be.
     """
 
     loops = 'stop'
+    timeout: float | None = None
+    memory_limit: int | None = None
     _name: str | None = None
 
     def __init__(
         self, path: Path, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop',
+        timeout: float | None = None, memory_limit: int | None = None,
     ) -> None:
         if name is not None and not (0 < len(name) <= MOST_CHARACTERS and name.isprintable()):
             raise ConfigurationError(
                 f'the name of a route has 1 to {MOST_CHARACTERS} printable characters, not {name!r}')
         if loops not in ('stop', 'allow'):
             raise ConfigurationError(f"loops must be 'stop' or 'allow', not {loops!r}")
+        for limit, value in (('timeout', timeout), ('memory_limit', memory_limit)):
+            if value is not None and value <= 0:
+                raise ConfigurationError(f'the {limit} of a route must be more than 0, not {value!r}')
         self.path = path
         self.event_handler = event_handler
         self._name = name
         self.loops = loops
+        self.timeout = timeout
+        self.memory_limit = memory_limit
 
     @classmethod
     def parse(cls, path: str, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop') -> Route:

@@ -13,11 +13,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from jsonpath2.path import Path as JSONPath
 
 from pacifica.dispatcher._queue.operator import Operator
+from pacifica.dispatcher.event_handlers import CommandEventHandler, StagedEventHandler
 from pacifica.dispatcher.router import Router
 from support import uploading
-from support.behaving import behaving_router
+from support.behaving import Behaving, behaving_router
 from support.events import ingest_event, wait_until
 from support.pacifica_fakes import FakeIngest
 from support.processes import is_alive
@@ -292,3 +294,79 @@ def test_a_template_that_is_killed_costs_a_waiting_event_nothing(
 
     assert ended(model, begin(queue, 'fine')).attempts == 1
     assert 'handlers.template_lost' in caplog.messages
+
+
+def router_of(handler: Any, **limits: Any) -> Router:
+    router = Router()
+    router.add_route(JSONPath.parse_str('$'), handler, name='limited', **limits)
+    return router
+
+
+@ONCE
+@pytest.mark.parametrize('everywhere', [None, 3600])
+def test_a_route_has_a_time_limit_of_its_own(model: Any, start: Start, everywhere: float | None) -> None:
+    queue = start(router_of(Behaving(), timeout=1), handler_timeout=everywhere)
+    task_id = begin(queue, 'programs')
+
+    assert ended(model, task_id).exc_value == (
+        'the handler ran longer than the timeout of its route, 1 seconds, and was killed')
+    result = saved(model, task_id)
+    wait_until(lambda: not any(map(is_alive, [result['process'], *result['programs']])), 60)
+    assert ended(model, begin(queue, 'fine')).task_status == '200 OK'
+
+
+@ONCE
+def test_a_route_can_t_have_more_time_than_the_worker_gives(model: Any, start: Start) -> None:
+    task_id = begin(start(router_of(Behaving(), timeout=3600), handler_timeout=1), 'hang')
+
+    assert 'longer than handler_timeout, 1 seconds' in ended(model, task_id).exc_value
+
+
+@ONCE
+def test_the_memory_limit_of_a_route_is_that_of_its_handlers_alone(model: Any, start: Start) -> None:
+    router = Router()
+    router.add_route(
+        JSONPath.parse_str('$[?(@["data"] = "memory")]'), Behaving(), name='limited', memory_limit=4 << 30)
+    router.add_route(JSONPath.parse_str('$'), Behaving())
+    queue = start(router, concurrency=1)
+
+    failed = ended(model, begin(queue, 'memory'))
+    assert (failed.exc_type, failed.route) == ('MemoryError', 'limited')
+    limits = saved(model, begin(queue, 'limits'))['memory']
+    assert limits[0] == limits[1]
+
+
+@ONCE
+def test_in_a_thread_a_route_with_a_limit_fails_rather_than_run_without_it(model: Any, start: Start) -> None:
+    task_id = begin(start(router_of(Behaving(), timeout=1), isolation='thread'), 'fine')
+
+    assert ended(model, task_id).exc_type == 'ConfigurationError'
+
+
+PROGRAM = 'echo $$ > "$PIDS"; sleep 3600 & echo $! >> "$PIDS"; wait'
+
+
+@ONCE
+@pytest.mark.parametrize('isolation', ['process', 'thread'])
+def test_a_cancelled_event_ends_its_program_with_all_that_it_started(
+    model: Any, start: Start, tmp_path: Path, isolation: str,
+) -> None:
+    pids = tmp_path / 'pids'
+    command = CommandEventHandler(PROGRAM, shell=True, environment={'PIDS': str(pids)})
+    task_id = begin(start(router_of(StagedEventHandler(None, command, None)), isolation=isolation), 'any')
+    started = wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2 and pids.read_text().split(), 60)
+
+    assert Operator(model._writer).cancel([task_id], by='me') == [True]
+
+    assert ended(model, task_id).exc_type == 'CancelledError'
+    wait_until(lambda: not any(is_alive(int(pid)) for pid in started), 60)
+
+
+@ONCE
+def test_a_program_ends_with_the_process_of_its_handler(model: Any, start: Start, tmp_path: Path) -> None:
+    pids = tmp_path / 'pids'
+    command = CommandEventHandler(PROGRAM, shell=True, environment={'PIDS': str(pids)})
+    task_id = begin(start(router_of(StagedEventHandler(None, command, None)), handler_timeout=2), 'any')
+
+    assert ended(model, task_id).exc_type == 'HandlerTimeoutError'
+    wait_until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), 60)

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -62,6 +63,10 @@ def _take_memory() -> None:
     bytearray(8 << 30)
 
 
+def _show_limits() -> None:
+    _save(memory=resource.getrlimit(resource.RLIMIT_AS))
+
+
 class Odd:
     """Of a class that another process need not have."""
 
@@ -104,7 +109,7 @@ def _save(**items: Any) -> None:
 ACTS: dict[str, Callable[[], None]] = {
     'pool': _in_a_pool, 'end': _end_a_process, 'fork': _fork, 'programs': _start_programs_and_hang,
     'stubborn': _ignore_signals_and_hang, 'interpreter': _hold_the_interpreter, 'memory': _take_memory,
-    'log': _log, 'stages': _stages_until_cancelled, 'crash in stage': _stage_in_and_crash,
+    'limits': _show_limits, 'log': _log, 'stages': _stages_until_cancelled, 'crash in stage': _stage_in_and_crash,
 }
 
 

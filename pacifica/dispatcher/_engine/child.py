@@ -30,11 +30,12 @@ from pacifica.dispatcher._engine.executor import Executor, Watch
 from pacifica.dispatcher._engine.extensions import Carrier
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import CancelledError
-from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Stage, TaskLogFilter
 
-LOG = 0
-"""First of a message that is a log record, the second is its attributes; any other first is how the event ended."""
+LOG, LIMIT = 'log', 'limit'
+"""First of a message that is a log record, of which the attributes follow, or that has the seconds until the service is
+to kill the process; any other first is how the event ended."""
 
 
 @dataclass(frozen=True)
@@ -169,18 +170,29 @@ class _Child:
             pass  # the service has ended, or closed the pipe
 
     def _run(self, executor: Executor, job: Job) -> Outcome:
-        timeout = self._settings.timeout
-        deadline = None if timeout is None else datetime.now(timezone.utc) + timedelta(seconds=timeout)
+        began = datetime.now(timezone.utc)
         self._journal.clear()
         try:
             self._running = True
             if reason := self._cancelled():
                 raise CancelledError(reason)
-            return executor.resume(job.claimed, job.carrier, Watch(self._cancelled, self._journal.write, deadline))
+            return executor.resume(
+                job.claimed, job.carrier,
+                Watch(self._cancelled, self._journal.write, lambda route: self._limit(route, began)))
         except CancelledError as exc:  # it came before or after the handler
             return Outcome.failed(exc)
         finally:
             self._running = False
+            _limit_memory(self._settings.memory_limit)
+
+    def _limit(self, route: Route, began: datetime) -> datetime | None:
+        """Have the limits of a route kept; return when its handler will be killed."""
+        if route.memory_limit is not None:
+            _limit_memory(min(route.memory_limit, self._settings.memory_limit or route.memory_limit))
+        if route.timeout is not None:
+            self._send(LIMIT, route.timeout)
+        times = [each for each in (route.timeout, self._settings.timeout) if each is not None]
+        return began + timedelta(seconds=min(times)) if times else None
 
     def _cancelled(self) -> str | None:
         return 'the event was cancelled' if self._told() else None
@@ -207,7 +219,7 @@ class _Child:
             before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, terminate), after_in_child=end_as_usual,
             after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, terminate))
 
-    def _send(self, what: int | None, value: Any) -> None:
+    def _send(self, what: str | None, value: Any) -> None:
         with self._sending:
             self._pipe.send((what, value))
 
@@ -225,7 +237,7 @@ class _Child:
 class _Forward(logging.Handler):
     """Sends records to the service; those of a process that was forked from this one go to stderr."""
 
-    def __init__(self, send: Callable[[int, Any], None]) -> None:
+    def __init__(self, send: Callable[[str, Any], None]) -> None:
         super().__init__()
         self._send_to_service = send
         self._pid = os.getpid()
@@ -254,7 +266,10 @@ def _plain(value: Any) -> Any:
 
 
 def _limit_memory(most: int | None) -> None:
-    if most is not None:
-        import resource
+    """Bound the memory of this process, for as long as nothing else is said; ``None`` is no bound of ours."""
+    import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = hard if most is None else most
+    if wanted != soft:
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))

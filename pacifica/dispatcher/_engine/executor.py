@@ -24,7 +24,7 @@ from pacifica.dispatcher._lineage import Lineage, step
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import (
-    CancelledError, DatabaseUnavailableError, RetryLater, RouteNotFoundRouterError, TransferError,
+    CancelledError, ConfigurationError, DatabaseUnavailableError, RetryLater, RouteNotFoundRouterError, TransferError,
 )
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Services, Stage, TaskContext, task_context
@@ -34,13 +34,24 @@ _FIRST_WAIT, _LONGEST_WAIT = 10.0, 300.0  # seconds
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+def _unlimited(route: Route) -> datetime | None:
+    if route.timeout is not None or route.memory_limit is not None:
+        raise ConfigurationError(
+            f'the route {route.name!r} has a limit, and a handler in a thread can\'t be stopped or bounded: run '
+            'handlers in processes')
+    return None
+
+
 @dataclass
 class Watch:
-    """Who watches an attempt: see :class:`~pacifica.dispatcher.task_context.TaskContext`, which has the same names."""
+    """Who watches an attempt: see :class:`~pacifica.dispatcher.task_context.TaskContext`, which has the same names.
+
+    ``limit`` sees to it that the limits of the route are kept, and returns when its handler is killed.
+    """
 
     cancelled: Callable[[], str | None] = lambda: None
     tell: Callable[[str, Any], None] = lambda what, value: None
-    deadline: datetime | None = None
+    limit: Callable[[Route], datetime | None] = _unlimited
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,9 @@ class Executor:
                 services=self.services,
                 run_id=claimed.token,
                 held=lambda: self.store.hold(claimed),
-                **vars(watch),
+                cancelled=watch.cancelled,
+                tell=watch.tell,
+                deadline=watch.limit(route),
             )
             # A context of its own: what a handler sets in a context variable is gone for the next event.
             contextvars.copy_context().run(_handle, task, route, event_data)

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from multiprocessing import spawn
 from multiprocessing.connection import Pipe, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pacifica.dispatcher._engine import child, template
 from pacifica.dispatcher._engine.executor import Executor
@@ -145,6 +145,20 @@ class _Template:
         self._process.wait()
 
 
+class _Limit(NamedTuple):
+    """How long a handler may run, and what says so."""
+
+    name: str
+    seconds: float
+
+
+class _TooLongError(Exception):
+    """The handler ran longer than its limit."""
+
+    def __init__(self, limit: _Limit) -> None:
+        super().__init__(f'the handler ran longer than {limit.name}, {limit.seconds:g} seconds, and was killed')
+
+
 class _Child:
     """A process that runs one event at a time, given over a pipe."""
 
@@ -163,30 +177,32 @@ class _Child:
         self.cancelled = ''
 
     def execute(self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None) -> Outcome | None:
-        """Return how it ended; raise TimeoutError if too late, its start apart, EOFError or OSError if it died."""
+        """Return how it ended; raise _TooLongError if too late, its start apart, EOFError or OSError if it died."""
         if not self._ready:
             self._receive(None)
             self._ready = True
         self._pipe.send(child.Job(claimed, carrier))
-        return self._receive(None if timeout is None else time.monotonic() + timeout)
+        return self._receive(None if timeout is None else _Limit('handler_timeout', timeout))
 
-    def _receive(self, deadline: float | None) -> Outcome | None:
+    def _receive(self, limit: _Limit | None) -> Outcome | None:
         """Return what the process answers; log what it logs meanwhile."""
+        began = time.monotonic()
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = None if limit is None else max(0.0, began + limit.seconds - time.monotonic())
             ready = wait([self._pipe, self._status], left)
-            if not ready:
-                raise TimeoutError
+            if limit is not None and not ready:
+                raise _TooLongError(limit)
             if self._pipe not in ready:
                 raise EOFError
             what, value = self._pipe.recv()
-            if what != child.LOG:
+            if what == child.LOG:
+                _log(value)
+            elif what == child.LIMIT:
+                if limit is None or value < limit.seconds:
+                    limit = _Limit('the timeout of its route', value)
+            else:
                 outcome: Outcome | None = value
                 return outcome
-            record = logging.makeLogRecord(value)
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
 
     def cancel(self, reason: str) -> None:
         """Ask its process group to end; kill all that it started, if asked again when it had the time."""
@@ -369,10 +385,9 @@ class ProcessExecutor(Executor):
             return None
         try:
             outcome = running.execute(claimed, self.extensions.carrier(), self._timeout)
-        except TimeoutError:
+        except _TooLongError as exc:
             running.kill()
-            error = HandlerTimeoutError(
-                f'the handler ran longer than handler_timeout, {self._timeout:g} seconds, and was killed')
+            error = HandlerTimeoutError(str(exc))
             return self._give_up(claimed, running, lambda code: error)
         except (EOFError, OSError):
             return self._give_up(claimed, running, self._lost)
@@ -415,6 +430,14 @@ class ProcessExecutor(Executor):
             how += ', which is what a system does when memory runs out'
         limit = '' if self._memory_limit is None else f'; its memory limit was {self._memory_limit} bytes'
         return WorkerLostError(f'the handler\'s process {how}{limit}')
+
+
+def _log(attributes: dict[str, Any]) -> None:
+    """Log here what another process logs."""
+    record = logging.makeLogRecord(attributes)
+    logger = logging.getLogger(record.name)
+    if logger.isEnabledFor(record.levelno):
+        logger.handle(record)
 
 
 def _log_levels() -> dict[str, int]:
