@@ -168,9 +168,9 @@ class UploadError(TransferError):
 
 
 class RetryLater(DispatcherError):
-    """Raised by a handler that wants its event again later; counts as an attempt.
+    """Raised by a handler that wants its event again later; doesn't count as an attempt within the queue's patience.
 
-    :param seconds: how long to wait at least; ``None`` leaves it to the queue's backoff. Kept as ``seconds``.
+    :param seconds: how long to wait at least; ``None`` leaves it to the queue. Kept as ``seconds``.
     :param reason: shown as the event's last error while it waits.
     """
 

@@ -24,6 +24,7 @@ from pacifica.dispatcher._engine.event_queue import Acceptor, EventQueue
 from pacifica.dispatcher._engine.executor import Executor, RetryPolicy
 from pacifica.dispatcher._engine.outages import SharedServices
 from pacifica.dispatcher._engine.outgoing import Sender
+from pacifica.dispatcher._engine.places import RouterPlaces
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
 from pacifica.dispatcher._queue.connections import Connections
@@ -107,7 +108,8 @@ class ReceiveTaskModelBase(Record):
             installed.
         """
         queue, receivers = QueueName(name, receive_task_name), listed(notify)
-        store = Store(cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog)
+        store = Store(
+            cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog, places=RouterPlaces(router))
         policy = RetryPolicy(tuple(retry_for), max_attempts, backoff, patience=patience)
         services = SharedServices(store) if patience else Services()
         extensions = extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing)

@@ -6,6 +6,7 @@ An event goes to the first route whose path matches the event's JSON, in the for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,9 @@ from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRout
 __all__ = ['Route', 'RouteNotFoundRouterError', 'Router', 'RouterError']
 
 
+_CONCURRENCY_KEY = re.compile('project|instrument|submitter|kv:.+', re.DOTALL)
+
+
 class Route:
     """One JSONPath and the handler of the events it matches; call it with an event's dict to handle that event.
 
@@ -32,32 +36,48 @@ class Route:
     :param timeout: seconds after which the handler is killed, with all that it started, and the event ends in ``500``;
         by default as the worker's ``handler_timeout`` says, which it can't exceed. For handlers in processes.
     :param memory_limit: bytes of address space of the handler's process, and of each that it starts, likewise.
+    :param concurrency: how many of its events run at once, over all workers of the queue; by default any number.
+    :param concurrency_key: ``'project'``, ``'instrument'``, ``'submitter'`` or ``'kv:NAME'``: *concurrency* is for each
+        value of this field of the event's transaction, or of this key-value, and all values get their turns, however
+        many events of one wait.
+    :param priority: events of a higher one run first; a whole number.
     :raises ConfigurationError: for a name, a *loops* or a limit that can't be.
     """
 
     loops = 'stop'
     timeout: float | None = None
     memory_limit: int | None = None
+    concurrency: int | None = None
+    concurrency_key: str | None = None
+    priority: int = 0
     _name: str | None = None
 
     def __init__(
         self, path: Path, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop',
-        timeout: float | None = None, memory_limit: int | None = None,
+        timeout: float | None = None, memory_limit: int | None = None, concurrency: int | None = None,
+        concurrency_key: str | None = None, priority: int = 0,
     ) -> None:
         if name is not None and not (0 < len(name) <= MOST_CHARACTERS and name.isprintable()):
             raise ConfigurationError(
                 f'the name of a route has 1 to {MOST_CHARACTERS} printable characters, not {name!r}')
         if loops not in ('stop', 'allow'):
             raise ConfigurationError(f"loops must be 'stop' or 'allow', not {loops!r}")
-        for limit, value in (('timeout', timeout), ('memory_limit', memory_limit)):
+        for limit, value in (('timeout', timeout), ('memory_limit', memory_limit), ('concurrency', concurrency)):
             if value is not None and value <= 0:
                 raise ConfigurationError(f'the {limit} of a route must be more than 0, not {value!r}')
+        if concurrency_key is not None and not _CONCURRENCY_KEY.fullmatch(concurrency_key):
+            raise ConfigurationError(
+                'the concurrency_key of a route is project, instrument, submitter, or kv: and the name of a key-value, '
+                f'not {concurrency_key!r}')
         self.path = path
         self.event_handler = event_handler
         self._name = name
         self.loops = loops
         self.timeout = timeout
         self.memory_limit = memory_limit
+        self.concurrency = concurrency
+        self.concurrency_key = concurrency_key
+        self.priority = priority
 
     @classmethod
     def parse(cls, path: str, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop') -> Route:

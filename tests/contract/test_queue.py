@@ -311,6 +311,40 @@ def test_a_transfer_is_retried_if_its_fault_may_pass(model: Any, transient: bool
     assert record(model, task_id).task_status == status
 
 
+def test_a_handler_may_want_its_event_later_more_often_than_it_may_fail(model: Any) -> None:
+    attempts: list[int] = []
+
+    def handle(event: Any) -> None:
+        attempts.append(current_task().attempt)
+        if len(attempts) < 6:
+            raise RetryLater(0)
+        raise KeyError('at last')
+
+    queue = queue_of(model, handle, max_attempts=2, retry_for=[KeyError], backoff=0.001)
+    task_id = queue.delay(ingest_event()).id
+    worker = queue.create_worker()
+    wait_until(lambda: (drain(worker), record(model, task_id).finalized)[-1], 60)
+
+    assert attempts == [1, 2, 3, 4, 5, 6, 7]
+    assert record(model, task_id).task_status == '500 Internal Server Error'
+
+
+@pytest.mark.parametrize(('patience', 'attempts'), [(0, 3), (0.05, None)])
+def test_wanting_it_later_counts_without_patience_and_ends_with_it(
+    model: Any, patience: float, attempts: int | None,
+) -> None:
+    def handle(event: Any) -> None:
+        raise RetryLater(0, 'not yet')
+
+    queue = queue_of(model, handle, patience=patience)
+    task_id, worker = queue.delay(ingest_event()).id, queue.create_worker()
+    wait_until(lambda: (drain(worker), record(model, task_id).finalized)[-1], 60)
+
+    row = record(model, task_id)
+    assert (row.task_status, row.exc_type) == ('500 Internal Server Error', 'RetryLater')
+    assert attempts is None or row.attempts == attempts
+
+
 def test_success_after_a_retry_leaves_no_error_on_the_record(model: Any) -> None:
     def handle(event: Any) -> None:
         if current_task().attempt == 1:

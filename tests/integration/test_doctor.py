@@ -115,7 +115,7 @@ def test_a_database_is_named_with_its_version_and_the_state_of_its_table(
 
 @pytest.mark.parametrize('statement, state, words', [
     ('DROP INDEX receivetaskmodel_event_key', 'warning', '0.2 series'),
-    ('DROP INDEX receivetaskmodel_claimable', 'warning', 'missing'),
+    ('DROP INDEX receivetaskmodel_line', 'warning', 'missing'),
     ('ALTER TABLE receivetaskmodel DROP COLUMN result', 'warning', 'missing'),
     ('DROP TABLE {workers}', 'warning', 'missing'),
     ('ALTER TABLE receivetaskmodel RENAME COLUMN task_name TO other', 'failed', 'not the dispatcher'),

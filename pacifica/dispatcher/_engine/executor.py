@@ -56,7 +56,10 @@ class Watch:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When a failed attempt is followed by another: after :class:`RetryLater`, and transient faults of transfers."""
+    """When a failed attempt is followed by another: after :class:`RetryLater`, and transient faults of transfers.
+
+    With patience neither a service's fault nor :class:`RetryLater` is one of the ``max_attempts``.
+    """
 
     retry_for: tuple[type[BaseException], ...] = ()  # what is retried besides
     max_attempts: int = 3  # lost workers included
@@ -78,6 +81,16 @@ class RetryPolicy:
         if isinstance(error, TransferError) and error.away:
             return left
         return min(min(max(waited, _FIRST_WAIT), _LONGEST_WAIT) * random.uniform(0.5, 1.0), left)
+
+    def postponement(self, error: RetryLater, waited: float) -> float | None:
+        """Return the seconds to wait because the handler wants it; ``None`` if the patience is over.
+
+        A handler that wants it again and again, without any wait, gets a tenth of what it has waited so far.
+        """
+        if waited >= self.patience:
+            return None
+        wanted = self.base * random.uniform(0.5, 1.0) if error.seconds is None else max(0.0, error.seconds)
+        return min(max(wanted, min(waited / 10, _LONGEST_WAIT)), self.patience - waited)
 
     def delay(self, error: BaseException, attempt: int) -> float | None:
         """Return the seconds to wait before the attempt after *attempt*, or ``None`` if *error* is final."""
@@ -188,7 +201,10 @@ class Executor:
         if wait is not None:
             service = error.service if isinstance(error, TransferError) and error.away else None
             return Outcome.wait(error, wait, route, service) if wait else Outcome.failed(error, route)
-        delay = self.policy.delay(error, claimed.attempt)
+        if isinstance(error, RetryLater) and self.policy.patience:
+            seconds = self.policy.postponement(error, claimed.waited)
+            return Outcome.failed(error, route) if seconds is None else Outcome.postponed(error, seconds, route)
+        delay = self.policy.delay(error, claimed.attempt - claimed.postponed)
         return Outcome.failed(error, route) if delay is None else Outcome.retry(error, delay, route)
 
 

@@ -415,9 +415,10 @@ class ProcessExecutor(Executor):
         return outcome._replace(exc_traceback=crash or outcome.exc_traceback, stages=tuple(stages))
 
     def _crashed(self, error: Exception, claimed: ClaimedEvent, route: str | None) -> Outcome:
-        if not isinstance(error, WorkerLostError) or claimed.attempt >= self.policy.max_attempts:
+        counted = claimed.attempt - claimed.postponed
+        if not isinstance(error, WorkerLostError) or counted >= self.policy.max_attempts:
             return self._failed(error, claimed, route)
-        return Outcome.retry(error, _CRASH_PAUSES[min(claimed.attempt, len(_CRASH_PAUSES)) - 1], route)
+        return Outcome.retry(error, _CRASH_PAUSES[min(counted, len(_CRASH_PAUSES)) - 1], route)
 
     def _lost(self, code: int | None) -> WorkerLostError:
         if code is None:

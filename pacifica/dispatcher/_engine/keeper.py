@@ -81,6 +81,7 @@ class LeaseKeeper(Periodic):
         if time.monotonic() >= self._rescue_from:
             self._extensions.rescued(self._store.rescue(self._max_attempts, began, self._extensions.outgoing))
         self._store.probe_outages()
+        self._store.straighten_line()
         if self._retention is not None:
             self._prune(self._retention)
         if self._keep_unrouted is not None:

@@ -63,17 +63,18 @@ def _limited(waiting: Generator[Any, Any, Any], seconds: float) -> Generator[Any
 class Dialect:
     """The SQL that one kind of database wants.
 
-    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read`` on
-    those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where the
-    database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change; ``on_duplicate`` ends an
-    ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there; ``random`` is a
-    number from 0 to 1, another for each row; ``types`` maps
-    the kinds of columns in the schema to types; ``statement_limit`` is a query for the bytes of the longest statement,
-    where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column; ``equals`` compares
-    a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as
-    the database knows them, and always as it is; ``inheritable`` says whether a forked child may have a connection of
-    its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their SQLSTATE if they have
-    one; ``limits`` are settings of the driver for how long a server may let us wait, which the application's own go
+    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read``
+    on those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where
+    the database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change, and ``lock_row``
+    one of rows that are waited for, where not all that write wait for each other; ``on_duplicate`` ends an
+    ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there; ``random``
+    is a number from 0 to 1, another for each row; ``types`` maps the kinds of columns in the schema to types;
+    ``statement_limit`` is a query for the bytes of the longest statement, where an event can reach that;
+    ``prefix_index`` is how an index holds the beginning of a column; ``equals`` compares a column whose beginning
+    is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as the database knows
+    them, and always as it is; ``inheritable`` says whether a forked child may have a connection of its parent's
+    that it doesn't use; ``faults`` are patterns of the drivers' errors, after their SQLSTATE if they have one;
+    ``limits`` are settings of the driver for how long a server may let us wait, which the application's own go
     before, and ``limit_silence`` does what a setting can't.
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
@@ -91,6 +92,7 @@ class Dialect:
     on_connect: Sequence[str]
     clock: str | None
     skip_locked: str
+    lock_row: str
     on_duplicate: str
     random: str
     types: dict[str, str]
@@ -139,6 +141,7 @@ _SQLITE = Dialect(
     clock=None,
     contains="{column} LIKE ? ESCAPE '!'",  # of itself in either case, and LOWER would only slow it down
     skip_locked='',
+    lock_row='',
     random='(RANDOM() / 18446744073709551616.0 + 0.5)',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
@@ -165,6 +168,7 @@ _POSTGRESQL = Dialect(
     on_connect_to_read=('SET plan_cache_mode = force_custom_plan',),
     clock='SELECT EXTRACT(EPOCH FROM clock_timestamp())',
     skip_locked='FOR UPDATE SKIP LOCKED',
+    lock_row='FOR UPDATE',
     random='RANDOM()',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',
@@ -192,6 +196,7 @@ _MYSQL = Dialect(
                 "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')"),
     clock='SELECT UNIX_TIMESTAMP(NOW(6))',
     skip_locked='FOR UPDATE SKIP LOCKED',
+    lock_row='FOR UPDATE',
     random='RAND()',
     on_duplicate='ON DUPLICATE KEY UPDATE {key} = {key}',
     types={'uuid': 'VARCHAR(40)', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'LONGTEXT',

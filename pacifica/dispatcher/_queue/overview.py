@@ -17,7 +17,8 @@ from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
-from pacifica.dispatcher._queue.transitions import outages
+from pacifica.dispatcher._queue.transitions import line, outages
+from pacifica.dispatcher._queue.values import QueueName
 
 COUNT_LIMIT = 20_000
 """A count that reaches this means: so many or more."""
@@ -234,10 +235,10 @@ def _unrouted(session: Session) -> dict[str, int]:
 
 
 def _queues(session: Session) -> list[QueueState]:
-    """Step from queue to queue through the index of what is claimable."""
+    """Step from queue to queue through the index of what waits in line."""
     now, after = session.now(), ('', '')
     found: list[QueueState] = []
-    waiting = f"task_status = '{Status.ACCEPTED}' AND due > 0"
+    waiting = f"task_status = '{Status.ACCEPTED}' AND due <> 0"  # which is that of rows of the 0.2 series
     while True:
         row = session.execute(
             f'SELECT task_application_name, task_name FROM {TABLE} WHERE {waiting} AND task_application_name >= ?'
@@ -248,10 +249,14 @@ def _queues(session: Session) -> list[QueueState]:
             return found
         after = (row[0], row[1])
         of_queue = f'FROM {TABLE} WHERE {waiting} AND task_application_name = ? AND task_name = ?'
-        due = session.execute(f'SELECT MIN(due) {of_queue}', after).fetchone()[0]
+        oldest = [
+            session.execute(f'SELECT MIN(due) {of_queue} AND priority = ? AND due > 0', (*after, each)).fetchone()[0]
+            for each in line.priorities(session, QueueName(*after))
+        ]
         count = session.execute(
             f'SELECT COUNT(*) FROM (SELECT 1 AS one {of_queue} LIMIT {COUNT_LIMIT}) AS counted', after).fetchone()[0]
-        if due is not None:  # all may have been taken since
+        if count:  # all may have been taken since
+            due = min((each for each in oldest if each is not None), default=now)
             found.append(QueueState(*after, max(0.0, now - due), int(count)))
 
 

@@ -148,6 +148,9 @@ class Record(peewee.Model):
     awaits = peewee.CharField(null=True)
     waiting_since = peewee.DoubleField(null=True)
     cancelled_by = peewee.CharField(null=True)
+    lane = peewee.CharField(null=True)
+    priority = peewee.IntegerField(default=0)
+    postponed = peewee.IntegerField(default=0)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

@@ -85,11 +85,13 @@ _INDEXES = (
     ('parent', False, 'parent_transaction, created, task_id', 'parent_transaction IS NOT NULL'),
     ('skipped', False, 'skipped', 'skipped IS NOT NULL'),
     ('awaits', False, 'awaits, claimed', 'awaits IS NOT NULL'),
-    ('claimable', False, f'{_QUEUE}, due', f"task_status = '{Status.ACCEPTED}'"),
+    ('line', False, f'{_QUEUE}, priority, due', f"task_status = '{Status.ACCEPTED}'"),
+    ('lane', False, 'lane, due', f"task_status = '{Status.ACCEPTED}' AND lane IS NOT NULL"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
     ('finalized', False, 'finalized, task_status, created', 'finalized IS NOT NULL'),
     ('event_key', True, 'event_key', ''),  # last, see ensure_schema
 )
+_OBSOLETE_INDEXES = ('claimable',)
 
 
 def ensure_schema(session: Session) -> str:
@@ -212,6 +214,9 @@ def _create_indexes(session: Session) -> None:
         index = f'{TABLE}_{name}'
         if index not in existing:
             session.execute(definition.format(index=index))
+    for name in _OBSOLETE_INDEXES:
+        if (index := f'{TABLE}_{name}') in existing:
+            session.execute(session.dialect.drop_index.format(index=index, table=TABLE))
 
 
 def _indexes(session: Session) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from pacifica.dispatcher._queue import transitions
 from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Process, Reconciliation, Rescued
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, Outgoing, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, Outgoing, Place, Places, QueueName
 from pacifica.dispatcher._queue.wakeups import Wakeups
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
@@ -36,10 +36,12 @@ class Store:
     :param name: which application and task.
     :param deduplicate: whether an event with the source and id of an earlier one is that event again.
     :param max_backlog: how many events may wait before more are refused; ``None`` for any number.
+    :param places: returns what routes say of limits and priorities now; ``None`` if nothing.
     """
 
     def __init__(
         self, writer: Writer, name: QueueName, *, deduplicate: bool = True, max_backlog: int | None = None,
+        places: Callable[[], Places | None] = lambda: None,
     ) -> None:
         self.connections = writer.connections
         self.name = name
@@ -48,6 +50,7 @@ class Store:
         self._backlog_checked = float('-inf')
         self._backlog_full = False
         self._writer = writer
+        self._places = places
         self._listeners: list[Callable[[int], bool]] = []
         self._wakeups = Wakeups(self.connections, name)
 
@@ -99,10 +102,11 @@ class Store:
         """
         if self._max_backlog is not None:
             self._check_backlog(self._max_backlog)
+        places = self._places()
         task_ids = self._writer.run(*(
             Accept(self.name, event, task_id or new_task_id(),
                    event_key(event.source, event.event_id) if deduplicate and self.deduplicate else None,
-                   announced, delay)
+                   announced, delay, place=Place() if places is None else places.of(event.event_json))
             for event in events
         ))
         if announced is None and delay <= 0:
@@ -124,13 +128,16 @@ class Store:
         :param owner: who that is, for people.
         :param worker_id: the id of its heartbeats, by which others on its machine know what it has claimed.
         """
-        claimed: ClaimedEvent | None = self._writer.run(Claim(self.name, owner, lease, worker_id), waits=True)[0]
+        claimed: ClaimedEvent | None = self._writer.run(self._claim(owner, lease, worker_id), waits=True)[0]
         return claimed
+
+    def _claim(self, owner: str, lease: float, worker_id: str) -> Claim:
+        return Claim(self.name, owner, lease, worker_id, self._places())
 
     def claim_task(self, task_id: UUID, owner: str, lease: float, worker_id: str = '') -> ClaimedEvent | None:
         """Claim the event with this id, if it is due, as :meth:`claim` does."""
         claimed: ClaimedEvent | None = self._run(
-            transitions.claim_task, task_id, Claim(self.name, owner, lease, worker_id))
+            transitions.claim_task, task_id, self._claim(owner, lease, worker_id))
         return claimed
 
     def count_due(self, most: int) -> int:
@@ -158,7 +165,7 @@ class Store:
         worker_id: str = '',
     ) -> tuple[bool, ClaimedEvent | None]:
         """Do :meth:`finish` and :meth:`claim` in one transaction."""
-        written, following = self._finish(claimed, outcome, outgoing, Claim(self.name, owner, lease, worker_id))
+        written, following = self._finish(claimed, outcome, outgoing, self._claim(owner, lease, worker_id))
         return written, following
 
     def _finish(
@@ -171,7 +178,9 @@ class Store:
         )
         results = self._writer.run(end, *claim, waits=True)
         if results[0]:
-            self._notify(len(accepts))
+            # Its lane has room for another, who may wait for it; unless this worker has taken that itself.
+            room = claimed.lane is not None and not (claim and results[1] and results[1].lane == claimed.lane)
+            self._notify(len(accepts) + room)
         return results
 
     def _accepts(self, outgoing: Iterable[Outgoing]) -> list[Accept]:
@@ -249,6 +258,10 @@ class Store:
         """Make one event due for each service that is to be asked again."""
         if self.outages():  # a read: without an outage no turn of a keeper costs a transaction
             self._notify(self._run(transitions.probe_outages, self.name))
+
+    def straighten_line(self) -> None:
+        """Let events that wait for a limit into the line where nobody else has; see :mod:`.transitions.line`."""
+        self._notify(self._run(transitions.straighten, self.name, self._places()))
 
     def prune(self, older_than: float, limit: int = 1000, *, unrouted: bool = False) -> int:
         """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were.

@@ -7,7 +7,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -32,12 +32,36 @@ class QueueName(NamedTuple):
     task: str
 
 
+class Place(NamedTuple):
+    """An event's place in line: what its limit counts, ``None`` without one, and its priority: higher is sooner."""
+
+    lane: str | None = None
+    priority: int = 0
+
+
+class Places(Protocol):
+    """What the routes say of limits and priorities, as they are now."""
+
+    limited: bool
+    """Whether any lane has a limit."""
+
+    prioritized: bool
+    """Whether any priority is not 0."""
+
+    def of(self, event_json: str) -> Place:
+        """Return the place of an event."""
+
+    def room(self, lane: str, running: int) -> bool:
+        """Return whether one more of a lane may run beside so many."""
+
+
 @dataclass(frozen=True)
 class ClaimedEvent:
     """An event that a worker has claimed, and the token that proves it; times by the database's clock.
 
     ``destination`` says where it is to be sent, if it is an outgoing event; ``waiting_since`` since when it
-    has waited for services; ``cancelled_by`` who cancelled an attempt that then ended otherwise; ``began`` is the
+    has waited for services; ``cancelled_by`` who cancelled an attempt that then ended otherwise; ``lane`` what its
+    limit counts; ``postponed`` how many attempts its handler has ended by asking for another; ``began`` is the
     monotonic time here.
     """
 
@@ -54,6 +78,8 @@ class ClaimedEvent:
     destination: str | None = None
     waiting_since: float | None = None
     cancelled_by: str | None = None
+    lane: str | None = None
+    postponed: int = 0
     lease: float = 15.0  # seconds, from when it was claimed or last renewed
     began: float = field(default_factory=time.monotonic)
 
@@ -96,7 +122,7 @@ class Outcome(NamedTuple):
     spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
     how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
     route's own result; ``waits`` whether the attempt isn't counted, because of a service, and ``awaits`` which service,
-    if it is known to be away.
+    if it is known to be away; ``postpones`` whether the handler wants another, which doesn't count against the most.
     """
 
     status: Status
@@ -111,6 +137,7 @@ class Outcome(NamedTuple):
     skipped: bool = False
     waits: bool = False
     awaits: str | None = None
+    postpones: bool = False
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:
@@ -137,6 +164,11 @@ class Outcome(NamedTuple):
     def retry(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
         """The attempt raised *error*; the event waits *delay* seconds and then runs again."""
         return cls.failed(error, route)._replace(status=Status.ACCEPTED, delay=delay)
+
+    @classmethod
+    def postponed(cls, error: BaseException, delay: float, route: str | None = None) -> Outcome:
+        """The handler raised *error* because it wants the event again in *delay* seconds."""
+        return cls.retry(error, delay, route)._replace(postpones=True)
 
     @classmethod
     def wait(cls, error: BaseException, delay: float, route: str | None = None, service: str | None = None) -> Outcome:

@@ -12,7 +12,8 @@ from pacifica.dispatcher._lineage import parent_transaction, transaction_id
 from pacifica.dispatcher._queue.record import TABLE, placeholders, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.transitions import line
+from pacifica.dispatcher._queue.values import Place, QueueName
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 _INSERT_ROWS = 200
@@ -22,7 +23,7 @@ _COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
     'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id',
-    'destination', 'parent_transaction',
+    'destination', 'parent_transaction', 'lane', 'priority',
 )
 
 
@@ -32,7 +33,8 @@ class Accept:
 
     ``key`` identifies the event among all that were ever accepted; ``None`` if each arrival is an event of its own.
     ``announced`` is the seconds for which a message about it is taken to be on its way (see ``announce``);
-    ``delay`` the seconds until it is due. ``destination`` says where it is sent to, if it is an outgoing event.
+    ``delay`` the seconds until it is due. ``destination`` says where it is sent to, if it is an outgoing event;
+    ``place`` where it stands in line.
     """
 
     queue: QueueName
@@ -42,6 +44,7 @@ class Accept:
     announced: float | None = None
     delay: float = 0.0
     destination: str | None = None
+    place: Place = Place()
 
     @staticmethod
     def run(session: Session, operations: Sequence[Accept]) -> Sequence[UUID]:
@@ -51,8 +54,9 @@ class Accept:
         if session.statement_limit is not None:
             for operation in operations:
                 operation._check_size(session.statement_limit)
+        parked = _parked(session, operations, now)
         for chunk in _chunks(operations):
-            rows = [row for operation in chunk for row in operation._row(session, now)]
+            rows = [row for operation in chunk for row in operation._row(session, now, operation.task_id in parked)]
             values = ', '.join([f'({placeholders(len(_COLUMNS))})'] * len(chunk))
             ending = session.dialect.on_duplicate.format(key='uuid')
             inserted += session.execute(
@@ -78,16 +82,30 @@ class Accept:
                 'twice the event)', status=413,
             )
 
-    def _row(self, session: Session, now: float) -> Iterator[Any]:
+    def _row(self, session: Session, now: float, park: bool) -> Iterator[Any]:
         event, task_id, time = self.event, session.dialect.uuid(self.task_id), timestamp(now)
         yield task_id
         for text in (event.event_type, event.event_type_version, event.cloud_events_version, event.source,
                      event.event_id, event.event_time, event.schema_url, event.content_type):
             yield storable(text)
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
-                    time, time, now + self.delay, None if self.announced is None else now + self.announced, self.key,
+                    time, time, -(now + self.delay) if park else now + self.delay,
+                    None if self.announced is None else now + self.announced, self.key,
                     storable(transaction_id(self.event.data_json)), self.destination,
-                    storable(parent_transaction(self.event.data_json)))
+                    storable(parent_transaction(self.event.data_json)), *self.place)
+
+
+def _parked(session: Session, operations: Sequence[Accept], now: float) -> set[UUID]:
+    """Return the task ids of those that aren't to stand in line, because enough of their lanes do."""
+    parked = set()
+    for queue in {operation.queue for operation in operations if operation.place.lane is not None}:
+        own = [(each, each.place.lane) for each in operations if each.queue == queue and each.place.lane is not None]
+        counts = line.in_line(session, queue, sorted({lane for _, lane in own}), now)
+        for operation, lane in own:
+            if not line.places_left(counts, lane):
+                parked.add(operation.task_id)
+            counts[lane] = counts.get(lane, 0) + 1
+    return parked
 
 
 def _chunks(operations: Sequence[Accept]) -> Iterator[list[Accept]]:

@@ -14,11 +14,15 @@ from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.record import CLAIMED, TABLE, WAITING, placeholders, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.transitions import line
 from pacifica.dispatcher._queue.transitions.accept import Accept
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, QueueName
+from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Place, Places, QueueName
 
-_DUE = f'{WAITING} AND due > 0 AND due <= ?'
-_COLUMNS = 'uuid, task_id, attempts, event_data, result, history, destination, waiting_since, cancelled_by, created'
+_DUE = f'{WAITING} AND priority = ? AND due > 0 AND due <= ?'
+_COLUMNS = ('uuid, task_id, attempts, event_data, result, history, destination, waiting_since, cancelled_by, created,'
+            ' postponed, lane, priority')
+_EVENT, _DESTINATION, _LANE, _PRIORITY = 3, 6, 11, 12
+_MOST_MOVED = 200  # events that one transaction puts into their places
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +30,18 @@ class Claim:
     """Claim an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None``.
 
     ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people;
-    ``worker_id`` is the id of its heartbeats, if it sends any.
+    ``worker_id`` is the id of its heartbeats, if it sends any; ``places`` what routes say of limits, if they do.
     """
 
     queue: QueueName
     owner: str
     lease: float
     worker_id: str = ''
+    places: Places | None = None
 
     @staticmethod
     def run(session: Session, operations: Sequence[Claim]) -> Sequence[ClaimedEvent | None]:
-        """Claim as many events as there are operations, the longest due first."""
+        """Claim as many events as there are operations, of the highest priority the longest due first."""
         groups: dict[Claim, list[int]] = {}
         for index, operation in enumerate(operations):
             groups.setdefault(operation, []).append(index)
@@ -48,22 +53,87 @@ class Claim:
 
     def _take(self, session: Session, count: int) -> list[ClaimedEvent]:
         now = session.now()
-        rows = session.execute(
-            f'SELECT {_COLUMNS} FROM {TABLE} WHERE {_DUE} ORDER BY due LIMIT {count:d} {session.dialect.skip_locked}',
-            (*self.queue, now),
-        ).fetchall()
-        return _claim(session, now, rows, self)
+        if self.places is None:
+            return _claim(session, now, self._due(session, now, count, ()), self)
+        in_places = _InPlaces(session, now, self, self.places)
+        claimed: list[ClaimedEvent] = []
+        while len(claimed) < count and in_places.moved < _MOST_MOVED:
+            rows = self._due(session, now, count - len(claimed), in_places.full)
+            if not rows:
+                break
+            claimed += in_places.claim(rows)
+        return claimed
+
+    def _due(self, session: Session, now: float, count: int, full: Sequence[str]) -> Sequence[Any]:
+        """Return the next of the line, leaving out lanes that are full."""
+        out = f' AND (lane IS NULL OR lane NOT IN ({placeholders(len(full))}))' if full else ''
+        prioritized = self.places is not None and self.places.prioritized
+        for priority in line.priorities(session, self.queue) if prioritized else (0,):
+            rows = session.execute(
+                f'SELECT {_COLUMNS} FROM {TABLE} WHERE {_DUE}{out} ORDER BY due LIMIT {count:d}'
+                f' {session.dialect.skip_locked}', (*self.queue, priority, now, *full)).fetchall()
+            if rows:
+                return list(rows)
+        return []
+
+
+class _InPlaces:
+    """Claims rows within the limits of their lanes, in one transaction."""
+
+    def __init__(self, session: Session, now: float, wanted: Claim, places: Places) -> None:
+        self._session, self._now, self._wanted, self._places = session, now, wanted, places
+        if places.limited:
+            line.lock(session, wanted.queue)
+        self._running = line.running(session, wanted.queue) if places.limited else {}
+        self.full = [lane for lane, count in self._running.items() if not places.room(lane, count)]
+        self.moved = 0
+
+    def claim(self, rows: Sequence[Any]) -> list[ClaimedEvent]:
+        """Claim those of *rows* that are in their places and have room; let the next of their lanes into the line.
+
+        Routes may have changed since, and who stored an event need not have had any: such a one gets its place.
+        """
+        taken = []
+        for row in rows:
+            place = Place() if row[_DESTINATION] is not None else self._places.of(row[_EVENT])
+            lane = place.lane
+            if place != (row[_LANE], row[_PRIORITY]):
+                self._move(row, place)
+            elif lane is None:
+                taken.append(row)
+            elif lane not in self.full:
+                taken.append(row)
+                self._running[lane] = self._running.get(lane, 0) + 1
+                if not self._places.room(lane, self._running[lane]):
+                    self.full.append(lane)
+        claimed = _claim(self._session, self._now, taken, self._wanted)
+        for one in claimed:
+            if one.lane is not None:
+                line.let_in(self._session, self._wanted.queue, one.lane, self._now)
+        return claimed
+
+    def _move(self, row: Any, place: Place) -> None:
+        counts = line.in_line(
+            self._session, self._wanted.queue, [] if place.lane is None else [place.lane], self._now)
+        line.stand(self._session, row[0], *place, park=not line.places_left(counts, place.lane))
+        self.moved += 1
 
 
 def claim_task(session: Session, task_id: UUID, wanted: Claim) -> ClaimedEvent | None:
     """Claim one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
     now = session.now()
-    rows = session.execute(
-        f'SELECT {_COLUMNS} FROM {TABLE} WHERE task_id = ? AND {_DUE} {session.dialect.skip_locked}',
-        (session.dialect.uuid(task_id), *wanted.queue, now),
-    ).fetchall()
-    claimed = _claim(session, now, rows, wanted)
-    return claimed[0] if claimed else None
+    select = (f'SELECT {_COLUMNS} FROM {TABLE} WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ?'
+              f' {session.dialect.skip_locked}')
+    parameters = (session.dialect.uuid(task_id), *wanted.queue, now)
+    if wanted.places is None:
+        claimed = _claim(session, now, session.execute(select, parameters).fetchall(), wanted)
+        return claimed[0] if claimed else None
+    in_places = _InPlaces(session, now, wanted, wanted.places)
+    while True:
+        moved = in_places.moved
+        claimed = in_places.claim(session.execute(select, parameters).fetchall())
+        if claimed or in_places.moved == moved:
+            return claimed[0] if claimed else None
 
 
 def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> list[ClaimedEvent]:
@@ -82,9 +152,9 @@ def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> 
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
         ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, wanted.owner, now,
-                     created, destination, waiting_since, cancelled_by, wanted.lease)
-        for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created
-        in rows
+                     created, destination, waiting_since, cancelled_by, lane, postponed, wanted.lease)
+        for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created,
+        postponed, lane, _ in rows
     ]
 
 
@@ -95,10 +165,14 @@ def announce(session: Session, queue: QueueName, again: float, limit: int) -> li
     message about it counts as lost; this moves it *again* seconds on.
     """
     now = session.now()
-    rows = session.execute(
-        f'SELECT uuid, task_id FROM {TABLE} WHERE {_DUE} AND (lease_expires IS NULL OR lease_expires < ?)'
-        f' ORDER BY due LIMIT {limit:d} {session.dialect.skip_locked}', (*queue, now, now),
-    ).fetchall()
+    rows: list[Any] = []
+    for priority in line.priorities(session, queue):
+        rows += session.execute(
+            f'SELECT uuid, task_id FROM {TABLE} WHERE {_DUE} AND (lease_expires IS NULL OR lease_expires < ?)'
+            f' ORDER BY due LIMIT {limit - len(rows):d} {session.dialect.skip_locked}', (*queue, priority, now, now),
+        ).fetchall()
+        if len(rows) >= limit:
+            break
     if rows:
         session.execute(
             f'UPDATE {TABLE} SET lease_expires = ? WHERE uuid IN ({placeholders(len(rows))}) AND task_status = ?',
@@ -109,10 +183,15 @@ def announce(session: Session, queue: QueueName, again: float, limit: int) -> li
 
 def count_due(session: Session, queue: QueueName, most: int) -> int:
     """Return how many events are due by the clock that claims go by, *most* at most; changes nothing."""
-    return int(session.execute(
-        f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {_DUE} LIMIT {most:d}) AS waiting',
-        (*queue, session.now()),
-    ).fetchone()[0])
+    now, found = session.now(), 0
+    for priority in line.priorities(session, queue):
+        found += session.execute(
+            f'SELECT COUNT(*) FROM (SELECT 1 AS one FROM {TABLE} WHERE {_DUE} LIMIT {most - found:d}) AS waiting',
+            (*queue, priority, now),
+        ).fetchone()[0]
+        if found >= most:
+            break
+    return found
 
 
 def renew(session: Session, claimed: Sequence[ClaimedEvent], lease: float) -> list[bool]:
@@ -156,11 +235,13 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
         f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?,'
         ' due = CASE WHEN cancelled_by IS NULL THEN ? ELSE 1 END,'  # the next claim ends what was cancelled
         ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL,'
-        ' awaits = NULL, waiting_since = NULL'
+        ' awaits = NULL, postponed = postponed + ?,'
+        ' waiting_since = CASE WHEN ? THEN COALESCE(waiting_since, claimed) END'
         f'{", skipped = 1, result = ?" if outcome.skipped else ""} WHERE {CLAIMED}',
         (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
          storable(outcome.exc_traceback, limit=None), storable(outcome.route), now + (outcome.delay or 0.0),
          time if outcome.status in FINAL else None, time, history.extend(claimed.history, attempt),
+         int(outcome.postpones), outcome.postpones,
          *([outcome.result] if outcome.skipped else ()), claimed.uuid, claimed.token),
     ).rowcount)
     if written and outgoing:

@@ -44,14 +44,14 @@ def rescue(
         ('lease_expires < ?', now - (time.monotonic() - asked)) if worker_id is None else
         ('claim_token LIKE ?', f'{worker_id}%'))
     rows = session.execute(
-        f'SELECT uuid, claim_token, attempts, claim_owner, claimed, history, destination FROM {TABLE}'
+        f'SELECT uuid, claim_token, attempts, postponed, claim_owner, claimed, history, destination FROM {TABLE}'
         f' WHERE {PROCESSING} AND {over}'
         f' ORDER BY lease_expires LIMIT {_RESCUED_ROWS} {session.dialect.skip_locked}',
         (*queue, parameter),
     ).fetchall()
     again, ended = 0, []
-    for uuid, token, attempts, owner, claimed_at, so_far, destination in rows:
-        most = max_attempts if destination is None else OUTGOING_ATTEMPTS
+    for uuid, token, attempts, postponed, owner, claimed_at, so_far, destination in rows:
+        most = postponed + (max_attempts if destination is None else OUTGOING_ATTEMPTS)
         last = attempts >= most
         status = (Status.FAILED if last else Status.ACCEPTED).value
         message = f'worker {owner} died or hung in attempt {attempts} of {most}'

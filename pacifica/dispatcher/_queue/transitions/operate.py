@@ -29,8 +29,8 @@ def retry(session: Session, task_id: UUID, by: str | None, afresh: bool) -> bool
         return False
     entry = history.act('replay' if afresh else 'retry', now, by)
     return bool(session.execute(
-        f'UPDATE {TABLE} SET task_status = ?, attempts = 0, due = ?, finalized = NULL, updated = ?, history = ?,'
-        f' lease_expires = NULL, cancelled_by = NULL,'
+        f'UPDATE {TABLE} SET task_status = ?, attempts = 0, postponed = 0, due = ?, finalized = NULL, updated = ?,'
+        f' history = ?, lease_expires = NULL, cancelled_by = NULL,'
         f' result = {"NULL" if afresh else _RESULT}, skipped = NULL WHERE uuid = ? AND {_ENDED}',
         (Status.ACCEPTED.value, now, timestamp(now), history.extend(row[1], entry), row[0], *_FINAL),
     ).rowcount)

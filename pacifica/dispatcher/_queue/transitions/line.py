@@ -1,0 +1,103 @@
+"""Where an event stands in line: its priority, and its lane, of which only so many may run at once.
+
+Used by claims and accepts alone. A lane is what a limit counts, such as the events of one route and one project. Of
+each lane a few events stand in line; the others are parked, which is a ``due`` below 0 that keeps the time from which
+they wait. So the line is short however many events wait for a limit, and who comes last waits behind a few of each
+lane, not behind all. A claim lets the next of its lane into the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pacifica.dispatcher._queue.record import PROCESSING, RECONCILIATIONS, TABLE, WAITING, event_key, placeholders
+from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.values import Places, QueueName
+
+IN_LINE = 8
+"""So many events of a lane stand in line; as many as threads commonly claim at once, and few to wait behind."""
+
+_MANY = 1000
+_DUE = f'{WAITING} AND due > 0 AND due <= ?'
+
+
+def priorities(session: Session, queue: QueueName) -> Iterator[int]:
+    """Yield the priorities of what waits, the highest first: each is found with one look into the index."""
+    highest = session.execute(f'SELECT MAX(priority) FROM {TABLE} WHERE {WAITING}', tuple(queue)).fetchone()[0]
+    while highest is not None:
+        yield highest
+        highest = session.execute(
+            f'SELECT MAX(priority) FROM {TABLE} WHERE {WAITING} AND priority < ?', (*queue, highest)).fetchone()[0]
+
+
+def lock(session: Session, queue: QueueName) -> None:
+    """Let no other transaction claim what is limited until this one is committed."""
+    if not session.dialect.lock_row:
+        return
+    key = event_key(queue.application, queue.task)[:32] + '.limits'
+    select = f'SELECT id FROM {RECONCILIATIONS} WHERE id = ? {session.dialect.lock_row}'
+    while session.execute(select, (key,)).fetchone() is None:
+        session.execute(
+            f'INSERT INTO {RECONCILIATIONS} (id, due) VALUES (?, 0) {session.dialect.on_duplicate.format(key="id")}',
+            (key,))
+
+
+def running(session: Session, queue: QueueName) -> dict[str, int]:
+    """Return how many events of each lane are claimed; those of dead workers count until somebody takes them."""
+    return dict(session.execute(
+        f'SELECT lane, COUNT(*) FROM {TABLE} WHERE {PROCESSING} AND lane IS NOT NULL GROUP BY lane', tuple(queue),
+    ).fetchall())
+
+
+def in_line(session: Session, queue: QueueName, lanes: Sequence[str], now: float) -> dict[str, int]:
+    """Return how many events of the lanes stand in line."""
+    if not lanes:
+        return {}
+    return dict(session.execute(
+        f'SELECT lane, COUNT(*) FROM {TABLE} WHERE {_DUE} AND lane IN ({placeholders(len(lanes))}) GROUP BY lane',
+        (*queue, now, *lanes)).fetchall())
+
+
+def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int = 1) -> int:
+    """Let at most *count* of the parked events of a lane into the line, who have waited longest; return how many."""
+    rows = session.execute(
+        f'SELECT uuid FROM {TABLE} WHERE {WAITING} AND lane = ? AND due < 0 AND due >= ? ORDER BY due DESC'
+        f' LIMIT {count:d} {session.dialect.skip_locked}', (*queue, lane, -now)).fetchall()
+    if rows:
+        session.execute(
+            f'UPDATE {TABLE} SET due = ?, lease_expires = NULL WHERE uuid IN ({placeholders(len(rows))})'
+            f' AND task_status = ? AND due < 0', (now, *(row[0] for row in rows), Status.ACCEPTED.value))
+    return len(rows)
+
+
+def straighten(session: Session, queue: QueueName, places: Places | None) -> int:
+    """Let parked events in whose lane has none in line, because those have been cancelled, say; return how many.
+
+    Where routes have no limits or priorities any more, no claim does that, or looks for other priorities than 0.
+    """
+    now = session.now()
+    if places is None or not places.prioritized:
+        for each in priorities(session, queue):
+            if each:
+                session.execute(
+                    f'UPDATE {TABLE} SET priority = 0 WHERE {WAITING} AND priority = ?', (*queue, each))
+    lanes = [row[0] for row in session.execute(
+        f'SELECT lane FROM {TABLE} WHERE {WAITING} AND lane IS NOT NULL AND due < 0 GROUP BY lane', tuple(queue),
+    ).fetchall()]
+    there = in_line(session, queue, lanes, now)
+    count = _MANY if places is None else IN_LINE
+    return sum(let_in(session, queue, lane, now, count) for lane in lanes if lane not in there or places is None)
+
+
+def stand(session: Session, uuid: Any, lane: str | None, priority: int, *, park: bool) -> None:
+    """Put an event that waits in line into its place; *park* it there if enough of its lane stand before it."""
+    session.execute(
+        f'UPDATE {TABLE} SET lane = ?, priority = ?{", due = -due" if park else ""} WHERE uuid = ?'
+        ' AND task_status = ?', (lane, priority, uuid, Status.ACCEPTED.value))
+
+
+def places_left(counts: Mapping[str, int], lane: str | None) -> bool:
+    """Return whether another event of *lane* may stand in line, of which *counts* do."""
+    return lane is None or counts.get(lane, 0) < IN_LINE
