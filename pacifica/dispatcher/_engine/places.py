@@ -31,13 +31,19 @@ class RouterPlaces:
 
 
 class _Places:
-    """What the routes say; see :class:`Places`."""
+    """What the routes say; see :class:`Places`. Equal to others that say the same, so that claims are made together."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
         self._concurrency = {_bounded(each.name): each.concurrency for each in router if each.concurrency is not None}
         self.limited = bool(self._concurrency)
         self.prioritized = any(each.priority for each in router)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Places) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(id(self._router))
 
     def of(self, event_json: str) -> Place:
         """Return the place of an event; that of no route if none matches."""

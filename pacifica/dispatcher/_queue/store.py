@@ -178,9 +178,10 @@ class Store:
         )
         results = self._writer.run(end, *claim, waits=True)
         if results[0]:
-            # Its lane has room for another, who may wait for it; unless this worker has taken that itself.
-            room = claimed.lane is not None and not (claim and results[1] and results[1].lane == claimed.lane)
-            self._notify(len(accepts) + room)
+            self._notify(len(accepts))
+            if claimed.lane is not None and not (claim and results[1] and results[1].lane == claimed.lane):
+                for listener in self._listeners:  # its lane has room for another; other processes poll
+                    listener(1)
         return results
 
     def _accepts(self, outgoing: Iterable[Outgoing]) -> list[Accept]:

@@ -62,14 +62,10 @@ def in_line(session: Session, queue: QueueName, lanes: Sequence[str], now: float
 
 def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int = 1) -> int:
     """Let at most *count* of the parked events of a lane into the line, who have waited longest; return how many."""
-    rows = session.execute(
-        f'SELECT uuid FROM {TABLE} WHERE {WAITING} AND lane = ? AND due < 0 AND due >= ? ORDER BY due DESC'
-        f' LIMIT {count:d} {session.dialect.skip_locked}', (*queue, lane, -now)).fetchall()
-    if rows:
-        session.execute(
-            f'UPDATE {TABLE} SET due = ?, lease_expires = NULL WHERE uuid IN ({placeholders(len(rows))})'
-            f' AND task_status = ? AND due < 0', (now, *(row[0] for row in rows), Status.ACCEPTED.value))
-    return len(rows)
+    update = session.dialect.update_first.format(
+        table=TABLE, change='due = ?, lease_expires = NULL', rows=f'{WAITING} AND lane = ? AND due < 0 AND due >= ?',
+        order='due DESC', count=count)
+    return int(session.execute(update, (now, *queue, lane, -now)).rowcount)
 
 
 def straighten(session: Session, queue: QueueName, places: Places | None) -> int:
