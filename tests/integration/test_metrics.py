@@ -155,6 +155,10 @@ class Scripted(Overview):
     def outages(self) -> list[OutageState]:
         return []
 
+    def lanes(self) -> list[Any]:
+        """Return none."""
+        return []
+
     def longest_attempts(self) -> dict[tuple[str, ...], float]:
         return {('a', 'busy'): 9.0}
 

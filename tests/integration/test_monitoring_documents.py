@@ -60,6 +60,7 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrape]:
             raise RetryLater(60)
 
     router = router_to(handle)
+    next(iter(router)).concurrency = 4
     observer = CountingObserver(name)
     observer.rescued(0, 1)
     observer.missed()

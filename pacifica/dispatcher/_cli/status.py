@@ -16,14 +16,14 @@ from pacifica.dispatcher._cli.output import (
     EXIT_FAILED, Column, console, notice, on_terminal, print_json, print_table, rich_table, status_text, styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
-from pacifica.dispatcher._operate.report import StatusReport, counted, outage_text
+from pacifica.dispatcher._operate.report import MOST_LANES, StatusReport, counted, outage_text
 from pacifica.dispatcher._operate.words import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from pacifica.dispatcher._queue.overview import Overview, WorkerState
+    from pacifica.dispatcher._queue.overview import LaneState, Overview, WorkerState
 
 _PERCENTILES = (('p50', 0.5, 'half took at most'), ('p95', 0.95, '95 % took at most'))
 
@@ -44,11 +44,11 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
     no route matched are those of the latest 1,000. What is free is of this machine's disks: where a SQLite file lies,
     and where files are staged unless a handler says otherwise.
 
-    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, outage, worker, free
-    or ended. --json prints an object: counts (status to number); skipped; unrouted (event type to number); queues
-    (taskApplicationName, taskName, oldestAge in seconds); outages (service, fault, since, waiting); workers (owner,
-    taskApplicationName, taskName, engine, concurrency, lease, started, age, lost); free (database, staging: bytes);
-    ended (hour and day: counts, p50, p95).
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, limit, outage,
+    worker, free or ended. --json prints an object: counts (status to number); skipped; unrouted (event type to number);
+    queues (taskApplicationName, taskName, oldestAge in seconds); limits (taskApplicationName, taskName, route, key,
+    running, waiting); outages (service, fault, since, waiting); workers (owner, taskApplicationName, taskName, engine,
+    concurrency, lease, started, age, lost); free (database, staging: bytes); ended (hour and day: counts, p50, p95).
     """
     if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
         raise click.UsageError('--watch is for a terminal, without --json and --fail-if-older')
@@ -88,8 +88,9 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         'unrouted': report.unrouted,
         'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
                     'oldestAge': queue.oldest_age} for queue in report.queues],
+        'limits': [_as_record(lane) for lane in report.lanes],
         'outages': [asdict(outage) for outage in report.outages],
-        'workers': [_worker_as_json(worker) for worker in report.workers],
+        'workers': [{**_as_record(worker), 'lost': worker.lost} for worker in report.workers],
         'free': report.free,
         'ended': {
             span: {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
@@ -98,10 +99,9 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
     }
 
 
-def _worker_as_json(worker: WorkerState) -> dict[str, Any]:
-    values = asdict(worker)
-    names = {'taskApplicationName': values.pop('application'), 'taskName': values.pop('task')}
-    return {**names, **values, 'lost': worker.lost}
+def _as_record(state: WorkerState | LaneState) -> dict[str, Any]:
+    values = asdict(state)
+    return {'taskApplicationName': values.pop('application'), 'taskName': values.pop('task'), **values}
 
 
 def _lines(report: StatusReport) -> list[Sequence[object]]:
@@ -109,6 +109,8 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
     found.append(('count', 'skipped', report.skipped))
     found += [('unrouted', event_type, count) for event_type, count in report.unrouted.items()]
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in report.queues]
+    found += [('limit', each.application, each.task, each.route, each.key, each.running, each.waiting)
+              for each in report.lanes]
     found += [('outage', each.service, f'{each.since:.3f}', each.fault, each.waiting) for each in report.outages]
     found += [
         ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
@@ -133,6 +135,10 @@ def _tables(report: StatusReport) -> RenderableType:
     parts.append('no event is due' if not report.queues else rich_table(
         [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
         [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues]))
+    if report.lanes:
+        parts.append(rich_table(
+            [Column('LIMITED ROUTE'), Column('FOR'), Column('RUNNING', right=True), Column('WAITING', right=True)],
+            [(each.route, each.key, f'{each.running:,}', f'{each.waiting:,}') for each in report.lanes[:MOST_LANES]]))
     parts += [styled((outage_text(each), 'bold red')) for each in report.outages]
     parts.append(styled(('no workers', 'yellow')) if not report.workers else rich_table(
         [Column('WORKER'), Column('APPLICATION'), Column('TASK'), Column('ENGINE', whole=True),

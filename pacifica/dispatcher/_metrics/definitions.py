@@ -68,6 +68,11 @@ DATABASE = {
         'Age of the oldest due event, in seconds since it was due; 0 if none is.', _QUEUE),
     'queue_longest_attempt_seconds': (
         'For how long the longest of the running attempts has been running; 0 if none is.', _QUEUE),
+    'limited_running_events': (
+        'Events that run of a route with a limit or turns.', (*_QUEUE, 'route')),
+    'limited_waiting_events': (
+        'Events that wait of a route with a limit or turns; who has many of them waits for the limit.',
+        (*_QUEUE, 'route')),
     'outage_waiting_events': (
         'Events that wait for a service that is known to be away; 20000 stands for that many or more.', ('service',)),
     'outage_seconds': (

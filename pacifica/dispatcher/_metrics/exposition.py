@@ -192,6 +192,7 @@ class DatabaseCollector:
         try:
             counts, queues, workers = self._overview.counts(), self._overview.queues(), self._overview.workers()
             outages, longest = self._overview.outages()[:_MOST_SERVICES], self._overview.longest_attempts()
+            lanes = self._overview.lanes()
         except DatabaseUnavailableError:
             return [_family('database_up', {(): 0.0})]
         # A queue in which nothing waits is at 0, not absent, as long as it has workers.
@@ -205,12 +206,17 @@ class DatabaseCollector:
             kind = (worker.application, worker.task, worker.engine)
             states[kind + ('lost' if worker.lost else 'present',)] += 1
             slots[kind] += 0 if worker.lost else worker.concurrency
+        limited: dict[str, Counts[tuple[str, ...]]] = {'running': Counts(), 'waiting': Counts()}
+        for lane in lanes:
+            for state, of_routes in limited.items():
+                of_routes[lane.application, lane.task, lane.route] += getattr(lane, state)
         return [
             _family('database_up', {(): 1.0}),
             _family('events', {(code(status),): count for status, count in counts.items()}),
             _family('queue_waiting_events', waiting),
             _family('queue_oldest_age_seconds', oldest),
             _family('queue_longest_attempt_seconds', running),
+            *(_family(f'limited_{state}_events', of_routes) for state, of_routes in limited.items()),
             _family('outage_waiting_events', {(each.service,): each.waiting for each in outages}),
             _family('outage_seconds', {(each.service,): max(0.0, time.time() - each.since) for each in outages}),
             _family('workers', states),

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
 _SPANS = {'hour': (60.0, 60), 'day': (3600.0, 24)}
 
+MOST_LANES = 20
+"""So many limits are shown to people, those of which most waits."""
+
 
 class StatusReport:
     """How many events are in which status, what waits, who works, and how fast; read from *overview* now."""
@@ -27,6 +30,7 @@ class StatusReport:
         self.unrouted = overview.unrouted()
         self.queues = overview.queues()
         self.outages = overview.outages()
+        self.lanes = overview.lanes()
         self.workers = overview.workers()
         self.free = free_bytes(overview.sqlite_file)
         self.ended = {span: EndedEvents(overview.ended(*buckets)) for span, buckets in _SPANS.items()}

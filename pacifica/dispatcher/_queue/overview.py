@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
@@ -85,6 +86,24 @@ class OutageState:
     service: str
     fault: str
     since: float
+    waiting: int
+
+
+@dataclass(frozen=True)
+class LaneState:
+    """What a limit counts, in which something runs or waits.
+
+    :param route: the name of the route that has the limit.
+    :param key: whose limit it is, such as a project; empty if all events of the route share it.
+    :param running: how many of its events run.
+    :param waiting: how many wait.
+    """
+
+    application: str
+    task: str
+    route: str
+    key: str
+    running: int
     waiting: int
 
 
@@ -167,6 +186,10 @@ class Overview:
         """
         return self._connections.read(_queues)
 
+    def lanes(self) -> list[LaneState]:
+        """Return what limits count, that of which most waits first."""
+        return self._connections.read(_lanes)
+
     def longest_attempts(self) -> dict[tuple[str, ...], float]:
         """Return by application and task for how many seconds the longest of the running attempts has been running.
 
@@ -225,6 +248,23 @@ def _outages(session: Session) -> list[OutageState]:
         OutageState(*outage, _count(session, f"task_status = '{Status.ACCEPTED}' AND awaits = ?", outage.service))
         for outage in outages(session)
     ]
+
+
+def _lanes(session: Session) -> list[LaneState]:
+    """Read the index of what waits behind limits, and what is claimed."""
+    counts: dict[tuple[str, ...], dict[str, int]] = {}
+    for status in (Status.PROCESSING, Status.ACCEPTED):
+        rows = session.execute(
+            f"SELECT task_application_name, task_name, lane, COUNT(*) FROM {TABLE} WHERE task_status = '{status}'"
+            ' AND lane IS NOT NULL GROUP BY task_application_name, task_name, lane').fetchall()
+        for *names, count in rows:
+            counts.setdefault(tuple(names), {})[status] = int(count)
+    found = []
+    for (application, task, lane), count in counts.items():
+        route, key = map(unquote, lane.split('/', 1))
+        found.append(LaneState(
+            application, task, route, key, count.get(Status.PROCESSING, 0), count.get(Status.ACCEPTED, 0)))
+    return sorted(found, key=lambda each: (-each.waiting, -each.running, each.route, each.key))
 
 
 def _unrouted(session: Session) -> dict[str, int]:

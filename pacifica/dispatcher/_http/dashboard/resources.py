@@ -20,7 +20,7 @@ from pacifica.dispatcher._http.tasks import parse_time
 from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, MOST_COUNTED, RETRIABLE, RETRY, retry_all
-from pacifica.dispatcher._operate.report import StatusReport
+from pacifica.dispatcher._operate.report import MOST_LANES, StatusReport
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.records import Records
@@ -64,7 +64,7 @@ class Dashboard:
             'title': f'The last {span}', 'number': number, 'throughput': charts.throughput_chart(ended),
             'seconds': charts.seconds_chart(ended), 'rows': charts.table(ended),
         } for number, (span, ended) in enumerate(report.ended.items())]
-        return page('overview.html', report=report, spans=spans, statuses=Status)
+        return page('overview.html', report=report, spans=spans, statuses=Status, most_lanes=MOST_LANES)
 
 
 class Events:
