@@ -15,6 +15,7 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher._events import to_event
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
+from pacifica.dispatcher._routing import AskedEvent, selects
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
 
@@ -141,7 +142,11 @@ class Router:
 
     def match(self, event_data: Mapping[str, Any]) -> Iterator[Route]:
         """Yield every route that matches *event_data*, in order."""
-        return (route for route in self._routes if route.match(event_data))
+        event = AskedEvent(event_data)
+        for route in self._routes:
+            if selects(route, event) if type(route) is Route else route.match(event_data):
+                yield route
+                event = AskedEvent(event_data)  # which whoever got the route may have changed
 
     def match_first_or_raise(self, event_data: Mapping[str, Any]) -> Route:
         """Return the first route that matches *event_data*.
