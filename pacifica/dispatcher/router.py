@@ -15,7 +15,7 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher._events import to_event
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
-from pacifica.dispatcher._routing import AskedEvent, selects
+from pacifica.dispatcher._routing import AskedEvent, parse, selects
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
 
@@ -84,12 +84,9 @@ class Route:
     def parse(cls, path: str, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop') -> Route:
         """Return the route of a JSONPath that is given as text.
 
-        :raises ConfigurationError: if it is no JSONPath; the message says where it goes wrong.
+        :raises ConfigurationError: if it is no JSONPath; the message says what to write, or where it goes wrong.
         """
-        try:
-            return cls(Path.parse_str(path), event_handler, name=name, loops=loops)
-        except ValueError as exc:
-            raise ConfigurationError(f'{path!r} is no JSONPath: {exc}') from exc
+        return cls(parse(path), event_handler, name=name, loops=loops)
 
     @property
     def name(self) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import io
 import re
 from collections.abc import Callable
-from contextlib import redirect_stderr
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -177,12 +175,11 @@ def _status(value: str) -> str:
 
 
 def route_of(jsonpath: str) -> Route:
-    """Return a route of that path, for what it matches; what the parser prints of mistakes is in the error too."""
+    """Return a route of that path, for what it matches."""
     from pacifica.dispatcher.event_handlers import NoopEventHandler
     from pacifica.dispatcher.router import Route
 
-    with redirect_stderr(io.StringIO()):
-        return Route.parse(jsonpath, NoopEventHandler())
+    return Route.parse(jsonpath, NoopEventHandler())
 
 
 def _filter(**values: Any) -> Filter:

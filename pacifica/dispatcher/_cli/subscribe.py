@@ -27,8 +27,7 @@ def _jsonpath(value: str) -> str:
     try:
         route_of(value)
     except ConfigurationError as exc:
-        raise click.BadParameter(
-            f'{value!r} is no JSONPath ({exc.__cause__}); for each ingest, write \'{_INGESTS}\'') from exc
+        raise click.BadParameter(f'{exc}; for each ingest, write \'{_INGESTS}\'') from exc
     return value
 
 
