@@ -23,7 +23,7 @@ class Fails:
     def match(self, value):
         raise KeyError('no key')
 
-router, hidden, fails, named = Router(), Router(), Router(), Router()
+router, hidden, fails, named, never = Router(), Router(), Router(), Router(), Router()
 for path, handler in (
     ('$[?(@["eventType"] = "other")]', ExceptionEventHandler()),
     ('$["data"][*][?(@["destinationTable"] = "Files")]', NoopEventHandler()),
@@ -33,6 +33,7 @@ for path, handler in (
 for path in ('$["a"]', '$["b"]', '$.a', '$', '$["c"]'):
     hidden.add_route(Path.parse_str(path), NoopEventHandler())
 named.add_route(Path.parse_str('$'), NoopEventHandler(), name='again')
+never.add_route(Path.parse_str('$.data[?(@.name = "a.csv")]'), NoopEventHandler())
 fails.add_route(Fails(), NoopEventHandler())
 fails.add_route(Path.parse_str('$'), NoopEventHandler())
 '''
@@ -98,6 +99,17 @@ bad.json: the receiver refuses it
   source: must be a non-empty string
   eventID: must be a non-empty string
 ''')
+
+
+def test_a_route_that_can_match_nothing_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    status, output = check(capsys, 'checked:never')
+    assert status == 0
+    assert output.splitlines()[2] == (
+        'warning: route 1 matches no event of Pacifica Metadata: $["data"] is an array, and what is asked is a field '
+        'of its elements: write $["data"][*][?(@["name"] = "a.csv")]')
+    _, output = check(capsys, 'checked:never', '--json')
+    [route] = json.loads(output)['routes']
+    assert len(route['neverMatches']) == 1
 
 
 def test_routes_that_no_event_reaches_are_named(capsys: pytest.CaptureFixture[str]) -> None:

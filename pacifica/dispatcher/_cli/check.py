@@ -59,6 +59,7 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
     The exit status is 0 if every event has a route, 1 if one has none or would be refused.
     """
     from pacifica.dispatcher._clients.event_files import read_events
+    from pacifica.dispatcher._operate.never import why_never
 
     routes = list(reference.router)
     hidden = _unreachable(routes)
@@ -70,6 +71,10 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
         for number, before in hidden.items():
             click.secho(
                 f'warning: no event reaches route {number}: route {before} takes all that it matches', fg='yellow')
+        for number, route in enumerate(routes, 1):
+            for why in why_never(route.path):
+                click.secho(
+                    f'warning: route {number} matches no event of Pacifica Metadata: {printable(why)}', fg='yellow')
         for each in checked:
             _show_event(each, routes)
     sys.exit(0 if all(each.winner for each in checked) else EXIT_FAILED)
@@ -152,11 +157,14 @@ def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
 def _as_json(
     reference: RouterReference, routes: Sequence[Route], hidden: dict[int, int], checked: Sequence[CheckedEvent],
 ) -> dict[str, Any]:
+    from pacifica.dispatcher._operate.never import why_never
+
     return {
         'router': str(reference),
         'routes': [
             {'route': number, 'name': route.name, 'path': str(route.path),
-             'handler': type(route.event_handler).__name__, 'hiddenBy': hidden.get(number)}
+             'handler': type(route.event_handler).__name__, 'hiddenBy': hidden.get(number),
+             'neverMatches': why_never(route.path)}
             for number, route in enumerate(routes, 1)
         ],
         'events': [_event_as_json(each) for each in checked],
