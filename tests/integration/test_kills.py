@@ -110,3 +110,45 @@ def test_on_sigterm_running_handlers_end_and_the_rest_waits_uncounted(tmp_path: 
         rows = {row.event_id: row for row in model.select()}
         assert (rows[short['eventID']].task_status, rows[short['eventID']].attempts) == ('200 OK', 1)
         assert (rows[endless['eventID']].task_status, rows[endless['eventID']].attempts) == ('202 Accepted', 0)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(('kind', 'count', 'kills'), [
+    pytest.param('sqlite', 60, 3, id='sqlite-some'),
+    *(pytest.param(kind, 1_000, 20, id=f'{kind}-limited', marks=pytest.mark.slow) for kind in KINDS),
+])
+def test_whatever_is_killed_no_more_run_at_once_than_the_limit_and_all_run(
+    kind: str, count: int, kills: int, tmp_path: Path,
+) -> None:
+    dice, limit = new_dice(), 3
+    with running(kind, tmp_path, concurrency=limit) as (service, model):
+        events = [ingest_event(data={'seconds': dice.uniform(0, 0.05)}) for _ in range(count)]
+        task_ids: dict[str, str] = {}
+        threads = post_all(service, events, task_ids)
+        for number in range(kills):
+            enough = count * (number + 1) // (kills + 1)
+            wait_until(lambda enough=enough: len(service.runs()) >= enough, 300)
+            service.kill(dice.randrange(3))
+        for thread in threads:
+            thread.join()
+
+        wait_until(lambda: model.select().where(model.task_status.in_(FINAL)).count() >= count, 300)
+
+        check_ends(service, model, task_ids)
+        assert len(service.runs()) == count
+        assert most_at_once(service) == limit
+
+
+def most_at_once(service: Service) -> int:
+    """Return how many handlers ran at the same time at most; a killed one until it was killed."""
+    changes = []
+    for lines in service.runs().values():
+        for index, (what, pid, at) in enumerate(lines):
+            if what == 'start':
+                ended = next((end for other, owner, end in lines[index:] if (other, owner) == ('end', pid)), None)
+                changes += [(at, 1), (service.killed[pid] if ended is None else ended, -1)]
+    running = most = 0
+    for _, change in sorted(changes):
+        running += change
+        most = max(most, running)
+    return most

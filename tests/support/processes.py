@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -46,31 +47,35 @@ class Service:
     :param lease: seconds that a claim holds.
     :param notify: a URL that is told of events that have ended.
     :param isolation: where handlers run.
+    :param concurrency: how many handlers may run at once, of all workers together.
     """
 
     def __init__(
         self, url: str, log: Path, workers: int = 2, lease: float = 2.0, notify: str = '', isolation: str = 'thread',
+        concurrency: int | None = None,
     ) -> None:
         self.port = free_port()
+        self.concurrency = concurrency
         self.isolation = isolation
         self.notify = notify
         self.url = url
         self.log = log
         self.lease = lease
-        self.killed: set[int] = set()
+        self.killed: dict[int, float] = {}  # process id → when
         self.processes = [self._start(number) for number in range(workers + 1)]
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         kind = 'worker' if number else 'receiver'
         return subprocess.Popen(
             [sys.executable, SERVICE, kind, self.url, self.log, str(self.lease), str(self.port)],
-            env={**os.environ, 'NOTIFY': self.notify, 'ISOLATION': self.isolation},
+            env={**os.environ, 'NOTIFY': self.notify, 'ISOLATION': self.isolation,
+                 'CONCURRENCY': str(self.concurrency or '')},
         )
 
     def kill(self, number: int, restart: bool = True) -> int:
         """SIGKILL process *number*, 0 being the receiver, and start it anew; return the dead one's process id."""
         process = self.processes[number]
-        self.killed.add(process.pid)
+        self.killed[process.pid] = time.time()
         process.kill()
         process.wait()
         if restart:

@@ -5,7 +5,7 @@
 A receiver listens on PORT and has a worker; a worker is alone. The handler appends a line to LOG as it starts and as it
 ends, each written at once: ``start|end PROCESS-ID EVENT-ID SECONDS``. If the environment has ``NOTIFY``, a URL, that is
 told of events that have ended; ``POLL_INTERVAL`` is the worker's, in seconds; ``ISOLATION`` is where handlers run, and
-their PROCESS-ID is the service's all the same.
+their PROCESS-ID is the service's all the same; ``CONCURRENCY`` is the limit of the route.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def main(kind: str, url: str, log: str, lease: str, port: str) -> None:
     """Run the service until it is killed."""
     os.environ['SERVICE'] = str(os.getpid())
     router = Router()
-    router.add_route(Path.parse_str('$'), Logging(log))
+    limit = os.environ.get('CONCURRENCY')
+    router.add_route(Path.parse_str('$'), Logging(log), concurrency=int(limit) if limit else None)
     model = create_peewee_model(connect(url))
     notify = os.environ.get('NOTIFY')
     queue = model.create_queue(
