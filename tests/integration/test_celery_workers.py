@@ -99,6 +99,17 @@ def test_events_are_run_once_under_their_own_ids_whatever_they_raise(
         assert all(process.poll() is None for process in service.processes)
 
 
+def test_a_limit_holds_over_all_processes_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('CONCURRENCY', '1')
+    with running('postgresql', tmp_path, redis_settings(tmp_path), lease=10) as (service, model):
+        for _ in range(6):
+            post(service.port, ingest_event(data={'seconds': 0.1}))
+        wait_until(lambda: model.select().where(model.task_status == '200 OK').count() == 6, SECONDS)
+
+        runs = sorted((lines[0][2], lines[1][2]) for lines in service.runs().values())
+        assert all(ended <= started for (_, ended), (started, _) in zip(runs, runs[1:]))
+
+
 @pytest.mark.slow
 def test_a_handler_that_ends_its_process_runs_three_times_and_the_worker_goes_on(tmp_path: Path) -> None:
     with running('sqlite', tmp_path, redis_settings(tmp_path), lease=1, workers=1) as (service, model):

@@ -27,7 +27,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from service import Logging  # noqa: E402  # isort: skip  # beside this file, wherever that is
 
 SETTINGS = json.loads(os.environ['CELERY_SERVICE'])
-"""``database``, ``log``, ``lease``, and ``celery``: the keyword arguments of ``create_celery_app``."""
+"""``database``, ``log``, ``lease``, and ``celery``: the keyword arguments of ``create_celery_app``.
+
+``CONCURRENCY`` in the environment is the limit of the route.
+"""
 
 METRICS = 'PROMETHEUS_MULTIPROC_DIR' in os.environ
 """Whether metrics are counted, in files that all processes share."""
@@ -49,7 +52,8 @@ class Asking(Logging):
 
 
 router = Router()
-router.add_route(Path.parse_str('$'), Asking(SETTINGS['log']))
+limit = os.environ.get('CONCURRENCY')
+router.add_route(Path.parse_str('$'), Asking(SETTINGS['log']), concurrency=int(limit) if limit else None)
 database = connect(SETTINGS['database'])
 ReceiveTaskModel = create_peewee_model(database)
 celery_app = ReceiveTaskModel.create_celery_app(
