@@ -99,6 +99,7 @@ def test_events_are_run_once_under_their_own_ids_whatever_they_raise(
         assert all(process.poll() is None for process in service.processes)
 
 
+@pytest.mark.slow
 def test_a_limit_holds_over_all_processes_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('CONCURRENCY', '1')
     with running('postgresql', tmp_path, redis_settings(tmp_path), lease=10) as (service, model):
