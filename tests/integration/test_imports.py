@@ -23,7 +23,7 @@ def loaded_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize('module', [
     'pacifica.dispatcher.router', 'pacifica.dispatcher.event_handlers', 'pacifica.dispatcher.staging',
-    'pacifica.dispatcher.downloader_runners', 'pacifica.dispatcher.uploader_runners',
+    'pacifica.dispatcher.downloader_runners', 'pacifica.dispatcher.uploader_runners', 'pacifica.dispatcher.conditions',
 ])
 def test_router_and_handlers_load_no_server_and_no_client(module: str) -> None:
     assert not loaded_by(module) & {'cherrypy', 'cheroot', 'celery', 'requests', 'peewee', 'rich', 'click'}

@@ -24,6 +24,8 @@ from jsonpath2.subscripts.arrayindex import ArrayIndexSubscript
 from jsonpath2.subscripts.filter import FilterSubscript
 from jsonpath2.subscripts.objectindex import ObjectIndexSubscript
 
+from pacifica.dispatcher.conditions import Condition
+
 _ORDERING = ('<', '<=', '>', '>=')
 # How much of values is shown: so many, so many names of members, so many characters.
 _VALUES = 3
@@ -52,6 +54,8 @@ def explain(path: Any, event: dict[str, Any]) -> list[str]:
     """Return why *path* matches *event* or doesn't, in lines of which the first says what and the others why."""
     if not isinstance(path, Path):
         return ['it is no jsonpath2.path.Path, so there is no more to say']
+    if isinstance(path, Condition):
+        return path.explain(event, explain)
     matches = list(path.match(event))
     if not matches:
         return _dead_end(path.root_node, event, event) or ['it selects nothing']

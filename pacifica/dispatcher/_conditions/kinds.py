@@ -1,0 +1,167 @@
+"""The conditions of one thing each: what it is compared with, as a JSONPath too, and why it holds or doesn't."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from typing import Any
+
+from pacifica.dispatcher._conditions.facts import Facts, arguments, as_json, comparable, cut, first, listed
+from pacifica.dispatcher._conditions.logic import Condition, Explain, said
+from pacifica.dispatcher._patterns import Patterns
+
+
+class _Compared(Condition):
+    """A condition of values that are looked up in the event."""
+
+    values: tuple[Any, ...]
+
+    @property
+    @abstractmethod
+    def _filter(self) -> str: ...
+
+    @property
+    def _expression(self) -> str | None:
+        return said(self._filter)
+
+    @cached_property
+    def _wanted(self) -> frozenset[Any]:
+        return frozenset(form for each in self.values for form in _forms(each))
+
+    def _equals(self, value: Any) -> bool:
+        return comparable(value) and value in self._wanted
+
+    def _equation(self, member: str) -> str:
+        """Return the part of a filter that says that a member is one of the values."""
+        forms = dict.fromkeys(form for each in self.values for form in _forms(each))
+        return ' or '.join(f'@[{as_json(member)}] = {as_json(form)}' for form in forms)
+
+    def _compare(self, what: str, found: list[Any]) -> str:
+        """Return what was *found* instead of the values, or which of them."""
+        if any(map(self._equals, found)):
+            return f'{what} is {listed(filter(self._equals, found), " and ")}'
+        return f'{what} is {listed(found, " and ")}, not {listed(self.values, " or ")}'
+
+
+@dataclass(frozen=True, repr=False)
+class EventType(_Compared):
+    values: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f'event_type({arguments(self.values)})'
+
+    @property
+    def _filter(self) -> str:
+        return f'{self._equation("eventType")} or {self._equation("type")}'
+
+    def _holds(self, facts: Facts) -> bool:
+        return any(map(self._equals, self._found(facts)))
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        found = self._found(facts)
+        return [self._compare('type', found) if found else 'the event has no type']
+
+    @staticmethod
+    def _found(facts: Facts) -> list[Any]:
+        return [facts.members[name] for name in ('eventType', 'type') if name in facts.members]
+
+
+@dataclass(frozen=True, repr=False)
+class Field(_Compared):
+    """A condition of a field of the transaction."""
+
+    name: str
+    values: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f'{self.name}({arguments(self.values)})'
+
+    @property
+    def _filter(self) -> str:
+        return _row(self._table, f'({self._equation("value")})')
+
+    def _holds(self, facts: Facts) -> bool:
+        return any(map(self._equals, facts.values(self._table)))
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        found = facts.values(self._table)
+        return [self._compare(self.name, found) if found else f'the event has no {self.name}']
+
+    @property
+    def _table(self) -> str:
+        return f'Transactions.{self.name}'
+
+
+@dataclass(frozen=True, repr=False)
+class KeyValue(_Compared):
+    key: str
+    values: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f'key_value({arguments((self.key, *self.values))})'
+
+    @property
+    def _filter(self) -> str:
+        value = f'({self._equation("value")})' if self.values else '@["value"]'
+        return _row('TransactionKeyValue', f'@["key"] = {as_json(self.key)} and {value}')
+
+    def _holds(self, facts: Facts) -> bool:
+        found = facts.values('TransactionKeyValue', self.key)
+        return any(map(self._equals, found)) if self.values else bool(found)
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        found = facts.values('TransactionKeyValue', self.key)
+        if found:
+            return [self._compare(self.key, found) if self.values else f'{self.key} is {listed(found, " and ")}']
+        keys = [row['key'] for row in facts.rows.get('TransactionKeyValue', ()) if 'key' in row]
+        return [f'the event has no key-value {as_json(self.key)}' + first(keys, 'its keys are', 'the first keys are')]
+
+
+@dataclass(frozen=True, repr=False)
+class Files(Condition):
+    patterns: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f'files({arguments(self.patterns)})'
+
+    _expression = None  # a JSONPath has no patterns
+
+    @cached_property
+    def _compiled(self) -> Patterns:
+        return Patterns(self.patterns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {'patterns': self.patterns}
+
+    def _holds(self, facts: Facts) -> bool:
+        return any(map(self._compiled.match, facts.paths))
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        found, wanted = list(filter(self._compiled.match, facts.paths)), ' or '.join(self.patterns)
+        if found:
+            return [f'{len(found)} of {len(facts.paths)} files match {wanted}, first {cut(found[0])}']
+        if not facts.paths:
+            return ['the event has no files']
+        return [f'no file matches {wanted}' + first(facts.paths, 'there are', 'the first are', cut)]
+
+
+def _forms(value: Any) -> list[Any]:
+    """Return *value* as a text and, if it is one, as a number.
+
+    A JSONPath that compares with 0 or 1 holds for ``false`` and ``true`` as well, which are equal to Python.
+    """
+    if not isinstance(value, str):
+        return [value, as_json(value)]
+    try:
+        number = json.loads(value)
+    except (ValueError, RecursionError):
+        return [value]
+    is_number = comparable(number) and not isinstance(number, str) and as_json(number) == value
+    return [value, number] if is_number and isfinite(number) else [value]
+
+
+def _row(table: str, condition: str) -> str:
+    return f'@["data"][*][?(@["destinationTable"] = {as_json(table)} and {condition})]'

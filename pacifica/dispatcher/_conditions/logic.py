@@ -1,0 +1,196 @@
+"""The condition that all are, and those that combine others."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jsonpath2.node import MatchData
+from jsonpath2.nodes.root import RootNode
+from jsonpath2.nodes.terminal import TerminalNode
+from jsonpath2.path import Path
+
+from pacifica.dispatcher._conditions.facts import Facts
+
+#: Explains a path that is no condition to whoever asks; returns lines.
+Explain = Callable[[Path, Any], list[str]]
+
+
+class Condition(Path):  # type: ignore[misc]  # jsonpath2 has no type information
+    """What an event must be like; made by the functions of this module, combined by ``&``, ``|`` and ``~``.
+
+    Conditions that are alike are equal, and can be pickled.
+    """
+
+    # Not calling Path.__init__: the root node is made when somebody asks for it, and most matches need none.
+    @property
+    def root_node(self) -> RootNode:
+        """The parsed JSONPath of this condition, or one that asks it if there is none."""
+        if self._expression is None:
+            return _AskingNode(self)
+        return Path.parse_str(str(self)).root_node
+
+    def match(self, root_value: Any) -> Iterator[MatchData]:
+        """Yield the event, if the condition holds for it."""
+        if self._holds(Facts(root_value)):
+            yield MatchData(RootNode(TerminalNode()), root_value, root_value)
+
+    def explain(self, event: Any, explain: Explain) -> list[str]:
+        """Return why the condition holds for *event* or doesn't.
+
+        :param explain: does so for paths that are no conditions.
+        """
+        return self._why(Facts(event), explain)
+
+    def __str__(self) -> str:
+        return repr(self) if self._expression is None else f'$[?({self._expression})]'
+
+    def __and__(self, other: object) -> Condition:
+        return All((*self._alike(All), *_as_condition(other)._alike(All))) if _is_path(other) else NotImplemented
+
+    def __rand__(self, other: object) -> Condition:
+        return All((*_as_condition(other)._alike(All), *self._alike(All))) if _is_path(other) else NotImplemented
+
+    def __or__(self, other: object) -> Condition:
+        return AnyOf((*self._alike(AnyOf), *_as_condition(other)._alike(AnyOf))) if _is_path(other) else NotImplemented
+
+    def __ror__(self, other: object) -> Condition:
+        return AnyOf((*_as_condition(other)._alike(AnyOf), *self._alike(AnyOf))) if _is_path(other) else NotImplemented
+
+    def __invert__(self) -> Condition:
+        return Not(self)
+
+    def _alike(self, kind: type[Several]) -> tuple[Condition, ...]:
+        """Return the parts of this condition if it is of that *kind*, else itself alone."""
+        return self.parts if isinstance(self, kind) else (self,)
+
+    @property
+    @abstractmethod
+    def _expression(self) -> str | None:
+        """What a filter of the whole event would say; ``None`` if no JSONPath can say it."""
+
+    @abstractmethod
+    def _holds(self, facts: Facts) -> bool: ...
+
+    @abstractmethod
+    def _why(self, facts: Facts, explain: Explain) -> list[str]: ...
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, Path)
+
+
+def _as_condition(path: Any) -> Condition:
+    return path if isinstance(path, Condition) else Given(path)
+
+
+class _AskingNode(RootNode):  # type: ignore[misc]  # jsonpath2 has no type information
+    """The root node of a condition that no JSONPath can say."""
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__(TerminalNode())
+        self.condition = condition
+
+    def match(self, root_value: Any, current_value: Any) -> Iterator[MatchData]:
+        return self.condition.match(root_value)
+
+    def __jsonpath__(self) -> Iterator[str]:
+        yield str(self.condition)
+
+
+@dataclass(frozen=True)
+class Several(Condition):
+    """Conditions that are combined."""
+
+    parts: tuple[Condition, ...]
+
+    def __repr__(self) -> str:
+        return self._joined(f' {self._operator} ', map(repr, self.parts))
+
+    def _joined(self, word: str, texts: Iterable[str]) -> str:
+        """Join the texts of the parts, those of other operators in parentheses."""
+        return word.join(f'({text})' if isinstance(part, Several) else text for part, text in zip(self.parts, texts))
+
+    @property
+    def _expression(self) -> str | None:
+        expressions = [part._expression for part in self.parts]
+        return f' {self._word} '.join(f'({each})' for each in expressions) if None not in expressions else None
+
+    def _because(self, facts: Facts, explain: Explain, holds: bool) -> list[str]:
+        """Return the reasons of the parts that hold, or of those that don't."""
+        return [line for part in self.parts if part._holds(facts) is holds for line in part._why(facts, explain)]
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        return self._because(facts, explain, self._holds(facts))
+
+    _operator = _word = ''
+
+
+@dataclass(frozen=True, repr=False)
+class All(Several):
+    _operator, _word = '&', 'and'
+
+    def _holds(self, facts: Facts) -> bool:
+        return all(part._holds(facts) for part in self.parts)
+
+
+@dataclass(frozen=True, repr=False)
+class AnyOf(Several):
+    _operator, _word = '|', 'or'
+
+    def _holds(self, facts: Facts) -> bool:
+        return any(part._holds(facts) for part in self.parts)
+
+
+@dataclass(frozen=True, repr=False)
+class Not(Condition):
+    part: Condition
+
+    def __repr__(self) -> str:
+        return f'~({self.part!r})' if isinstance(self.part, Several) else f'~{self.part!r}'
+
+    @property
+    def _expression(self) -> str | None:
+        return None if self.part._expression is None else f'not ({self.part._expression})'
+
+    def _holds(self, facts: Facts) -> bool:
+        return not self.part._holds(facts)
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        return self.part._why(facts, explain)
+
+    def __invert__(self) -> Condition:
+        return self.part
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Given(Condition):
+    """A path of somebody else's, as a part; known by its text, since such paths have no hash."""
+
+    path: Path
+
+    def __repr__(self) -> str:
+        return f'Path.parse_str({str(self.path)!r})'
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Given) and str(self.path) == str(other.path)
+
+    def __hash__(self) -> int:
+        return hash(str(self.path))
+
+    @property
+    def _expression(self) -> str | None:
+        return said(str(self.path))
+
+    def _holds(self, facts: Facts) -> bool:
+        return any(True for _ in self.path.match(facts.event))
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        return explain(self.path, facts.event)
+
+
+def said(filter_: str) -> str | None:
+    """Return *filter_*, or ``None`` if it needs escapes: jsonpath2 takes those of a string as they are."""
+    return None if '\\' in filter_ else filter_
