@@ -214,7 +214,7 @@ def test_a_key_or_type_that_is_wrong(
     ('isolation', 'fork', "'fork' is not one of 'process', 'thread'"),
     ('lease', '5 minutes', "'5 minutes' is no length of time"),
     ('handler_timeout', 0, 'it must be longer than 0 seconds'),
-    ('memory_limit', '2GB', "'2GB' is no size: write for example 512M"),
+    ('memory_limit', '2XB', "'2XB' is no size: write for example 512M"),
     ('database', 'events.db', "'events.db' is not the URL of a database"),
 ])
 def test_a_value_that_is_wrong_is_refused_with_its_source(
@@ -258,8 +258,9 @@ def test_what_only_a_process_can_obey_is_refused_with_threads(
 
 
 @pytest.mark.parametrize('value, count', [
-    ('1', 1), ('512M', 512 << 20), ('2G', 2 << 30), ('64K', 64 << 10), ('1T', 1 << 40), ('1048576', 1 << 20)])
-def test_a_size_has_units_of_1024_bytes(value: str, count: int) -> None:
+    ('1', 1), ('512M', 512 << 20), ('2G', 2 << 30), ('64K', 64 << 10), ('1T', 1 << 40), ('1048576', 1 << 20),
+    ('2GiB', 2 << 30), ('3GB', 3_000_000_000)])
+def test_a_size_has_units_of_1024_bytes_unless_they_are_of_1000(value: str, count: int) -> None:
     assert read('work', '--memory-limit', value)['memory_limit'] == count
 
 

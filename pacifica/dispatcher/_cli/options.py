@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,6 +15,7 @@ from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import router_reference
 from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_password
+from pacifica.dispatcher._units import seconds_of, seconds_or_bare
 from pacifica.dispatcher.authentication import Secret
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 _F = TypeVar('_F', bound=Callable[..., Any])
 _T = TypeVar('_T')
-_UNITS = {'s': 1.0, 'm': 60.0, 'h': 3600.0, 'd': 86_400.0, 'w': 604_800.0}
-_PART = r'(\d+(?:\.\d+)?)([smhdw])'
-_LONGEST = 36_500 * 86_400.0  # beyond a hundred years dates run out of numbers
 _FILE = click.Path(dir_okay=False)
 
 
@@ -71,23 +68,26 @@ def converting(convert: Callable[[str], _T]) -> Callable[[click.Context, click.P
 @converting
 def duration(value: str) -> float:
     """Return the seconds of a length of time: ``90s``, ``15m``, ``2h``, ``30d``, ``1w`` or several of these."""
-    found = _seconds_of(value)
+    return _checked(seconds_of(value), value)
+
+
+@converting
+def seconds(value: str) -> float:
+    """Return :func:`duration` of *value*, whose unit is seconds if it has none."""
+    return _checked(seconds_or_bare(value), value)
+
+
+def _checked(found: float | None, value: str) -> float:
     if found is None:
         raise click.BadParameter(
             f'{value!r} is no length of time of at most a hundred years: write for example 90s, 15m, 2h, 30d or 1w')
     return found
 
 
-def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Return :func:`duration` of *value*, whose unit is seconds if it has none."""
-    bare = value is not None and re.fullmatch(r'\d+(\.\d+)?', value, re.ASCII)
-    return duration(ctx, param, f'{value}s' if bare else value)
-
-
 @converting
 def moment(value: str) -> str:
     """Return a time, given in ISO 8601 or as how long ago it was, as the table keeps it."""
-    ago = _seconds_of(value)
+    ago = seconds_of(value)
     try:
         if ago is not None:
             value = (datetime.now(timezone.utc) - timedelta(seconds=ago)).isoformat()
@@ -96,13 +96,6 @@ def moment(value: str) -> str:
         raise click.BadParameter(
             f'{value!r} is no time: write ISO 8601, for example 2026-11-24 or 2026-11-24T10:39:01Z, or how long ago, '
             'for example 15m, 2h or 3d') from exc
-
-
-def _seconds_of(text: str) -> float | None:
-    if not re.fullmatch(f'({_PART})+', text, re.ASCII):
-        return None
-    found = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
-    return found if found <= _LONGEST else None
 
 
 # Which database, and whose events

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 
 from pacifica.dispatcher._cli.options import combined, converting, options, router_options, seconds
 from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._units import bytes_of
 
 
 def period(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -21,12 +21,11 @@ def period(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 
 @converting
 def size(value: str) -> int:
-    """Return the bytes of a size, which has units of 1024 bytes, such as ``512M`` or ``2G``, or none."""
-    found = re.fullmatch(r'(\d{1,18})([KMGT]?)', value, re.ASCII)
-    count = int(found[1]) << 10 * ' KMGT'.index(found[2] or ' ') if found else 0
-    if not 0 < count < 1 << 63:
-        raise click.BadParameter(f'{value!r} is no size: write for example 512M, 2G or a number of bytes')
-    return count
+    """Return the bytes of a size such as ``512M``, ``2GiB`` or ``3GB``, or a number of them."""
+    found = bytes_of(value)
+    if found is None:
+        raise click.BadParameter(f'{value!r} is no size: write for example 512M, 2GiB, 3GB or a number of bytes')
+    return found
 
 
 def _given(**values: Any) -> dict[str, Any]:
