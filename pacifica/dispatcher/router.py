@@ -6,6 +6,8 @@ An event goes to the first route whose path matches the event's JSON, in the for
 
 from __future__ import annotations
 
+import os
+import pathlib
 import re
 from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
@@ -15,6 +17,8 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher._events import to_event
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
+from pacifica.dispatcher._routes.document import Document
+from pacifica.dispatcher._routes.following import RoutesFile
 from pacifica.dispatcher._routing import AskedEvent, parse, selects
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
@@ -108,8 +112,30 @@ class Route:
 class Router:
     """Routes in the order in which they were added; call it with an event's dict to handle that event."""
 
+    #: The file that the routes are from; ``None`` if it is none.
+    file: pathlib.Path | None = None
+
     def __init__(self) -> None:
         self._routes: list[Route] = []
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Router:
+        """Return the router of a routes file, which is TOML; see :doc:`reference/routes-file`.
+
+        It follows its file: before an event is routed it looks, once a second, whether the file has changed, and takes
+        a change that is good. What is wrong is refused and logged (``routes.refused``), and the routes stay.
+
+        :raises ConfigurationError: if it can't be read, or is wrong; names every fault with its line.
+        """
+        return _FileRouter(RoutesFile(path))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is doubtful about the file of the routes, though it can be; each with its line."""
+        return []
+
+    def refresh(self) -> None:
+        """Take what the file of the routes says now, if there is one and it has changed; events do so themselves."""
 
     def __call__(self, event_data: Mapping[str, Any]) -> None:
         """Hand the event to the first route that matches.
@@ -153,6 +179,42 @@ class Router:
         for route in self.match(event_data):
             return route
         raise RouteNotFoundRouterError(self, event_data)
+
+
+class _FileRouter(Router):
+    """The routes of a file, as it is now, or was when it was good."""
+
+    def __init__(self, file: RoutesFile) -> None:
+        super().__init__()
+        self._file = file
+        self.file = file.path
+        self._put(file.document)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _FileRouter, (self._file,)
+
+    def add_route(self, *args: Any, **kwargs: Any) -> None:
+        raise ConfigurationError(f'these are the routes of {self.file}: add one there')
+
+    def __iter__(self) -> Iterator[Route]:
+        self.refresh()
+        return super().__iter__()
+
+    def match(self, event_data: Mapping[str, Any]) -> Iterator[Route]:
+        self.refresh()
+        return super().match(event_data)
+
+    def refresh(self) -> None:
+        document = self._file.look()
+        if document is not None:
+            self._put(document)
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._file.document.warnings
+
+    def _put(self, document: Document) -> None:
+        self._routes = [Route(**each) for each in document.routes]  # whoever goes through the old ones keeps them
 
 
 @lru_cache(maxsize=1024)  # writing a path out takes longer than all else in routing

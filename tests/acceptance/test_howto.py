@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ import requests
 from playhouse.db_url import connect
 
 from pacifica.dispatcher import exceptions
+from pacifica.dispatcher._routes.checking import check
+from pacifica.dispatcher._routes.lines import parse
+from pacifica.dispatcher._routes.values import schema
 from pacifica.dispatcher.receiver import create_peewee_model
 from pacifica.dispatcher.router import Router
 from support.command_line import started
@@ -113,6 +117,39 @@ def test_the_schemes_serve(tmp_path: Path) -> None:
         by_token = requests.get(url, headers={'Authorization': f'Bearer {"token" * 8}'}, timeout=10).status_code
     assert answers == {'scientist': 200, 'operator': 200}
     assert by_token == 403
+
+
+def test_the_routes_file_of_the_page_runs_its_script(tmp_path: Path) -> None:
+    page = DOCS / 'howto' / 'routes-file.rst'
+    for language in ('sh', 'toml'):
+        for name, text in rst_blocks(page, language).items():
+            (tmp_path / 'scripts').mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text, 'utf-8')
+    (tmp_path / 'scripts' / 'run').chmod(0o755)
+    (tmp_path / 'archive').mkdir()
+    (tmp_path / 'archive' / 'a.csv').write_text('a,b')
+    event = ingest_event()
+    event['data'].append({'destinationTable': 'Files', '_id': 1, 'name': 'a.csv', 'subdir': '', 'size': 3})
+    queue = create_peewee_model(connect(f'sqlite:///{tmp_path}/events.db')).create_queue(
+        Router.from_file(tmp_path / 'routes.toml'), 'my.app', 'my.tasks.receive')
+    queue.delay(event)
+    assert queue.create_worker().run_once()
+    [bundle] = (tmp_path / 'bundles').iterdir()
+    with tarfile.open(bundle) as tar:
+        assert 'data/md5sums.txt' in tar.getnames()
+
+
+def test_every_key_of_a_routes_file_is_in_the_reference() -> None:
+    page = (DOCS / 'reference' / 'routes-file.rst').read_text('utf-8')
+    for table in schema()['$defs'].values():
+        for key in table.get('properties', ()):
+            assert f'``{key}``' in page or f'``[{key}]``' in page or f'``[[{key}]]``' in page, key
+
+
+def test_the_routes_of_the_reference_are_right() -> None:
+    for text in rst_blocks(DOCS / 'reference' / 'routes-file.rst', 'toml').values():
+        if 'route' in parse(text):
+            assert not check(parse(text)).faults
 
 
 def _programs() -> list[tuple[str, str]]:

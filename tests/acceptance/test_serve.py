@@ -92,7 +92,7 @@ def test_serve_takes_an_event_runs_it_and_stops_cleanly(directory: Path, number:
 def test_serve_says_what_it_runs(directory: Path) -> None:
     with started(*SERVE, cwd=directory) as service:
         address(service)
-        first = '  1. $[?(@["eventType"] = "org.pacifica.metadata.ingest")] → StagedEventHandler\n'
+        first = '  1. $[?(@["eventType"] = "org.pacifica.metadata.ingest")] → Uppercase\n'
         assert f'routes:router, routes:\n{first}' in service.output
         assert 'events are kept in events.db\n' in service.output
 

@@ -157,6 +157,49 @@ def test_a_file_without_the_table_says_nothing(directory: Path) -> None:
     assert read('work', '--config', 'other.toml') == read('work')
 
 
+# A routes file
+
+@pytest.fixture
+def routes(directory: Path) -> str:
+    """A routes file in another directory, with settings of the service; its path."""
+    (directory / 'elsewhere').mkdir()
+    (directory / 'elsewhere' / 'made.toml').write_text(
+        '[service]\nconcurrency = 7\nlease = 5\ndatabase = "sqlite:///kept.db"\n'
+        '[[route]]\nname = "a"\ncommand = ["sh"]\n')
+    return 'elsewhere/made.toml'
+
+
+def test_a_routes_file_has_settings_after_all_others(
+    routes: str, write: Write, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def values(*arguments: str) -> list[Any]:
+        given = command('work').make_context('work', [*arguments]).params
+        return [given[each] for each in ('concurrency', 'lease')]
+
+    assert values(routes) == [7, 5.0]
+    file = str(write('concurrency = 6'))
+    assert values(routes, '--config', file) == values('--config', file, routes) == [6, 5.0]
+    monkeypatch.setenv(f'{PREFIX}CONCURRENCY', '4')
+    assert values(routes, '--config', file) == [4, 5.0]
+    assert values(routes, '--concurrency', '2') == [2, 5.0]
+
+
+@pytest.mark.parametrize('arguments', [
+    ['work', 'elsewhere/made.toml'], ['doctor', 'elsewhere/made.toml'], ['list', '--config', 'elsewhere/made.toml']])
+def test_the_database_of_a_routes_file_lies_beside_it_for_every_command(
+    arguments: list[str], routes: str, directory: Path,
+) -> None:
+    params = command(arguments[0]).make_context(arguments[0], arguments[1:]).params
+    assert params['database'].database == str(directory / 'elsewhere' / 'kept.db')
+
+
+def test_help_is_shown_though_the_routes_file_is_wrong(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / 'bad.toml').write_text('[service]\nconcurency = 7\n')
+    with pytest.raises(click.exceptions.Exit):
+        command('serve').make_context('serve', ['bad.toml', '--help'])
+    assert 'Usage: serve' in capsys.readouterr().out
+
+
 # Other commands
 
 @pytest.mark.parametrize('name', [

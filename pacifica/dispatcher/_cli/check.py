@@ -12,7 +12,7 @@ import click
 
 from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED
-from pacifica.dispatcher._cli.references import RouterReference, router_reference
+from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._operate.words import one_line, printable
 from pacifica.dispatcher.exceptions import InvalidEventError
 
@@ -43,15 +43,16 @@ class CheckedEvent:
 
 
 @click.command('check', short_help='Show where events go, and why.')
-@click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
+@click.argument('reference', metavar=ROUTER, callback=router_reference)
 @click.argument('files', metavar='[EVENT_FILE]...', nargs=-1,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @config_option
 @click.option('--name', metavar='NAME', default=None, envvar=['PACIFICA_DISPATCHER_NAME'],
-              help='The application that would receive them, which skips its routes\' own results.  [default: MODULE]')
+              help='The application that would receive them, which skips its routes\' own results.  '
+                   '[default: MODULE, FILE]')
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON object.')
 def check_command(reference: RouterReference, files: tuple[str, ...], name: str | None, as_json: bool) -> None:
-    """Show the routes of ROUTER in MODULE, and which of them each event goes to, and why.
+    """Show the routes of ROUTER in MODULE, or of FILE.toml, and which of them each event goes to, and why.
 
     An EVENT_FILE holds one event, a JSON array of events, or an event a line; "-" is stdin. Nothing is sent, and no
     handler runs: an event is validated as the receiver does it, and shown with what each route says to it.
@@ -63,11 +64,13 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
 
     routes = list(reference.router)
     hidden = _unreachable(routes)
-    checked = [_check(routes, event, name or reference.module) for event in read_events(files)]
+    checked = [_check(routes, event, name or reference.application) for event in read_events(files)]
     if as_json:
         click.echo(json.dumps(_as_json(reference, routes, hidden, checked), indent=2))
     else:
         click.echo(reference.described())
+        for warning in reference.router.warnings:
+            click.secho(f'warning: {warning}', fg='yellow')
         for number, before in hidden.items():
             click.secho(
                 f'warning: no event reaches route {number}: route {before} takes all that it matches', fg='yellow')
@@ -129,6 +132,8 @@ def _ask(route: Route, seen: dict[str, Any]) -> CheckedRoute:
 
 
 def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
+    from pacifica.dispatcher._operate.routes import handler_name
+
     received = checked.received
     if received is None:
         click.secho(f'\n{checked.event.name}: the receiver refuses it', fg='red')
@@ -148,7 +153,7 @@ def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
     if checked.winner is None:
         click.secho('  → no route: it will end in 422', fg='red')
     else:
-        handler = type(routes[checked.winner - 1].event_handler).__name__
+        handler = handler_name(routes[checked.winner - 1])
         click.secho(f'  → route {checked.winner}, {handler}', fg='green')
         if checked.skipped:
             click.secho(f'    which skips it: {printable(checked.skipped)}', fg='yellow')
@@ -158,12 +163,14 @@ def _as_json(
     reference: RouterReference, routes: Sequence[Route], hidden: dict[int, int], checked: Sequence[CheckedEvent],
 ) -> dict[str, Any]:
     from pacifica.dispatcher._operate.never import why_never
+    from pacifica.dispatcher._operate.routes import handler_name
 
     return {
         'router': str(reference),
+        'warnings': reference.router.warnings,
         'routes': [
             {'route': number, 'name': route.name, 'path': str(route.path),
-             'handler': type(route.event_handler).__name__, 'hiddenBy': hidden.get(number),
+             'handler': handler_name(route), 'hiddenBy': hidden.get(number),
              'neverMatches': why_never(route.path)}
             for number, route in enumerate(routes, 1)
         ],

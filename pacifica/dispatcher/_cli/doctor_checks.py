@@ -23,7 +23,7 @@ import peewee
 from pacifica.dispatcher._cli.doctor_findings import (
     Address, DoctorCheck, Finding, Settings, failed, ok, skipped, warning,
 )
-from pacifica.dispatcher._cli.references import find_router
+from pacifica.dispatcher._cli.references import find_router, is_routes_file
 from pacifica.dispatcher._cli.table import driver_of
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient
@@ -79,10 +79,13 @@ def check_router(settings: Settings) -> Finding:
         with redirect_stdout(sys.stderr):  # what the module prints is no part of our answer
             found = find_router(settings.router)
     except click.BadParameter as exc:
-        return failed(exc.message, 'correct MODULE:ROUTER, or the module')
+        wrong = 'the file' if is_routes_file(settings.router) else 'MODULE:ROUTER, or the module'
+        return failed(exc.message, f'correct {wrong}')
     routes = len(list(found.router))
     if not routes:
         return warning(f'{found} has no routes: every event will end in 422', 'add routes with add_route()')
+    if found.router.warnings:
+        return warning(f'{found}: {"; ".join(found.router.warnings)}', 'see whether it is meant')
     return ok(f'{found}, {routes} {"route" if routes == 1 else "routes"}')
 
 

@@ -13,7 +13,7 @@ import click
 
 from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import UsageFault
-from pacifica.dispatcher._cli.references import router_reference
+from pacifica.dispatcher._cli.references import ROUTER, router_reference
 from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_password
 from pacifica.dispatcher._units import seconds_of, seconds_or_bare
 from pacifica.dispatcher.authentication import Secret
@@ -130,11 +130,11 @@ database_option = options(
 
 #: The argument ``MODULE:ROUTER`` and the options that say where its events are, and whose.
 router_options = options(
-    click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference),
+    click.argument('reference', metavar=ROUTER, callback=router_reference),
     database_option,
     click.option('--name', metavar='NAME', default=None, envvar=['PACIFICA_DISPATCHER_NAME'],
                  help='The application whose events these are; must be the same for every process that '
-                      'receives or works on them.  [default: MODULE]'),
+                      'receives or works on them.  [default: MODULE, FILE]'),
     click.option('--task-name', metavar='NAME', default=None, envvar=['PACIFICA_DISPATCHER_TASK_NAME'],
                  help='The task whose events these are, likewise.  [default: NAME.receive]'),
 )

@@ -1,40 +1,49 @@
-"""Names of things in the user's modules, ``MODULE:NAME``, and the things themselves."""
+"""Names of things in the user's modules, ``MODULE:NAME``, and the things themselves; and files of routes."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
-import sys
-import traceback
-from collections.abc import Sequence
 from functools import reduce
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from pacifica.dispatcher._operate.words import route_label
+from pacifica.dispatcher._modules import import_from
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.router import Router
 
+#: What commands call a router in their usage.
+ROUTER = 'MODULE:ROUTER'
 _DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
 _REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')  # of a module, not of its file
 
 
 class RouterReference(NamedTuple):
-    module: str
-    attribute: str
+    """What the user calls the router, what its application is called unless told otherwise, and the router."""
+
+    text: str
+    application: str
     router: Router
 
     def __str__(self) -> str:
-        return f'{self.module}:{self.attribute}'
+        return self.text
+
+    @property
+    def import_name(self) -> str | None:
+        """Where other processes import the router from; ``None`` if it is of a file, which they read themselves."""
+        return self.text if self.router.file is None else None
 
     def described(self) -> str:
-        routes = [f'  {number}. {route_label(route)}' for number, route in enumerate(self.router, 1)]
+        from pacifica.dispatcher._operate.routes import route_label
+
+        labels = [route_label(route) if self.router.file is None else f'{route.name}: {route_label(route)}'
+                  for route in self.router]
+        routes = [f'  {number}. {label}' for number, label in enumerate(labels, 1)]
         return '\n'.join([f'{self}, routes:', *(routes or ['  none: every event will end in 422'])])
 
 
@@ -44,15 +53,26 @@ def router_reference(ctx: click.Context, _param: click.Parameter, value: str | N
     return None if value is None else find_router(value)
 
 
+def is_routes_file(value: str) -> bool:
+    """Return whether *value*, which says where routes are, is a file of them."""
+    return value.endswith('.toml') or (
+        not _REFERENCE.fullmatch(value) and not value.endswith('.py') and os.path.isfile(value))
+
+
 def find_router(value: str) -> RouterReference:
-    """Import the module of ``MODULE:ROUTER``, with the current directory on the path, and return its router."""
+    """Return the router of a routes file, or of ``MODULE:ROUTER``, imported with the current directory on the path."""
     from pacifica.dispatcher.router import Router
 
+    if is_routes_file(value):
+        try:
+            return RouterReference(value, os.path.splitext(os.path.basename(value))[0], Router.from_file(value))
+        except ConfigurationError as exc:
+            raise click.BadParameter(str(exc)) from exc
     reference = _REFERENCE.fullmatch(value)
     if not reference:
         raise click.BadParameter(
             f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
-            'the router in it, for example my_package.routes:router',
+            'the router in it, for example my_package.routes:router; nor is it a routes file, FILE.toml',
         )
     module_name, attribute = reference.groups()
     module = _import(module_name)
@@ -64,7 +84,7 @@ def find_router(value: str) -> RouterReference:
             f'module {module_name!r} has no {attribute!r}; routers in it: {", ".join(routers) or "none"}') from exc
     if not isinstance(found, Router):
         raise click.BadParameter(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
-    return RouterReference(module_name, attribute, found)
+    return RouterReference(value, module_name, found)
 
 
 def authentication(ctx: click.Context, _param: click.Parameter, value: str | None) -> Authenticate | None:
@@ -95,25 +115,8 @@ def _refuse_while_completing(ctx: click.Context) -> None:
 
 
 def _import(name: str) -> ModuleType:
-    """Import a module of the user's, with the current directory on the path; say where that fails."""
-    here = os.getcwd()
-    if here not in sys.path and '' not in sys.path:
-        sys.path.insert(0, here)
+    """Import a module of the user's, with the current directory on the path."""
     try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as exc:  # the user's module may raise anything; all of it is told in one line
-        if isinstance(exc, ModuleNotFoundError) and exc.name and f'{name}.'.startswith(f'{exc.name}.'):
-            message = f'there is no module {exc.name!r}, neither in {here} nor installed'
-        else:
-            frame = _blamed(name, traceback.extract_tb(exc.__traceback__))
-            where = '' if isinstance(exc, SyntaxError) else f' ({frame.filename}, line {frame.lineno})'
-            message = f'importing {name!r} failed: {type(exc).__name__}: {exc}{where}'
-        raise click.BadParameter(message) from exc
-
-
-def _blamed(name: str, frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
-    """Return the last of *frames* in the module *name*, whose mistake is often found in a library, else the last."""
-    end = os.path.join(*name.split('.'))
-    ends = (end, os.path.join(end, "__init__"))
-    inside = [each for each in frames if os.path.splitext(each.filename)[0].endswith(ends)]
-    return inside[-1] if inside else frames[-1]
+        return import_from(os.getcwd(), name)
+    except ConfigurationError as exc:
+        raise click.BadParameter(str(exc)) from exc

@@ -14,10 +14,9 @@ from pacifica.dispatcher._cli.acting import How, act_options, agree, no_events, 
 from pacifica.dispatcher._cli.events import print_events
 from pacifica.dispatcher._cli.options import converting, database_option, filter_options, route_of
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
-from pacifica.dispatcher._cli.references import RouterReference, router_reference
+from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import REPLAY, Pace, TaskIDs, batches, ended, event_of, is_empty
-from pacifica.dispatcher._operate.words import route_label
 from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def _route(value: str) -> Route:
 @click.option('--max-waiting', type=click.IntRange(min=0), default=100, show_default=True, metavar='N',
               help='Go on only while fewer events than that are due, so that new ones are not kept waiting; 0 for any '
                    'number.')
-@click.option('--route', 'reference', metavar='MODULE:ROUTER', callback=router_reference, default=None,
+@click.option('--route', 'reference', metavar=ROUTER, callback=router_reference, default=None,
               help='With --dry-run: show which route of this router would take each event, and how many each.')
 @act_options
 def replay_command(
@@ -128,6 +127,8 @@ def _preview(table: Table, rows: Iterator[Mapping[str, Any]], router: Router | N
 
 
 def _route_of(router: Router, table: Table, row: Mapping[str, Any]) -> str:
+    from pacifica.dispatcher._operate.routes import route_label
+
     event = event_of(table.records, row)
     for route in router if event is not None else ():
         try:

@@ -97,7 +97,7 @@ def serve_command(
     max_connections_per_address: int, metadata: str | None, reconcile_interval: float, since: str | None,
     metrics: bool, tracing: bool, processes: int, log_level: str, log_format: str,
 ) -> None:
-    """Receive events over HTTP, and run them by ROUTER of MODULE.
+    """Receive events over HTTP, and run them by ROUTER of MODULE, or by the routes of a file, FILE.toml.
 
     POST /receive takes an event, GET /status/ID and GET /get/ID tell what became of it. SIGINT and SIGTERM stop: no
     new events are taken, and running handlers get --grace; a second signal stops at once. Events that were accepted and
@@ -121,7 +121,7 @@ def serve_command(
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
     model.close_connections()  # what has to do with a database is not to be copied
-    worker = queue.create_worker(**worker_settings, import_name=str(reference))  # before there are threads
+    worker = queue.create_worker(**worker_settings, import_name=reference.import_name)  # before there are threads
     application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
     server = HttpServer(
         application, host, port, None if supervised is None else supervised.listening,
@@ -158,7 +158,7 @@ def work_command(
     worker_settings: dict[str, Any], queue_settings: dict[str, Any], notify: Notify | None, metrics_port: int | None,
     metrics_host: str, tracing: bool, log_level: str, log_format: str,
 ) -> None:
-    """Run accepted events by ROUTER of MODULE, without receiving any.
+    """Run accepted events by ROUTER of MODULE, or by the routes of a file, FILE.toml, without receiving any.
 
     Start as many as you like, beside "serve" or a receiver of your own, on any machine that reaches the database.
     SIGINT and SIGTERM stop: running handlers get --grace; a second signal stops at once, and gives their events
@@ -169,7 +169,7 @@ def work_command(
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
     model.close_connections()
-    worker = queue.create_worker(**worker_settings, import_name=str(reference))
+    worker = queue.create_worker(**worker_settings, import_name=reference.import_name)
     with serving_metrics(metrics_port, metrics_host), running(worker) as stop:
         _introduce(reference, database)
         click.echo('working')
@@ -181,6 +181,8 @@ def work_command(
 
 def _introduce(reference: RouterReference, database: Any, is_open: bool = False) -> None:
     click.echo(reference.described())
+    for warning in reference.router.warnings:
+        click.echo(f'warning: {warning}', err=True)
     click.echo(f'events are kept in {database.database}')
     if is_open:
         click.echo('no authentication: whoever reaches this address can send events and read all records')

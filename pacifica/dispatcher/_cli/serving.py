@@ -158,7 +158,7 @@ def open_queue(
 
     :param settings: further arguments of ``create_queue``.
     """
-    name = name or reference.module
+    name = name or reference.application
     model, _ = open_table(database)
     return model, model.create_queue(reference.router, name, task_name or f'{name}.receive', **settings)
 

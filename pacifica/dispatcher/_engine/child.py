@@ -79,7 +79,8 @@ def load(payload: bytes) -> Callable[[Connection, int, Callable[[], bool]], None
 def dump(executor: Executor, reference: str | None, settings: Settings) -> bytes:
     """Return what :func:`load` needs in another process.
 
-    :param reference: where to import the router from, ``MODULE:ROUTER``; ``None`` to pickle it.
+    :param reference: where to import the router from, ``MODULE:ROUTER``; ``None`` to pickle it, which for the router of
+        a file means the state of the file that is in force here.
     :raises Exception: if the router, or one of its handlers, can't be pickled.
     """
     if reference is not None:

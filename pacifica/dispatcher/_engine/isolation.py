@@ -341,6 +341,9 @@ class ProcessExecutor(Executor):
         if not hasattr(os, 'fork'):
             raise ConfigurationError('isolation="process" needs a system that can fork: use isolation="thread"')
         self._timeout, self._memory_limit = timeout, memory_limit
+        of_file = getattr(executor.router, 'file', None) is not None  # which a stranger's router doesn't have
+        if of_file:
+            import_name = None  # the state of the file that is in force is sent, whatever the file says meanwhile
 
         def payload() -> bytes:
             return child.dump(executor, import_name, child.Settings(timeout, memory_limit, _log_levels()))
@@ -353,7 +356,7 @@ class ProcessExecutor(Executor):
                 'where to import it from (import_name), or define handler classes at the top of a module, and open '
                 'sessions and locks in handle(), not in __init__()'
             ) from exc
-        self._pool = _Pool(payload, import_name is None, concurrency)
+        self._pool = _Pool(payload, import_name is None and not of_file, concurrency)
         weakref.finalize(self, self._pool.stop)  # of a worker that nobody stopped
 
     def start(self) -> None:

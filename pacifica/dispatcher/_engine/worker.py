@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from pacifica.dispatcher._engine.executor import Executor
+from pacifica.dispatcher._engine.follower import RoutesFollower
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.runner import Runner
@@ -35,6 +36,7 @@ class Worker(Runner):
         self.concurrency = concurrency
         self.grace = grace
         self._keeper = keeper
+        self._follower = RoutesFollower(executor.router)
         self._poll_interval = poll_interval
         self._threads: list[threading.Thread] = []
         self._lifecycle = threading.RLock()
@@ -78,6 +80,7 @@ class Worker(Runner):
             self._executor.start()
             self._keeper.start()
             self._listener.start()
+            self._follower.start()
             for thread in self._threads:
                 thread.start()
 
@@ -96,6 +99,7 @@ class Worker(Runner):
             for thread in started:
                 thread.join(max(0.0, deadline - time.monotonic()))
             self._listener.stop()
+            self._follower.stop()
             if self._executor.stop():
                 for thread in started:  # each has its event to give back
                     thread.join(_GIVING_BACK)

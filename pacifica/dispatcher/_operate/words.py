@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pacifica.dispatcher._queue.status import Status
-
-if TYPE_CHECKING:
-    from pacifica.dispatcher.router import Route
 
 STATUS_NAMES = {
     'waiting': Status.ACCEPTED,
@@ -70,11 +67,6 @@ def cut(text: Any, most: int) -> Any:
 
 def error_text(exc_type: object, exc_value: object) -> str:
     return f'{exc_type}: {exc_value or ""}'
-
-
-def route_label(route: Route) -> str:
-    """Return what a route matches and runs, whatever it is called."""
-    return f'{route.path} → {type(route.event_handler).__name__}'
 
 
 def duration(seconds: float | None) -> str:

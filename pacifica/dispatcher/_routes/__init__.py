@@ -1,0 +1,1 @@
+"""Routes from a file: TOML → checked values → conditions and handlers; and which state of the file is in force."""
