@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonpath2.path import Path
 
+from pacifica.dispatcher._conditions import logic
+from pacifica.dispatcher._conditions.facts import Facts
 from pacifica.dispatcher.conditions import Condition, event_type, files, instrument, key_value, project, submitter
+from pacifica.dispatcher.event_handlers import NoopEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher.router import Router
 from support.events import ingest_event
 
 INGEST = 'org.pacifica.metadata.ingest'
@@ -66,6 +70,17 @@ def test_a_match_is_the_event_as_of_any_path() -> None:
     assert match.node.tojsonpath() == '$'
 
 
+def test_routes_go_through_the_data_of_an_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(logic, 'Facts', lambda event: made.append(event) or Facts(event))
+    router = Router()
+    for number in range(10):
+        router.add_route(instrument(number), NoopEventHandler(), name=f'{number}')
+    router.add_route(instrument(54), NoopEventHandler(), name='last')
+    assert router.match_first_or_raise(EVENT).name == 'last'
+    assert made == [EVENT]
+
+
 # Any event, any condition
 
 _VALUES = st.sampled_from(['54', 54, 54.0, 5, '5', 0.5, '0.5', '1e3', 1000, '', 'ä', 'a"b', 'a\\b', 'ingest', '-0'])
@@ -94,7 +109,7 @@ _CONDITIONS = st.recursive(
 @given(_CONDITIONS, _EVENTS)
 def test_no_event_makes_a_condition_raise(condition: Condition, event: Any) -> None:
     assert holds(condition, event) is not holds(~condition, event)
-    assert condition.explain(event, lambda path, event: [])
+    assert condition.explain(event, lambda path, event: ['as other paths are explained'])
 
 
 @given(_CONDITIONS, _EVENTS)

@@ -133,9 +133,6 @@ class Files(Condition):
     def _compiled(self) -> Patterns:
         return Patterns(self.patterns)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {'patterns': self.patterns}
-
     def _holds(self, facts: Facts) -> bool:
         return any(map(self._compiled.match, facts.paths))
 

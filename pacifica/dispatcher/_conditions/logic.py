@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jsonpath2.node import MatchData
@@ -13,6 +14,7 @@ from jsonpath2.nodes.terminal import TerminalNode
 from jsonpath2.path import Path
 
 from pacifica.dispatcher._conditions.facts import Facts
+from pacifica.dispatcher._routing import AskedEvent
 
 #: Explains a path that is no condition to whoever asks; returns lines.
 Explain = Callable[[Path, Any], list[str]]
@@ -25,12 +27,20 @@ class Condition(Path):  # type: ignore[misc]  # jsonpath2 has no type informatio
     """
 
     # Not calling Path.__init__: the root node is made when somebody asks for it, and most matches need none.
-    @property
+    @cached_property
     def root_node(self) -> RootNode:
         """The parsed JSONPath of this condition, or one that asks it if there is none."""
         if self._expression is None:
             return _AskingNode(self)
         return Path.parse_str(str(self)).root_node
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, without what was made of them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def asked(self, event: AskedEvent, _current: Any) -> bool:
+        """Return whether the condition holds for an event that other routes are asked about too."""
+        return self._holds(event.known(Facts))
 
     def match(self, root_value: Any) -> Iterator[MatchData]:
         """Yield the event, if the condition holds for it."""

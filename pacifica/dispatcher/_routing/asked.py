@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar('_T')
 
 #: What a getter returns where there is no value: no member of that name, no element of that number.
 MISSING = object()
@@ -22,11 +24,12 @@ class AskedEvent:
     Kept by nobody longer than routes are asked: the event may change afterwards.
     """
 
-    __slots__ = ('root', '_answers', '_groups')
+    __slots__ = ('root', '_answers', '_groups', '_known')
 
     def __init__(self, root: Any) -> None:
         self.root = root
         self._answers: dict[str, bool] = {}
+        self._known: Any = None
         # With its rows, so that no other list gets their id while this is kept.
         self._groups: dict[tuple[int, str], tuple[Sequence[Any], dict[Any, list[Any]] | None]] = {}
 
@@ -36,6 +39,13 @@ class AskedEvent:
         if answer is None:
             answer = self._answers[text] = test(self, self.root)
         return answer
+
+    def known(self, make: Callable[[Any], _T]) -> _T:
+        """Return what *make*, the same at each call, makes of the event at the first one."""
+        if self._known is None:
+            self._known = make(self.root)
+        known: _T = self._known
+        return known
 
     def grouped(self, rows: Sequence[Any], text: str, get: Callable[[Any], Any]) -> dict[Any, list[Any]] | None:
         """Return *rows* by the value that *get* returns of each, whose JSONPath is *text*, in their order.

@@ -64,7 +64,8 @@ _COMPARISONS: dict[type, Callable[[Any, Any], bool]] = {
 def compiled(path: Any) -> Test | None:
     """Return what says whether *path* selects anything in an event, or ``None`` if only *path* itself can say."""
     if type(path) is not Path:
-        return None
+        test: Test | None = getattr(path, 'asked', None)  # of a condition in plain terms
+        return test if isinstance(path, Path) else None
     try:
         return _exists(select(path.root_node))
     except (NotCompiledError, RecursionError):
