@@ -22,6 +22,9 @@ from pacifica.dispatcher.exceptions import CancelledError
 
 __all__ = ['Services', 'Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 'stage', 'task_context']
 
+_ROUNDING = 1e-9  # by which a sum of fractions may exceed 1
+_PROGRESS_CHARACTERS = 500
+
 
 @dataclass
 class Stage:
@@ -62,10 +65,17 @@ class Services:
 
 
 def write_to_own(stream: str, data: bytes) -> None:
-    """Write what a program wrote to this process's own ``'stdout'`` or ``'stderr'``."""
-    own = getattr(sys, stream)
-    own.write(data.decode(errors='replace'))
-    own.flush()
+    """Write *data* to this process's own standard output or error, as far as that is open."""
+    target = sys.stdout if stream == 'stdout' else sys.stderr
+    try:
+        target.flush()
+        if hasattr(target, 'buffer'):
+            target.buffer.write(data)
+        else:  # an application's own, of texts
+            target.write(data.decode('utf-8', 'replace'))
+        target.flush()
+    except (AttributeError, OSError, ValueError):
+        pass  # there is none, or the handler has closed it
 
 
 @dataclass
@@ -87,8 +97,9 @@ class TaskContext:
     :param held: asks the database whether the event is still this worker's; given by the engine.
     :param cancelled: returns why the event is to end, ``None`` if it is not; given by the engine.
     :param tell: notes what the attempt does, for the case that its process dies; given by the engine.
-    :param output: takes what a program of the handler's writes, ``'stdout'`` or ``'stderr'`` and the bytes; given by
-        the engine.
+    :param output: keeps with the event what a program has written to its ``'stdout'`` or ``'stderr'``; given by the
+        engine, without which it goes to this process's own.
+    :param report: keeps what :meth:`progress` says; given by the engine.
     """
 
     task_id: UUID
@@ -107,6 +118,20 @@ class TaskContext:
     cancelled: Callable[[], str | None] = field(default=lambda: None)
     tell: Callable[[str, Any], None] = field(default=lambda what, value: None)
     output: Callable[[str, bytes], None] = field(default=write_to_own)
+    report: Callable[[float | None, str], None] = field(default=lambda fraction, text: None)
+
+    def progress(self, fraction: float | None = None, text: str = '') -> None:
+        """Say how far the attempt is, shown with the event while it runs; may be called as often as you like.
+
+        :param fraction: from 0 to 1; ``None`` if nobody knows.
+        :param text: what it does, in a few words.
+        :raises ValueError: if *fraction* is no number from 0 to 1.
+        """
+        if fraction is not None:
+            if not -_ROUNDING <= fraction <= 1 + _ROUNDING:
+                raise ValueError(f'the fraction must be from 0 to 1, not {fraction!r}')
+            fraction = min(1.0, max(0.0, float(fraction)))
+        self.report(fraction, str(text)[:_PROGRESS_CHARACTERS])
 
     def still_mine(self) -> bool:
         """Return whether the event is still this worker's, and keep it for another lease if it is.
