@@ -24,6 +24,7 @@ __all__ = ['Services', 'Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 
 
 _ROUNDING = 1e-9  # by which a sum of fractions may exceed 1
 _PROGRESS_CHARACTERS = 500
+_STANDARD_OF_LOG = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
 
 
 @dataclass
@@ -189,6 +190,11 @@ class TaskLogFilter(logging.Filter):
                                 ('attempt', task.attempt)):
                 record.__dict__.setdefault(name, value)
         return True
+
+
+def log_extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    """Return what a log record carries beside its message, sorted by name: :class:`TaskLogFilter`'s and ``extra=``."""
+    return sorted((name, value) for name, value in vars(record).items() if name not in _STANDARD_OF_LOG)
 
 
 @contextmanager

@@ -11,10 +11,15 @@ from uuid import UUID
 
 import pytest
 
+from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.values import Outcome, QueueName, RunOutput
+from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.authentication import Basic, Secret
 from pacifica.dispatcher.task_context import current_task, stage
 from support.browsers import chromium
 from support.dashboard import Site, dashboard_site
+from support.databases import connections_to
+from support.queues import APPLICATION, TASK
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group('browser')]
 
@@ -165,6 +170,25 @@ def test_updates_keep_focus_and_what_is_open(browser: Any, site: Site) -> None:
                                timeout=20_000)
         assert page.evaluate("document.getElementById('traceback').open")
         assert page.evaluate('document.activeElement.id') == 'retry'
+
+
+def test_output_is_seen_within_two_seconds_and_moves_nothing_else(browser: Any, site: Site) -> None:
+    task_id = site.accept(eventID='printing.1')
+    with connections_to(site.model) as connections, opened(browser, **LOOKS['light']) as page:
+        store = Store(Writer(connections), QueueName(APPLICATION, TASK))
+        claimed = store.claim_task(UUID(task_id), 'me', 600)
+        assert claimed
+        store.keep_output(claimed, RunOutput('[[1, "stdout", "first\\n", 0]]', '[]', 0, 0.4, 'fitting'))
+        page.goto(site.url + f'events/{task_id}')
+        page.evaluate("window.facts = document.querySelector('[data-part=facts]')")
+
+        store.keep_output(claimed, RunOutput('[[1, "stdout", "first\\nsecond\\n", 0]]', '[]', 0, 0.5, 'fitting'))
+
+        page.wait_for_function("() => document.querySelector('[data-follow]').textContent.includes('second')",
+                               timeout=2000)
+        page.wait_for_function("() => document.querySelector('progress').value === 0.5")
+        assert page.evaluate('window.facts.isConnected')
+        store.finish(claimed, Outcome.succeeded())
 
 
 def test_updates_pause_at_a_button_and_go_on(browser: Any, site: Site) -> None:

@@ -39,7 +39,8 @@ def test_the_document_names_every_path_and_status(url):
     document = requests.get(url + '/openapi.json', timeout=9).json()
     assert document['openapi'] == '3.1.0' and document['servers'] == [{'url': '/events'}]
     assert set(document['paths']) == {
-        '/', '/receive', '/status/{task_id}', '/get/{task_id}', '/openapi.json', '/health/live', '/health/ready',
+        '/', '/receive', '/status/{task_id}', '/get/{task_id}', '/output/{task_id}', '/openapi.json', '/health/live',
+        '/health/ready',
     }
     assert set(document['paths']['/receive']) == {'post', 'options'}
     assert set(document['paths']['/']) == {'get', 'head'}

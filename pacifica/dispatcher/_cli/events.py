@@ -11,6 +11,7 @@ from uuid import UUID
 
 import click
 
+from pacifica.dispatcher._cli.event_output import attempt_paragraphs, follow
 from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import (
     Column, UsageFault, console, notice, on_terminal, print_json, print_table, status_name, status_text, styled,
@@ -109,26 +110,41 @@ def _short_error(row: Mapping[str, Any]) -> str | None:
 @json_option
 @click.option('--traceback', is_flag=True, help='Show the whole traceback of its error.')
 @click.option('--lines', type=click.IntRange(min=0), default=20, show_default=True, metavar='N',
-              help='How many lines of the event are shown.')
-@click.option('--full', is_flag=True, help='Show the whole event.')
-def show_command(database: Any, task_id: UUID, as_json: bool, traceback: bool, lines: int, full: bool) -> None:
-    """Show one event by its task ID: its attributes, its timeline, its error, its uploads, and the event itself.
+              help='How many lines of the event, and of its output, are shown.')
+@click.option('--full', is_flag=True, help='Show the whole event, and all of the output that is kept.')
+@click.option('--attempt', type=click.IntRange(min=1), default=None, metavar='N',
+              help='Show the output of this attempt.  [default: the latest that has any]')
+@click.option('--follow', 'following', is_flag=True,
+              help='Print what the event\'s handler prints and logs, as it comes, until the event has ended.')
+def show_command(
+    database: Any, task_id: UUID, as_json: bool, traceback: bool, lines: int, full: bool, attempt: int | None,
+    following: bool,
+) -> None:
+    """Show one event by its task ID: its attributes, timeline, error, uploads and output, and the event itself.
 
-    --json prints the object that GET /get/ID answers. Times are UTC. The exit status is 1 if there is no such event.
+    --json prints the object that GET /get/ID answers. Times are UTC. The exit status is 1 if there is no such event, or
+    no output of the attempt that is asked for. Ctrl-C ends --follow.
     """
+    if following and (as_json or attempt is not None):
+        raise click.UsageError('--follow shows every attempt as it comes, without --json and --attempt')
     with existing_table(database) as table:
+        if following:
+            follow(table.records, task_id)
+            return
         record = table.records.get(task_id)
+        runs = () if record is None or as_json else table.records.outputs(task_id) or ()
     if record is None:
         raise click.ClickException(f'there is no event {task_id}')
     if as_json:
         print_json(record)
         return
-    out = console()
-    for text in _paragraphs(record, traceback, None if full else lines):
+    out, most = console(), None if full else lines
+    output = list(attempt_paragraphs(runs, attempt, most))
+    for text in (*_paragraphs(record, traceback), *output, *_event(record, most)):
         out.print(text, soft_wrap=True)
 
 
-def _paragraphs(record: Mapping[str, Any], traceback: bool, lines: int | None) -> Iterator[str | Text]:
+def _paragraphs(record: Mapping[str, Any], traceback: bool) -> Iterator[str | Text]:
     yield _named('Task id', record['taskID'])
     skipped = f', skipped: {printable(skip_reason(record))}' if record['skipped'] else ''
     yield styled(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']), skipped)
@@ -141,6 +157,9 @@ def _paragraphs(record: Mapping[str, Any], traceback: bool, lines: int | None) -
         yield from _entry(entry)
     if not record['skipped']:
         yield from _result(record)
+
+
+def _event(record: Mapping[str, Any], lines: int | None) -> Iterator[str | Text]:
     yield _heading('Event')
     yield from _document(record['eventData'], lines)
 

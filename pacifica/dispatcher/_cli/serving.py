@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.table import open_table
 from pacifica.dispatcher._engine.turns import Signalled
-from pacifica.dispatcher.task_context import TaskLogFilter
+from pacifica.dispatcher.task_context import TaskLogFilter, log_extras
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.references import RouterReference
@@ -33,7 +33,6 @@ LOG_LEVELS = ('debug', 'info', 'warning', 'error')
 
 _SHUTDOWN_SECONDS = 5
 BACKLOG = 256  # connections that the system has taken and we have not
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
 
 
 class HttpServer:
@@ -185,7 +184,7 @@ class KeyValueFormatter(logging.Formatter):
         super().__init__('%(asctime)s %(levelname)s %(name)s %(message)s')
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return ' '.join([super().formatMessage(record), *(f'{name}={value}' for name, value in _extras(record))])
+        return ' '.join([super().formatMessage(record), *(f'{name}={value}' for name, value in log_extras(record))])
 
 
 class JsonFormatter(KeyValueFormatter):
@@ -196,7 +195,7 @@ class JsonFormatter(KeyValueFormatter):
             'timestamp': self.formatTime(record), 'level': record.levelname, 'logger': record.name,
             'message': record.getMessage(),
         }
-        for name, value in _extras(record):
+        for name, value in log_extras(record):
             entry.setdefault(name, value)
         if record.exc_info:
             entry['exception'] = self.formatException(record.exc_info)
@@ -205,10 +204,6 @@ class JsonFormatter(KeyValueFormatter):
         if record.stack_info:
             entry['stack'] = self.formatStack(record.stack_info)
         return json.dumps(entry, default=str, ensure_ascii=False)
-
-
-def _extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
-    return sorted((name, value) for name, value in vars(record).items() if name not in _STANDARD)
 
 
 def configure_log(level: str = 'info', form: str = 'text') -> None:

@@ -18,24 +18,29 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from functools import reduce
+from functools import partial, reduce
 from importlib import import_module
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any
+from typing import Any, Optional
 
 import msgspec
 
+from pacifica.dispatcher._engine import streams
 from pacifica.dispatcher._engine.executor import Executor, Watch
 from pacifica.dispatcher._engine.extensions import Carrier
+from pacifica.dispatcher._queue.record import storable
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher.exceptions import CancelledError
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Stage, TaskLogFilter
 
-LOG, LIMIT = 'log', 'limit'
-"""First of a message that is a log record, of which the attributes follow, or that has the seconds until the service is
-to kill the process; any other first is how the event ended."""
+_PROGRESS_BYTES = 4096
+_read_progress = msgspec.json.Decoder(tuple[str, str, Optional[float], str]).decode
+
+LOG, LIMIT, ENDED, ENDED_WITH_PROGRESS = 'log', 'limit', 'ended', 'ended, with progress'
+"""First of a message. The second is the attributes of a log record, the seconds until the service is to kill the
+process, or how the event ended."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,10 @@ def dump(executor: Executor, reference: str | None, settings: Settings) -> bytes
 
 
 class Journal:
-    """What is known of the event that runs, if the process dies: written by it, read by the service."""
+    """What is known of the event that runs, if the process dies: written by it, read by the service.
+
+    It begins with how far the handler says it is, which the service looks at while it runs.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -111,7 +119,20 @@ class Journal:
     def clear(self) -> None:
         """Forget the event before."""
         os.ftruncate(self.descriptor, 0)
-        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.lseek(self.descriptor, _PROGRESS_BYTES, os.SEEK_SET)
+
+    def report(self, claimed: ClaimedEvent, fraction: float | None, text: str) -> None:
+        """Note how far a handler is, in place of what was noted before."""
+        progress = msgspec.json.encode([claimed.token, str(claimed.task_id), fraction, storable(text)])
+        os.pwrite(self.descriptor, progress.ljust(_PROGRESS_BYTES), 0)
+
+    def progress(self, claimed: ClaimedEvent) -> tuple[float | None, str] | None:
+        """Return how far the handler is, ``None`` if it has not said so, or the event before was not forgotten yet."""
+        try:
+            token, task_id, fraction, text = _read_progress(os.pread(self.descriptor, _PROGRESS_BYTES, 0))
+        except msgspec.DecodeError:  # nothing, or it is just being written
+            return None
+        return (fraction, text) if (token, task_id) == (claimed.token, str(claimed.task_id)) else None
 
     def write(self, what: str, value: Any) -> None:
         """Note something: a ``route``, a ``stage`` that begins or has ended, or a ``directory``."""
@@ -124,7 +145,7 @@ class Journal:
         directories: list[str] = []
         crash: list[str] = []
         size = os.fstat(self.descriptor).st_size
-        for line in os.pread(self.descriptor, size, 0).decode(errors='replace').splitlines():
+        for line in os.pread(self.descriptor, size, _PROGRESS_BYTES).decode(errors='replace').splitlines():
             if not line.startswith('["'):
                 crash.append(line)
                 continue
@@ -151,6 +172,7 @@ class _Child:
         self._settings = settings
         self._sending = threading.Lock()
         self._running = False
+        self._reported = False
 
     def serve(self, loaded: Executor | Outcome) -> None:
         """Run what comes until the service closes the pipe.
@@ -163,10 +185,12 @@ class _Child:
         _limit_memory(self._settings.memory_limit)
         self._forward_log()
         try:
-            self._send(None, None)  # ready: a handler's time begins after this
+            self._send(ENDED, None)  # ready: a handler's time begins after this
             while True:
                 job: Job = self._pipe.recv()
-                self._send(None, loaded if isinstance(loaded, Outcome) else self._run(loaded, job))
+                self._reported = False
+                outcome = loaded if isinstance(loaded, Outcome) else self._run(loaded, job)
+                self._send(ENDED_WITH_PROGRESS if self._reported else ENDED, outcome)
         except (EOFError, ConnectionError):
             pass  # the service has ended, or closed the pipe
 
@@ -177,14 +201,21 @@ class _Child:
             self._running = True
             if reason := self._cancelled():
                 raise CancelledError(reason)
-            return executor.resume(
-                job.claimed, job.carrier,
-                Watch(self._cancelled, self._journal.write, lambda route: self._limit(route, began)))
+            watch = Watch(
+                self._cancelled, self._journal.write, lambda route: self._limit(route, began),
+                report=partial(self._report, job.claimed))
+            return executor.resume(job.claimed, job.carrier, watch)
         except CancelledError as exc:  # it came before or after the handler
             return Outcome.failed(exc)
         finally:
             self._running = False
             _limit_memory(self._settings.memory_limit)
+            streams.flush()
+            streams.renew()  # what the handler has closed, or put in its place
+
+    def _report(self, claimed: ClaimedEvent, fraction: float | None, text: str) -> None:
+        self._reported = True
+        self._journal.report(claimed, fraction, text)
 
     def _limit(self, route: Route, began: datetime) -> datetime | None:
         """Have the limits of a route kept; return when its handler will be killed."""
@@ -220,7 +251,7 @@ class _Child:
             before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, terminate), after_in_child=end_as_usual,
             after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, terminate))
 
-    def _send(self, what: str | None, value: Any) -> None:
+    def _send(self, what: str, value: Any) -> None:
         with self._sending:
             self._pipe.send((what, value))
 

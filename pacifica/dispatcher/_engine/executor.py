@@ -19,7 +19,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from pacifica.dispatcher import _events
+from pacifica.dispatcher._engine.capture import captured
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
+from pacifica.dispatcher._engine.output import Output
 from pacifica.dispatcher._lineage import Lineage, step
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
@@ -27,7 +29,7 @@ from pacifica.dispatcher.exceptions import (
     CancelledError, ConfigurationError, DatabaseUnavailableError, RetryLater, RouteNotFoundRouterError, TransferError,
 )
 from pacifica.dispatcher.router import Route, Router
-from pacifica.dispatcher.task_context import Services, Stage, TaskContext, task_context
+from pacifica.dispatcher.task_context import Services, Stage, TaskContext, task_context, write_to_own
 
 _LOG = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 10.0, 300.0  # seconds
@@ -52,6 +54,8 @@ class Watch:
     cancelled: Callable[[], str | None] = lambda: None
     tell: Callable[[str, Any], None] = lambda what, value: None
     limit: Callable[[Route], datetime | None] = _unlimited
+    output: Callable[[str, bytes], None] = write_to_own
+    report: Callable[[float | None, str], None] = lambda fraction, text: None
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,9 @@ class Executor:
     #: What people see of how handlers run.
     engine: ClassVar[str] = 'threads'
 
+    #: Whether what handlers print is to be captured in this process.
+    in_threads: ClassVar[bool] = True
+
     router: Router
     application: str
     policy: RetryPolicy
@@ -119,6 +126,11 @@ class Executor:
     extensions: Extensions
     services: Services
     _cancelled: dict[tuple[str, Any], str] = field(default_factory=dict, init=False)
+    _outputs: dict[tuple[str, Any], Output] = field(default_factory=dict, init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process without what runs in this one."""
+        return {**vars(self), '_cancelled': {}, '_outputs': {}}
 
     def start(self) -> None:
         """Nothing to do: events run in the thread that asks."""
@@ -135,13 +147,22 @@ class Executor:
         """Decode, route and handle the event; return how that ended, ``None`` if it was stopped from outside."""
         if claimed.cancelled_by is not None:  # while it ran before, and that attempt ended otherwise
             return Outcome.failed(CancelledError(cancelled_by(claimed.cancelled_by)))
+        output = self._outputs[claimed.key] = Output()
         try:
-            return self.extensions.attempt(claimed, lambda: self._attempt(claimed))
+            outcome = self.extensions.attempt(claimed, lambda: self._attempt(claimed, output))
         finally:
             self._cancelled.pop(claimed.key, None)
+            del self._outputs[claimed.key]
+        return None if outcome is None else outcome._replace(output=output.take(ended=True))
 
-    def _attempt(self, claimed: ClaimedEvent) -> Outcome | None:
-        return self._timed(claimed, Watch(lambda: self._cancelled.get(claimed.key)))
+    def output(self, claimed: ClaimedEvent) -> Output | None:
+        """Return what the attempt prints; ``None`` if it does not run."""
+        return self._outputs.get(claimed.key)
+
+    def _attempt(self, claimed: ClaimedEvent, output: Output) -> Outcome | None:
+        with captured(output):
+            return self._timed(claimed, Watch(
+                lambda: self._cancelled.get(claimed.key), output=output.add, report=output.report))
 
     def resume(self, claimed: ClaimedEvent, carrier: Carrier, watch: Watch) -> Outcome:
         """Do so in another process than the one in which the attempt began, whose trace *carrier* carries over."""
@@ -185,6 +206,8 @@ class Executor:
                 cancelled=watch.cancelled,
                 tell=watch.tell,
                 deadline=watch.limit(route),
+                output=watch.output,
+                report=watch.report,
             )
             # A context of its own: what a handler sets in a context variable is gone for the next event.
             contextvars.copy_context().run(_handle, task, route, event_data)

@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import pickle
+import selectors
 import signal
 import socket
 import subprocess
@@ -18,21 +19,25 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing import spawn
-from multiprocessing.connection import Pipe, wait
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pacifica.dispatcher._engine import child, template
+from pacifica.dispatcher._engine import child, streams, template
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.extensions import Carrier
+from pacifica.dispatcher._engine.output import Output
+from pacifica.dispatcher._engine.streams import Streams
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
 from pacifica.dispatcher._transfers.tree import remove
 from pacifica.dispatcher.exceptions import CancelledError, ConfigurationError, HandlerTimeoutError, WorkerLostError
 
 _LOG = logging.getLogger(__name__)
 _CRASH_PAUSES = (2.0, 10.0)  # seconds before what crashed is tried again; the last for all further attempts
+_IDLE = 0.05  # seconds after which what a process has printed is taken to be no event's
 _CANCEL_SECONDS = 5.0  # between SIGTERM and SIGKILL
 _START = 'import sys; from pacifica.dispatcher._engine.template import main; main(int(sys.argv[1]))'
 
@@ -46,6 +51,7 @@ class _Copy:
     """A copy of this process, which shares its memory."""
 
     def __init__(self, run: Callable[[], None]) -> None:
+        streams.flush()  # or both would write it
         gc.collect()
         gc.freeze()  # collections would touch, and so copy, every page here too
         self._status: int | None = None
@@ -123,12 +129,11 @@ class _Template:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self, pipe: int, status: int, journal: int) -> int:
-        """Have a process forked that gets these descriptors; return its number."""
+    def fork(self, *descriptors: int) -> int:
+        """Have a process forked that gets the descriptors that come with ``FORK``; return its number."""
         with self._lock:
             number = next(self._numbers)
-            socket.send_fds(
-                self._control, [template.COMMAND.pack(template.FORK, number)], [pipe, status, journal])
+            socket.send_fds(self._control, [template.COMMAND.pack(template.FORK, number)], descriptors)
         return number
 
     def send(self, what: bytes, number: int) -> None:
@@ -167,42 +172,80 @@ class _Child:
         self._pipe, theirs = Pipe()
         self._status, write_status = Pipe(duplex=False)
         self.journal = child.Journal.create()
+        self._selector = selectors.DefaultSelector()
+        for each in (self._pipe, self._status):
+            self._selector.register(each, selectors.EVENT_READ)
+        self._streams = Streams(self._selector)
         try:
-            self._number = origin.fork(theirs.fileno(), write_status.fileno(), self.journal.descriptor)
+            self._number = origin.fork(
+                theirs.fileno(), write_status.fileno(), self.journal.descriptor, *self._streams.theirs)
+        except BaseException:
+            self.close()
+            raise
         finally:
             theirs.close()  # so that its end is noticed here when it dies
             write_status.close()
+            self._streams.close_theirs()
         self._ready = False
+        self._idle_since = 0.0
         self._cancelled_at: float | None = None
         self.cancelled = ''
 
-    def execute(self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None) -> Outcome | None:
+    @property
+    def reusable(self) -> bool:
+        """Whether another event may run in it."""
+        return not self.cancelled and self._streams.whole
+
+    def execute(
+        self, claimed: ClaimedEvent, carrier: Carrier, timeout: float | None, output: Output,
+    ) -> Outcome | None:
         """Return how it ended; raise _TooLongError if too late, its start apart, EOFError or OSError if it died."""
         if not self._ready:
-            self._receive(None)
+            self._receive(None, _nobodys)
             self._ready = True
+        if time.monotonic() > self._idle_since + _IDLE:
+            self.drain(_nobodys)
         self._pipe.send(child.Job(claimed, carrier))
-        return self._receive(None if timeout is None else _Limit('handler_timeout', timeout))
+        output.follow(partial(self.journal.progress, claimed))
+        try:
+            ended, outcome = self._receive(None if timeout is None else _Limit('handler_timeout', timeout), output)
+        except BaseException:
+            ended = child.ENDED_WITH_PROGRESS
+            raise
+        finally:
+            output.follow(None)
+            if ended == child.ENDED_WITH_PROGRESS and (progress := self.journal.progress(claimed)) is not None:
+                output.report(*progress)
+        self._idle_since = time.monotonic()
+        return outcome
 
-    def _receive(self, limit: _Limit | None) -> Outcome | None:
-        """Return what the process answers; log what it logs meanwhile."""
+    def _receive(self, limit: _Limit | None, output: Output) -> tuple[str, Outcome | None]:
+        """Return what the process answers; log what it logs meanwhile, and keep that and what it prints in *output*.
+
+        What it printed before its answer is ready when that is, so that it need not be asked for again.
+        """
         began = time.monotonic()
         while True:
             left = None if limit is None else max(0.0, began + limit.seconds - time.monotonic())
-            ready = wait([self._pipe, self._status], left)
-            if limit is not None and not ready:
-                raise _TooLongError(limit)
-            if self._pipe not in ready:
+            ready = {key.fileobj for key, _ in self._selector.select(left)}
+            self._streams.read(ready, output.add)
+            if self._pipe in ready:
+                what, value = self._pipe.recv()
+                if what == child.LOG:
+                    _log(value, output)
+                elif what == child.LIMIT:
+                    if limit is None or value < limit.seconds:
+                        limit, left = _Limit('the timeout of its route', value), None
+                else:
+                    return what, value
+            elif self._status in ready:
                 raise EOFError
-            what, value = self._pipe.recv()
-            if what == child.LOG:
-                _log(value)
-            elif what == child.LIMIT:
-                if limit is None or value < limit.seconds:
-                    limit = _Limit('the timeout of its route', value)
-            else:
-                outcome: Outcome | None = value
-                return outcome
+            if limit is not None and left == 0.0:
+                raise _TooLongError(limit)
+
+    def drain(self, output: Output) -> None:
+        """Keep what the process has printed by now in *output*."""
+        self._streams.read({key.fileobj for key, _ in self._selector.select(0)}, output.add)
 
     def cancel(self, reason: str) -> None:
         """Ask its process group to end; kill all that it started, if asked again when it had the time."""
@@ -219,6 +262,8 @@ class _Child:
 
     def close(self) -> None:
         """Let go of a process that has ended, or ends when its pipe is closed."""
+        self._selector.close()
+        self._streams.close()
         self._pipe.close()
         self._status.close()
         self.journal.close()
@@ -282,10 +327,10 @@ class _Pool:
                 running.cancel(reason)
 
     def put_back(self, claimed: ClaimedEvent, running: _Child) -> None:
-        """Keep a process for the next event, unless it was told to end."""
+        """Keep a process for the next event, unless it was told to end, or its handler has closed what that needs."""
         with self._lock:
             del self._busy[claimed.key]
-            if not self.stopped and not running.cancelled:
+            if not self.stopped and running.reusable:
                 self._idle.append(running)
                 return
             if not self.stopped:
@@ -332,6 +377,7 @@ class ProcessExecutor(Executor):
     """
 
     engine = 'processes'
+    in_threads = False
 
     def __init__(
         self, executor: Executor, *, concurrency: int, timeout: float | None = None, memory_limit: int | None = None,
@@ -372,14 +418,14 @@ class ProcessExecutor(Executor):
         """Have the process of the attempt end it, with SIGTERM; five seconds later, if called again, kill it."""
         self._pool.cancel(claimed, reason)
 
-    def _attempt(self, claimed: ClaimedEvent) -> Outcome | None:
+    def _attempt(self, claimed: ClaimedEvent, output: Output) -> Outcome | None:
         began = time.monotonic()
-        outcome = self._run_elsewhere(claimed)
+        outcome = self._run_elsewhere(claimed, output)
         if outcome is None or outcome.seconds is not None:
             return outcome
         return outcome._replace(seconds=time.monotonic() - began)  # of a process that could not say so itself
 
-    def _run_elsewhere(self, claimed: ClaimedEvent) -> Outcome | None:
+    def _run_elsewhere(self, claimed: ClaimedEvent, output: Output) -> Outcome | None:
         try:
             running = self._pool.take(claimed)
         except OSError as exc:
@@ -387,24 +433,25 @@ class ProcessExecutor(Executor):
         if running is None:
             return None
         try:
-            outcome = running.execute(claimed, self.extensions.carrier(), self._timeout)
+            outcome = running.execute(claimed, self.extensions.carrier(), self._timeout, output)
         except _TooLongError as exc:
             running.kill()
             error = HandlerTimeoutError(str(exc))
-            return self._give_up(claimed, running, lambda code: error)
+            return self._give_up(claimed, running, lambda code: error, output)
         except (EOFError, OSError):
-            return self._give_up(claimed, running, self._lost)
+            return self._give_up(claimed, running, self._lost, output)
         self._pool.put_back(claimed, running)
         if running.cancelled and outcome is not None and outcome.exc_type == CancelledError.__name__:
             return outcome._replace(exc_value=running.cancelled)
         return outcome
 
     def _give_up(
-        self, claimed: ClaimedEvent, running: _Child, error_of: Callable[[int | None], Exception],
+        self, claimed: ClaimedEvent, running: _Child, error_of: Callable[[int | None], Exception], output: Output,
     ) -> Outcome | None:
         """Clear up after a process that has ended or been killed; return how the attempt ended, from its journal."""
         self._pool.give_up(claimed)
         exit_code = running.wait()
+        running.drain(output)
         route, stages, directories, crash = running.journal.read()
         running.close()
         for directory in directories:
@@ -436,9 +483,24 @@ class ProcessExecutor(Executor):
         return WorkerLostError(f'the handler\'s process {how}{limit}')
 
 
-def _log(attributes: dict[str, Any]) -> None:
-    """Log here what another process logs."""
+class _Nobodys(Output):
+    """What a process prints while it runs no event."""
+
+    def add(self, stream: str, data: bytes) -> None:
+        """Log it, for who looks for it."""
+        _LOG.debug('handlers.printed_for_no_event', extra={'stream': stream, 'text': data.decode(errors='replace')})
+
+    def log(self, record: logging.LogRecord) -> None:
+        """Do nothing: it is logged as any other."""
+
+
+_nobodys = _Nobodys()
+
+
+def _log(attributes: Mapping[str, Any], output: Output) -> None:
+    """Log what a process logs, and keep it in *output*."""
     record = logging.makeLogRecord(attributes)
+    output.log(record)
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)

@@ -24,7 +24,8 @@ _PRUNE_BATCHES = 20
 class LeaseKeeper(Periodic):
     """Renews each lease three times before it would end, in a thread that depends on no handler.
 
-    Between these turns it looks once a second for what was cancelled, and for workers of this machine that have died.
+    Between these turns it looks once a second for what was cancelled, what handlers have printed, and workers of this
+    machine that have died.
     """
 
     def __init__(
@@ -89,9 +90,10 @@ class LeaseKeeper(Periodic):
         self._look()
 
     def _look(self) -> None:
-        """End what was cancelled, and take over from workers of this machine that have died."""
+        """End what was cancelled, write what was printed, and take over from workers of this machine that have died."""
         for claimed, by in self._store.cancelled(list(self._held.values())):
             self._executor.cancel(claimed, cancelled_by(by))
+        self._keep_outputs()
         if self._heartbeat is None or self._machine is None:
             return
         for worker_id, process in self._store.workers_on(self._machine):
@@ -101,6 +103,12 @@ class LeaseKeeper(Periodic):
                 self._extensions.rescued(rescued)
                 if not rescued.again + rescued.ended:  # one statement takes some, the next look the rest
                     self._store.note_death(worker_id)
+
+    def _keep_outputs(self) -> None:
+        for claimed in list(self._held.values()):
+            output = self._executor.output(claimed)
+            if output is not None and (run := output.take()) is not None and self._store.keep_output(claimed, run):
+                output.written()
 
     def _prune(self, retention: float, *, unrouted: bool = False) -> None:
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from uuid import UUID
 
+from pacifica.dispatcher._engine.capture import CAPTURE
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
 from pacifica.dispatcher._engine.outgoing import Sender
@@ -152,6 +153,7 @@ class TaskRunner(Runner):
                 self._keeper = LeaseKeeper(self.store, self._executor, self.lease, None, self._keep_unrouted)
                 if self.store.connections.shared:
                     self._keeper.start()
+                CAPTURE.start()
                 self._pid = os.getpid()
 
     def stop(self) -> None:
@@ -159,4 +161,5 @@ class TaskRunner(Runner):
         with self._lock:
             if self._pid == os.getpid():
                 self._keeper.stop()
+                CAPTURE.stop()
                 self._pid = 0

@@ -17,12 +17,13 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import spawn
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from pacifica.dispatcher._engine import streams
 from pacifica.dispatcher._processes import end_session, signal_group
 
 COMMAND = struct.Struct('!cI')
@@ -31,8 +32,8 @@ FORK, TERMINATE, KILL = b'f', b't', b'k'
 """Start a process, with the descriptors of :class:`Descriptors`; ask its process group to end; end all it started."""
 STATUS = struct.Struct('!i')
 """The exit code of a process, negative for a signal."""
-DESCRIPTORS = 3
-"""Come with FORK: the process's end of its pipe, where its exit status is written, and its journal."""
+DESCRIPTORS = 5
+"""Come with FORK: the process's end of its pipe, where its exit status is written, its journal, stdout and stderr."""
 
 loading = False
 """Whether this process is a template that imports the program of the service."""
@@ -70,6 +71,7 @@ def run(control: socket.socket, serve: Serve) -> None:
     os.dup2(null, 0)
     os.close(null)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of handlers' programs are reaped here
+    streams.flush()  # or each copy would write it
     gc.collect()
     gc.freeze()  # a collection in a copy would touch, and so copy, every page
     Template(control, serve).run()
@@ -123,23 +125,26 @@ class Template:
                 os.kill(child.pid, signal.SIGKILL)  # it may not lead a session yet; its pid is its own until reaped
         return True
 
-    def _fork(self, number: int, pipe: int, status: int, journal: int) -> None:
+    def _fork(self, number: int, pipe: int, status: int, journal: int, *outputs: int) -> None:
         told = mmap.mmap(-1, 1)
         template = os.getpid()
         pid = os.fork()
         if not pid:
-            self._become_child(template, pipe, status, journal, told)
-        os.close(pipe)
-        os.close(journal)
+            self._become_child(template, pipe, status, journal, outputs, told)
+        for descriptor in (pipe, journal, *outputs):
+            os.close(descriptor)
         self._children[number] = _Child(pid, status, told)
 
-    def _become_child(self, template: int, pipe: int, status: int, journal: int, told: mmap.mmap) -> None:
+    def _become_child(
+        self, template: int, pipe: int, status: int, journal: int, outputs: Sequence[int], told: mmap.mmap,
+    ) -> None:
         code = 1
         try:
             os.setsid()
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != template:  # it ended before that was set
                 return
+            streams.take_over(outputs)
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
@@ -153,11 +158,7 @@ class Template:
         except BaseException:  # noqa: B036  # nothing may go on as a second template
             sys.excepthook(*sys.exc_info())
         finally:
-            for stream in (sys.stdout, sys.stderr):
-                try:
-                    stream.flush()
-                except (OSError, ValueError):
-                    pass  # whoever reads it is gone
+            streams.flush()
             os._exit(code)
 
     def _reap(self) -> None:

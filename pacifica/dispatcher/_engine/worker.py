@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from pacifica.dispatcher._engine.capture import CAPTURE
 from pacifica.dispatcher._engine.executor import Executor
 from pacifica.dispatcher._engine.follower import RoutesFollower
 from pacifica.dispatcher._engine.keeper import LeaseKeeper
@@ -73,6 +74,8 @@ class Worker(Runner):
             self._wakeup = Wakeup(self._poll_interval, self.store.quickest_poll)
             self._listener = Listener(self.store, self._wakeup)
             self.store.subscribe(self._wakeup.notify)
+            if self._executor.in_threads:
+                CAPTURE.start()
             self._threads = [
                 threading.Thread(target=self._loop, name=f'pacifica-dispatcher-handler-{number}', daemon=True)
                 for number in range(self.concurrency)
@@ -107,6 +110,8 @@ class Worker(Runner):
             if left := self._keeper.drop_all():
                 self._release(left)
             self.store.unsubscribe(self._wakeup.notify)
+            if self._executor.in_threads:
+                CAPTURE.stop()
             self._threads = []
 
     def run(self) -> None:

@@ -76,6 +76,7 @@ class Root(tasks.TaskList):
         super().__init__(records)
         self.resources: dict[str, Any] = {
             'receive': receive, 'status': tasks.TaskStatus(records), 'get': tasks.TaskRecord(records),
+            'output': tasks.TaskOutput(records),
             'openapi.json': OpenApi(self.by_path, schemes), 'health': monitoring.Health(ready),
         }
         if operator is not None:
@@ -91,7 +92,8 @@ class Root(tasks.TaskList):
         """Return each resource by its path, as a template; the dashboard is for people, and not among them."""
         described = {
             '/receive': 'receive', '/status/{task_id}': 'status', '/get/{task_id}': 'get',
-            '/cancel/{task_id}': 'cancel', '/openapi.json': 'openapi.json', '/metrics': 'metrics',
+            '/output/{task_id}': 'output', '/cancel/{task_id}': 'cancel', '/openapi.json': 'openapi.json',
+            '/metrics': 'metrics',
         }
         health = self.resources['health'].resources
         return {

@@ -1,4 +1,4 @@
-"""``/``, ``/status/{id}`` and ``/get/{id}``: what became of the events; ``/cancel/{id}`` ends one.
+"""``/``, ``/status/{id}``, ``/get/{id}`` and ``/output/{id}``: what became of the events; ``/cancel/{id}`` ends one.
 
 Pages of the list follow each other by the last task seen, so that tasks which arrive meanwhile neither repeat nor hide.
 """
@@ -50,6 +50,24 @@ _RECORD = {
         'result': {'type': ['object', 'null']}, 'history': {'type': 'array', 'items': {'type': 'object'}},
     },
 }
+_CHUNK = {
+    'type': 'array', 'minItems': 3, 'maxItems': 3,
+    'prefixItems': [{'type': 'number'}, {'enum': ['stdout', 'stderr', 'log']}, {'type': 'string'}],
+}
+_RUN = {
+    'type': 'object',
+    'required': ['attempt', 'began', 'updated', 'progress', 'progressText', 'output', 'omitted', 'omittedAfter'],
+    'properties': {
+        'attempt': {'type': 'integer'}, 'began': {'type': 'number'}, 'updated': {'type': 'number'},
+        'progress': {'type': ['number', 'null']}, 'progressText': {'type': 'string'},
+        'output': {'type': 'array', 'items': _CHUNK}, 'omitted': {'type': 'integer'},
+        'omittedAfter': {'type': 'integer'},
+    },
+}
+_OUTPUT = {
+    'type': 'object', 'required': ['taskID', 'attempts'],
+    'properties': {'taskID': _ID, 'attempts': {'type': 'array', 'items': _RUN}},
+}
 _OF_A_TASK: dict[str, Any] = {
     'right': 'read', 'errors': (503,), 'parameters': (TASK_ID,), 'revalidates': True,
     'answer_headers': {'ETag': 'names this state of the answer'},
@@ -74,6 +92,27 @@ class TaskRecord(Resource):
     def GET(self, task_id: UUID) -> bytes:
         """Answer all that is known of a task as a JSON object."""
         return _found(task_id, with_database(lambda: self._records.get(task_id)))
+
+
+class TaskOutput(Resource):
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @operation(answer=_OUTPUT, **_OF_A_TASK)
+    def GET(self, task_id: UUID) -> bytes:
+        """Answer what the handler of a task has printed and logged, and how far it says it is.
+
+        By attempt, the oldest first, also while it runs: ``[time, stream, text]`` with times in seconds since 1970. Of
+        each, the first and the last 256 KiB are kept; ``omitted`` bytes between, after the first ``omittedAfter``
+        items, are not.
+        """
+        runs = with_database(lambda: self._records.outputs(task_id))
+        attempts = None if runs is None else [{
+            'attempt': run.attempt, 'began': run.began, 'updated': run.updated, 'progress': run.progress,
+            'progressText': run.progress_text, 'output': [chunk[:3] for chunk in (*run.head, *run.tail)],
+            'omitted': run.omitted, 'omittedAfter': len(run.head),
+        } for run in runs]
+        return _found(task_id, None if attempts is None else {'taskID': str(task_id), 'attempts': attempts})
 
 
 class TaskCancel(Resource):

@@ -29,6 +29,9 @@ RECONCILIATIONS = 'receivetaskreconciliation'
 OUTAGES = 'receivetaskoutage'
 """The table of the services that are known to be away."""
 
+OUTPUTS = 'receivetaskoutput'
+"""The table of what runs have printed and logged, one row for each run."""
+
 # The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
 _OF_QUEUE = 'task_application_name = ? AND task_name = ?'
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.output import KeptOutput, outputs
 from pacifica.dispatcher._queue.record import TABLE, WAITING, as_text, placeholders, storable
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, PREFIXED, prefix
 from pacifica.dispatcher._queue.session import Session
@@ -113,6 +114,10 @@ class Records:
             f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
         ).fetchone())
         return None if row is None else as_json(_FIELDS, row)
+
+    def outputs(self, task_id: UUID) -> list[KeptOutput] | None:
+        """Return what each run of the task has printed, the oldest first, or ``None`` if the task is unknown."""
+        return self._connections.read(lambda session: outputs(session, task_id))
 
     def event_json(self, task_id: UUID) -> str | None:
         """Return the event alone, the JSON object it was received as, or ``None`` if the task is unknown."""

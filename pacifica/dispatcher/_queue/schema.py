@@ -12,7 +12,7 @@ from typing import Any
 
 import peewee
 
-from pacifica.dispatcher._queue.record import OUTAGES, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
+from pacifica.dispatcher._queue.record import OUTAGES, OUTPUTS, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
@@ -65,7 +65,22 @@ _OUTAGE_COLUMNS = (
     ('pause', 'seconds', 'NOT NULL'),
     ('due', 'seconds', 'NOT NULL'),
 )
-_OTHER_TABLES = {WORKERS: _WORKER_COLUMNS, RECONCILIATIONS: _RECONCILIATION_COLUMNS, OUTAGES: _OUTAGE_COLUMNS}
+_OUTPUT_COLUMNS = (
+    ('id', 'key', 'NOT NULL PRIMARY KEY'),  # see transitions.output
+    ('uuid', 'uuid', 'NOT NULL'),
+    ('attempt', 'integer', 'NOT NULL'),
+    ('began', 'seconds', 'NOT NULL'),
+    ('updated', 'seconds', 'NOT NULL'),
+    ('head', 'document', 'NOT NULL'),
+    ('tail', 'document', 'NOT NULL'),
+    ('omitted', 'bytes', 'NOT NULL'),
+    ('progress', 'seconds', ''),
+    ('progress_text', 'text', 'NOT NULL'),
+)
+_OTHER_TABLES = {
+    WORKERS: _WORKER_COLUMNS, RECONCILIATIONS: _RECONCILIATION_COLUMNS, OUTAGES: _OUTAGE_COLUMNS,
+    OUTPUTS: _OUTPUT_COLUMNS,
+}
 PREFIXED = frozenset({'source', 'event_type', 'event_id'})
 """Columns found by their first ``PREFIX_CHARACTERS``: no database indexes texts of any length."""
 
@@ -142,7 +157,7 @@ def state_of_schema(session: Session) -> str:
         return 'old'
     whole = (
         columns.issuperset(name for name, _, _ in _COLUMNS_0_3)
-        and indexes.issuperset(f'{TABLE}_{name}' for name, _ in _indexes(session))
+        and indexes.issuperset(name for name, _ in _indexes(session))
         and all(_columns(session, table).issuperset(name for name, _, _ in wanted)
                 for table, wanted in _OTHER_TABLES.items())
     )
@@ -171,9 +186,12 @@ def prefix(column: str) -> str:
 
 
 def _existing(session: Session) -> tuple[set[str], set[str]]:
-    """Return the names of the table's columns and indexes; empty without a table."""
-    columns = _columns(session, TABLE)
-    return columns, {index.name for index in session.database.get_indexes(TABLE)} if columns else set()
+    """Return the names of the table's columns, and of all indexes; empty without a table."""
+    database, columns = session.database, _columns(session, TABLE)
+    indexes = {index.name for index in database.get_indexes(TABLE)} if columns else set()
+    if columns and OUTPUTS in database.get_tables():
+        indexes |= {index.name for index in database.get_indexes(OUTPUTS)}
+    return columns, indexes
 
 
 def _columns(session: Session, table: str) -> set[str]:
@@ -211,9 +229,8 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
 def _create_indexes(session: Session) -> None:
     _, existing = _existing(session)
     for name, definition in _indexes(session):
-        index = f'{TABLE}_{name}'
-        if index not in existing:
-            session.execute(definition.format(index=index))
+        if name not in existing:
+            session.execute(definition)
     for name in _OBSOLETE_INDEXES:
         if (index := f'{TABLE}_{name}') in existing:
             session.execute(session.dialect.drop_index.format(index=index, table=TABLE))
@@ -221,6 +238,7 @@ def _create_indexes(session: Session) -> None:
 
 def _indexes(session: Session) -> Iterator[tuple[str, str]]:
     """Yield the name and the definition of each index that this kind of database has."""
+    yield f'{OUTPUTS}_uuid', f'CREATE INDEX {OUTPUTS}_uuid ON {OUTPUTS} (uuid)'
     dialect = session.dialect
     beginnings = {
         column: dialect.prefix_index.format(column=column, length=PREFIX_CHARACTERS, expression=prefix(column))
@@ -233,5 +251,6 @@ def _indexes(session: Session) -> Iterator[tuple[str, str]]:
                 continue  # differs from the other in the rows it holds, which here are all
             whole.add(columns)
         where = f' WHERE {rows}' if rows and dialect.partial_indexes else ''
-        yield name, (f'CREATE {"UNIQUE " if unique else ""}INDEX {{index}} ON {TABLE} '
-                     f'({columns.format(**beginnings)}){where}')
+        index = f'{TABLE}_{name}'
+        yield index, (f'CREATE {"UNIQUE " if unique else ""}INDEX {index} ON {TABLE} '
+                      f'({columns.format(**beginnings)}){where}')

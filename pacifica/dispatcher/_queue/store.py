@@ -19,7 +19,9 @@ from pacifica.dispatcher._queue import transitions
 from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Process, Reconciliation, Rescued
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, Outgoing, Place, Places, QueueName
+from pacifica.dispatcher._queue.values import (
+    ClaimedEvent, Outage, Outcome, Outgoing, Place, Places, QueueName, RunOutput,
+)
 from pacifica.dispatcher._queue.wakeups import Wakeups
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
@@ -217,6 +219,10 @@ class Store:
         if not self._run(transitions.save_result, claimed, text):
             raise LeaseLostError(f'task {claimed.task_id}: its lease is over, another worker may be running it')
         return text
+
+    def keep_output(self, claimed: ClaimedEvent, output: RunOutput) -> bool:
+        """Write what a run has printed so far; return whether its claim still held."""
+        return bool(self._run(transitions.keep_output, claimed, output))
 
     def rescue(
         self, max_attempts: int, asked: float | None = None,

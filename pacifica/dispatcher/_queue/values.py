@@ -115,6 +115,20 @@ class Outgoing:
     destination: str
 
 
+class RunOutput(NamedTuple):
+    """What a run has printed and logged, and how far it says it is; the documents are described in :mod:`.output`.
+
+    ``head`` is ``None`` if it is as it was when it was written last; ``omitted`` is how many bytes between it and
+    ``tail`` are not kept.
+    """
+
+    head: str | None
+    tail: str
+    omitted: int
+    progress: float | None
+    progress_text: str
+
+
 class Outcome(NamedTuple):
     """How an attempt ended. Use the named constructors.
 
@@ -122,7 +136,8 @@ class Outcome(NamedTuple):
     spent its time on, as far as its handler said so; ``result`` what the handler has saved last, as JSON; ``seconds``
     how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
     route's own result; ``waits`` whether the attempt isn't counted, because of a service, and ``awaits`` which service,
-    if it is known to be away; ``postpones`` whether the handler wants another, which doesn't count against the most.
+    if it is known to be away; ``postpones`` whether the handler wants another, which doesn't count against the most;
+    ``output`` what of its output is not written yet.
     """
 
     status: Status
@@ -138,6 +153,7 @@ class Outcome(NamedTuple):
     waits: bool = False
     awaits: str | None = None
     postpones: bool = False
+    output: RunOutput | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:

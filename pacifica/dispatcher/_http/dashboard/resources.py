@@ -14,6 +14,7 @@ import cherrypy
 from pacifica.dispatcher._http.answers import Refusal, revalidated
 from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher._http.dashboard import charts
+from pacifica.dispatcher._http.dashboard.output import shown
 from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
 from pacifica.dispatcher._http.tasks import parse_time
@@ -126,11 +127,13 @@ class Events:
         record = with_database(lambda: self._records.get(task_id))
         if record is None:
             raise Refusal(404, f'there is no event {task_id}')
+        runs = with_database(lambda: self._records.outputs(task_id)) or []
         event = timeline.document(record['eventData'])
         return page(
             'event.html', record=record, entries=timeline.entries(record), uploads=timeline.uploads(record),
             skip_reason=timeline.skip_reason(record), event=event[:_MOST_CHARACTERS],
-            whole=len(event) <= _MOST_CHARACTERS, done=parameters.get('done'),
+            whole=len(event) <= _MOST_CHARACTERS, outputs=shown(runs), latest=runs[-1] if runs else None,
+            done=parameters.get('done'),
             can_retry=record['taskStatus'] in RETRY.possible, can_cancel=record['taskStatus'] in CANCEL.possible,
         )
 

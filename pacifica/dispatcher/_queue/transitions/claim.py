@@ -16,6 +16,7 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions import line
 from pacifica.dispatcher._queue.transitions.accept import Accept
+from pacifica.dispatcher._queue.transitions.output import write_output
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Place, Places, QueueName
 
 _DUE = f'{WAITING} AND priority = ? AND due > 0 AND due <= ?'
@@ -223,7 +224,7 @@ def save_result(session: Session, claimed: ClaimedEvent, result: str) -> bool:
 def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: Sequence[Accept]) -> bool:
     """Write how an attempt ended: ``102`` → the outcome's status. Return whether the claim still held.
 
-    If it did, the events of *outgoing* are stored with the end.
+    If it did, the events of *outgoing* are stored with the end, and what is left of its output to write.
     """
     now = session.now()
     attempt = history.attempt(
@@ -244,6 +245,8 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
          int(outcome.postpones), outcome.postpones,
          *([outcome.result] if outcome.skipped else ()), claimed.uuid, claimed.token),
     ).rowcount)
+    if written and outcome.output is not None:
+        write_output(session, claimed, outcome.output)
     if written and outgoing:
         Accept.run(session, outgoing)
     return written

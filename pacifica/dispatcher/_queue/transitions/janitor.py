@@ -14,6 +14,7 @@ from pacifica.dispatcher._queue.record import CLAIMED, PROCESSING, TABLE, placeh
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions.accept import Accept
+from pacifica.dispatcher._queue.transitions.output import delete_outputs
 from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, QueueName
 from pacifica.dispatcher.hooks import FinishedTask
 
@@ -111,8 +112,10 @@ def prune(
     ).fetchall()
     if not rows:
         return 0
+    uuids = [row[0] for row in rows]
+    delete_outputs(session, uuids)
     return int(session.execute(
-        f'DELETE FROM {TABLE} WHERE uuid IN ({placeholders(len(rows))})', [row[0] for row in rows]).rowcount)
+        f'DELETE FROM {TABLE} WHERE uuid IN ({placeholders(len(uuids))})', uuids).rowcount)
 
 
 def count_prunable(session: Session, queue: QueueName | None, older_than: float) -> int:

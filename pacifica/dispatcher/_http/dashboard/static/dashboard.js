@@ -3,6 +3,7 @@
   'use strict';
 
   const SECONDS = 3;
+  const SOON = 0.5; /* while an event waits or runs, whose output is to be seen as it comes */
   const live = document.querySelector('[data-live]');
   if (!live || !window.fetch) {
     return;
@@ -29,8 +30,10 @@
   const remember = (part) => {
     const focused = part.contains(document.activeElement) ? document.activeElement.id : '';
     const details = [...part.querySelectorAll('details[id]')].map((each) => [each.id, each.open]);
-    const scrolled = [...part.querySelectorAll('[id$="-scroll"]')].map(
-      (each) => [each.id, each.scrollLeft, each.scrollTop]);
+    const scrolled = [...part.querySelectorAll('[id$="-scroll"]')].map((each) => {
+      const atEnd = 'follow' in each.dataset && each.scrollTop + each.clientHeight >= each.scrollHeight - 4;
+      return [each.id, each.scrollLeft, atEnd ? Infinity : each.scrollTop];
+    });
     return () => {
       details.forEach(([id, open]) => {
         const each = document.getElementById(id);
@@ -42,7 +45,7 @@
         const each = document.getElementById(id);
         if (each) {
           each.scrollLeft = left;
-          each.scrollTop = top;
+          each.scrollTop = Math.min(top, each.scrollHeight);
         }
       });
       const again = focused && document.getElementById(focused);
@@ -82,6 +85,11 @@
     }
   };
 
+  const next = () => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(update, (live.querySelector('[data-soon]') ? SOON : SECONDS) * 1000);
+  };
+
   const update = async () => {
     window.clearTimeout(timer);
     if (paused || document.hidden) {
@@ -100,8 +108,7 @@
     } catch (error) {
       tell('Not up to date: no good answer from the server');
     }
-    window.clearTimeout(timer);
-    timer = window.setTimeout(update, SECONDS * 1000);
+    next();
   };
 
   pause.addEventListener('click', () => {
@@ -113,6 +120,9 @@
   document.addEventListener('visibilitychange', update);
   shown = new Map([...parts(live)].map(([name, part]) => [name, part.outerHTML]));
   document.getElementById('live-control').hidden = false;
+  live.querySelectorAll('[data-follow]').forEach((each) => {
+    each.scrollTop = each.scrollHeight;
+  });
   tell('Live');
-  timer = window.setTimeout(update, SECONDS * 1000);
+  next();
 })();

@@ -1,0 +1,176 @@
+"""What a run prints and logs, and how far it says it is: collected while it runs, written by who keeps its lease.
+
+Of all that it prints, the first and the last 256 KiB are kept, so that a program that prints without end costs no more.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from pacifica.dispatcher._queue.record import storable
+from pacifica.dispatcher._queue.values import RunOutput
+from pacifica.dispatcher.task_context import log_extras
+
+HALF = 256 * 1024
+"""How many bytes are kept of the beginning, and of the end."""
+
+_MOST_CHUNKS = 8192  # in either half: each costs more than its bytes
+_JOINED_BYTES, _JOINED_SECONDS = 4096, 0.1  # what is printed bit by bit makes one chunk
+_CONTINUATION = bytes(range(0x80, 0xC0))  # what no character of UTF-8 begins with
+_decoder = codecs.getincrementaldecoder('utf-8')
+
+Progress = tuple[float | None, str]
+Entry = tuple[float, str, str, int]
+
+
+class _Chunk(NamedTuple):
+    time: float
+    stream: str
+    data: bytearray
+    offset: int  # in all that the run has printed
+
+    def join(self, stream: str, data: bytes, now: float) -> bool:
+        """Take *data* in, if it came right after, and is little; return whether it did."""
+        near = stream == self.stream and now - self.time < _JOINED_SECONDS and (
+            len(self.data) + len(data) <= _JOINED_BYTES)
+        if near:
+            self.data.extend(data)
+        return near
+
+
+class Output:
+    """The output of one run, from any thread: its first and its last bytes, and its progress."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._head: list[_Chunk] = []
+        self._head_room = HALF
+        self._tail: deque[_Chunk] = deque()
+        self._tail_size = 0
+        self._size = 0
+        self._progress: Progress | None = None
+        self._look: Callable[[], Progress | None] | None = None
+        self._version = self._taken = self._written = 0
+        self._cut_taken = self._cut_written = False
+
+    def add(self, stream: str, data: bytes) -> None:
+        """Keep what was written to a stream: ``'stdout'``, ``'stderr'`` or ``'log'``."""
+        now = time.time()
+        with self._lock:
+            self._version += 1
+            if self._head_room:
+                first, data = data[:self._head_room], data[self._head_room:]
+                self._append(self._head, stream, first, now)
+                self._head_room = 0 if len(self._head) == _MOST_CHUNKS else self._head_room - len(first)
+            if data:
+                self._size += len(data) - len(data[-HALF:])
+                self._tail_size += len(data[-HALF:])
+                self._append(self._tail, stream, data[-HALF:], now)
+                while self._tail_size - len(self._tail[0].data) >= HALF or len(self._tail) > _MOST_CHUNKS:
+                    self._tail_size -= len(self._tail.popleft().data)
+
+    def _append(self, chunks: list[_Chunk] | deque[_Chunk], stream: str, data: bytes, now: float) -> None:
+        if not chunks or not chunks[-1].join(stream, data, now):
+            chunks.append(_Chunk(now, stream, bytearray(data), self._size))
+        self._size += len(data)
+
+    def log(self, record: logging.LogRecord) -> None:
+        """Keep a log record as a line, and its traceback."""
+        self.add('log', (_LINE.format(record) + '\n').encode('utf-8', 'backslashreplace'))
+
+    def report(self, fraction: float | None, text: str) -> None:
+        """Keep how far the run is."""
+        with self._lock:
+            self._note((fraction, text))
+
+    def follow(self, look: Callable[[], Progress | None] | None) -> None:
+        """Ask *look* how far the run is whenever that is wanted; with ``None`` ask nobody any more."""
+        with self._lock:
+            self._look = look
+
+    def _note(self, progress: Progress) -> None:
+        if progress != self._progress:
+            self._progress = progress
+            self._version += 1
+
+    def take(self, *, ended: bool = False) -> RunOutput | None:
+        """Return what is to be written, ``None`` if that is what was written last.
+
+        :param ended: whether nothing more comes: a character that is not complete never will be.
+        """
+        with self._lock:
+            if self._look is not None and (progress := self._look()) is not None:
+                self._note(progress)
+            if self._version == self._written:
+                return None
+            self._taken = self._version
+            cut = max(0, self._tail_size - HALF)
+            head = [chunk._replace(data=chunk.data[:]) for chunk in self._head]
+            tail = [chunk._replace(data=chunk.data[:]) for chunk in self._tail]
+            if cut:
+                tail[0] = tail[0]._replace(data=tail[0].data[cut:], offset=tail[0].offset + cut)
+            omitted = tail[0].offset - sum(len(chunk.data) for chunk in head) if tail else 0
+            self._cut_taken, head_kept = omitted > 0, self._cut_written
+            fraction, text = self._progress or (None, '')
+        if omitted:
+            first = None if head_kept else _entries(head)
+            last = _entries(tail, begun=True, ended=ended)
+        else:
+            both = _entries([*head, *tail], ended=ended)
+            first, last = both[:len(head)], both[len(head):]
+        return RunOutput(
+            None if first is None else _document(first), _document(last), omitted, fraction, storable(text) or '')
+
+    def written(self) -> None:
+        """Note that what was taken last is in the database."""
+        with self._lock:
+            self._written, self._cut_written = self._taken, self._cut_taken
+
+
+def _entries(chunks: Iterable[_Chunk], *, begun: bool = False, ended: bool = False) -> list[Entry]:
+    """Return the texts of *chunks*; a character may be parted among several.
+
+    :param begun: whether a chunk may begin within a character whose first bytes are left out.
+    :param ended: whether nothing follows the last ones.
+    """
+    chunks = list(chunks)
+    decoders: dict[str, codecs.IncrementalDecoder] = {}
+    last = {chunk.stream: number for number, chunk in enumerate(chunks)}
+    entries = []
+    for number, chunk in enumerate(chunks):
+        data, decoder = bytes(chunk.data), decoders.get(chunk.stream)
+        if decoder is None:
+            decoder = decoders[chunk.stream] = _decoder('replace')
+            if begun:
+                data = data[:3].lstrip(_CONTINUATION) + data[3:]
+        text = decoder.decode(data, ended and last[chunk.stream] == number)
+        offset = chunk.offset + len(chunk.data) - len(data)
+        entries.append((round(chunk.time, 3), chunk.stream, text, offset))
+    return entries
+
+
+def _document(entries: Iterable[Entry]) -> str:
+    return msgspec.json.encode([entry for entry in entries if entry[2]]).decode()
+
+
+_OF_TASK = frozenset({'task_id', 'event_id', 'route', 'attempt'})  # of TaskLogFilter: the event's own page says so
+
+
+class _LineFormatter(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__('%(levelname)s %(name)s: %(message)s')
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        carried = (f'{name}={value}' for name, value in log_extras(record) if name not in _OF_TASK)
+        return ' '.join([super().formatMessage(record), *carried])
+
+
+_LINE = _LineFormatter()
