@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pacifica.dispatcher._handler import EventHandler
+from pacifica.dispatcher._parameters import as_text
 from pacifica.dispatcher._program import Ended, Limits, run_program
 from pacifica.dispatcher._staged_event import StagedEvent
 from pacifica.dispatcher.exceptions import CommandError, ConfigurationError, HandlerTimeoutError, RetryLater
@@ -22,7 +23,9 @@ from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 from pacifica.dispatcher.task_context import current_task, write_to_own
 
 _NAMES = ('input', 'output', 'event', 'transaction', 'project', 'instrument', 'submitter', 'directory')
-_PLACEHOLDER = re.compile(r'\{(' + '|'.join(_NAMES) + r'|kv:[^{}]+)\}')
+_PARAMETER = 'parameter:'
+_PLACEHOLDER = re.compile(r'\{(' + '|'.join(_NAMES) + r'|(?:kv|parameter):[^{}]+)\}')
+_NOT_IN_A_VARIABLE = re.compile('[^A-Z0-9]')
 _WORD = re.compile(r'\{([a-z]+)\}')
 _MOST_BYTES = 1 << 20  # of a file of key-values
 
@@ -35,9 +38,10 @@ class CommandEventHandler(EventHandler):
     into a directory in there, see ``{input}``), ``output`` for what is to be uploaded, and ``event.json``, the event.
     In an argument, these are replaced, as they are: ``{input}`` the directory in which each file lies at its path,
     ``{output}``, ``{event}`` the path of ``event.json``, ``{transaction}``, ``{project}``, ``{instrument}``,
-    ``{submitter}`` of the event, ``{kv:NAME}`` a key-value of it, ``{directory}`` the *directory* below. The
-    environment has all but the key-values too, as ``PACIFICA_INPUT`` and so on, and ``PACIFICA_TASK_ID``,
-    ``PACIFICA_ATTEMPT`` and ``PACIFICA_ROUTE``. Its stdin is empty.
+    ``{submitter}`` of the event, ``{kv:NAME}`` a key-value of it, ``{parameter:NAME}`` a parameter (a text as it is,
+    all else as JSON), ``{directory}`` the *directory* below. The environment has all but the key-values too, as
+    ``PACIFICA_INPUT``, ``PACIFICA_PARAMETER_NAME`` and so on, and ``PACIFICA_TASK_ID``, ``PACIFICA_ATTEMPT`` and
+    ``PACIFICA_ROUTE``. Its stdin is empty.
 
     With exit code 0 the event is done, with 75 (``EX_TEMPFAIL`` of sysexits.h) it is tried again later. Key-values of
     the upload are read from ``output/kvp.csv``, a key and a value in each line, or ``output/key_values.json``, an
@@ -81,6 +85,19 @@ class CommandEventHandler(EventHandler):
         """The name of the program, without directories."""
         return 'sh' if self.shell else Path(self.command[0]).name
 
+    @property
+    def files(self) -> list[Path]:
+        """The program and those of its arguments that are files: what it is made of. What a shell runs isn't known."""
+        if isinstance(self.command, str):
+            return []
+        first, *others = (each.replace('{directory}', str(self._directory)) for each in self.command)
+        program = self._find(first, {**os.environ, **(self.environment or {})}) or first
+        return [Path(program), *(Path(each) for each in others if os.path.isabs(each) and os.path.isfile(each))]
+
+    def _find(self, program: str, environment: Mapping[str, str]) -> str | None:
+        path = str(self._directory / program) if '/' in program else program
+        return shutil.which(path, path=environment.get('PATH'))
+
     def handle(self, event: Any) -> None:
         """Run the program.
 
@@ -108,6 +125,7 @@ class CommandEventHandler(EventHandler):
             'transaction': source._id, 'project': source.project, 'instrument': source.instrument,
             'submitter': source.submitter, 'directory': self._directory,
         }
+        known.update({f'{_PARAMETER}{name}': as_text(value) for name, value in event.parameters.items()})
         return {name: _text(name, value) for name, value in known.items() if value is not None}
 
     def _arguments(
@@ -122,12 +140,12 @@ class CommandEventHandler(EventHandler):
             if name.startswith('kv:') and name[3:] in pairs:
                 return _text(name, pairs[name[3:]])
             if name not in values:
-                raise CommandError(f'the event has no {name}, which an argument of {self.program} wants')
+                whose = 'the route' if name.startswith(_PARAMETER) else 'the event'
+                raise CommandError(f'{whose} has no {name}, which an argument of {self.program} wants')
             return values[name]
 
         first, *others = (_PLACEHOLDER.sub(replace, argument) for argument in self.command)
-        path = str(self._directory / first) if '/' in first else first
-        program = shutil.which(path, path=environment.get('PATH'))
+        program = self._find(first, environment)
         if program is None:
             raise CommandError(f'there is no program {first!r} that may be executed')
         return [program, *others]
@@ -172,7 +190,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _environment(values: Mapping[str, str]) -> dict[str, str]:
-    found = {f'PACIFICA_{name.upper()}': value for name, value in values.items()}
+    found = {f'PACIFICA_{_NOT_IN_A_VARIABLE.sub("_", name.upper())}': value for name, value in values.items()}
     if task := current_task():
         found.update(PACIFICA_TASK_ID=str(task.task_id), PACIFICA_ATTEMPT=str(task.attempt))
         if task.route is not None:

@@ -6,19 +6,24 @@ An upload carries this in its key-values, which Pacifica Metadata publishes with
     Pacifica.Dispatcher.lineage.1             facility.raw/clean
     Pacifica.Dispatcher.lineage.2             facility.raw/plot
 
+    Pacifica.Dispatcher.handler               facility.plots:Plot 1.2.0 3f5c2ab01d2e
+    Pacifica.Dispatcher.parameters            {"threshold": 5}
+
     Pacifica.Dispatcher.upload                0f5c1e…
 
 The last one is the upload's own, by which it is found again when Ingest's answer was lost. Each step has a key of its
 own, because Metadata shows one value of a key given twice, and at most 255 characters, which are the most it keeps.
+Handler and parameters are those that made this upload, not those of the steps before.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,12 +33,21 @@ SOURCE_KEY = 'Pacifica.Dispatcher.source_transaction'
 #: The key whose value is an id of the upload alone.
 UPLOAD_KEY = 'Pacifica.Dispatcher.upload'
 
+#: The key whose value is the code that made the upload.
+HANDLER_KEY = 'Pacifica.Dispatcher.handler'
+
+#: The key whose value is the parameters that were used, as JSON; if that has too many characters, with a digest of all
+#: of it in the place of its end.
+PARAMETERS_KEY = 'Pacifica.Dispatcher.parameters'
+
 #: With so many steps, an event is not handled even by a route that allows loops.
 MOST_STEPS = 16
 
 #: What Pacifica Metadata's columns for keys and values hold.
 MOST_CHARACTERS = 255
 
+_OWN_KEYS = (SOURCE_KEY, UPLOAD_KEY, HANDLER_KEY, PARAMETERS_KEY)
+_COMMIT_DIGITS = 12  # that are shown
 _ID_CHARACTERS = 64  # of the id of a transaction, as text
 _PREFIX = 'Pacifica.Dispatcher.lineage.'  # of the key of each step; its number follows, from 1
 _NUMBER = re.compile(re.escape(_PREFIX) + r'([1-9][0-9]{0,3})')
@@ -41,7 +55,43 @@ _NUMBER = re.compile(re.escape(_PREFIX) + r'([1-9][0-9]{0,3})')
 
 def step(application: str, route: str) -> str:
     """Return the text of one step; different applications or routes have different ones, whatever their names."""
-    text = f'{application.replace("%", "%25").replace("/", "%2F")}/{route}'
+    return _fitted(f'{application.replace("%", "%25").replace("/", "%2F")}/{route}')
+
+
+class Code(NamedTuple):
+    """The code of a handler.
+
+    ``name`` is ``MODULE:CLASS``, or the name of its program; ``version`` that of the distribution that has the module;
+    ``commit`` the checkout's, if the file is tracked in one, and ``dirty`` whether tracked files of it were changed.
+    """
+
+    name: str
+    version: str | None = None
+    commit: str | None = None
+    dirty: bool = False
+
+    def __str__(self) -> str:
+        commit = self.commit and self.commit[:_COMMIT_DIGITS]
+        return ' '.join(filter(None, (self.name, self.version, commit, 'dirty' if self.dirty else None)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as histories keep it."""
+        return {key: value for key, value in self._asdict().items() if value}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Code:
+        """Return what :meth:`as_json` was made of."""
+        return cls(str(kept.get('name')), kept.get('version'), kept.get('commit'), bool(kept.get('dirty')))
+
+
+def made_by(code: Code, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the key-values that say which code made an upload, and with which parameters, if there are any."""
+    used = {PARAMETERS_KEY: _fitted(json.dumps(dict(parameters)))} if parameters else {}
+    return {HANDLER_KEY: _fitted(str(code)), **used}
+
+
+def _fitted(text: str) -> str:
+    """Return *text*, or as much of it as a value has room for, and a digest that tells it from others."""
     if len(text) <= MOST_CHARACTERS:
         return text
     digest = hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]
@@ -94,7 +144,7 @@ class Lineage:
 
 def is_lineage(key: object) -> bool:
     """Return whether *key* is one of those that say where an upload comes from."""
-    return key in (SOURCE_KEY, UPLOAD_KEY) or (isinstance(key, str) and _NUMBER.fullmatch(key) is not None)
+    return key in _OWN_KEYS or (isinstance(key, str) and _NUMBER.fullmatch(key) is not None)
 
 
 def transaction_id(data_json: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import IO, Any
 from cloudevents.model import Event
 
 from pacifica.dispatcher._lineage import SOURCE_KEY
+from pacifica.dispatcher._parameters import overlaid
 from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
 from pacifica.dispatcher._transfers.files import Opener, make_opener
 from pacifica.dispatcher.exceptions import StagingError
@@ -28,6 +29,7 @@ class StagedEvent(Event):
     :param files: the event's files.
     :param openers: what opens those that were staged in; none if nothing was.
     :param fetch: stages in more of the files, and returns their openers; ``None`` if they can't be had.
+    :param parameters: what the handler is to heed: see :class:`~pacifica.dispatcher.router.Route`.
     :raises StagingError: if openers are of a runner that doesn't say which files they open, and not one for each file.
     """
 
@@ -38,13 +40,17 @@ class StagedEvent(Event):
     #: The key-values of the upload. Filled in: :data:`PROVENANCE_KEY`. Change what you like; where the upload comes
     #: from is said in any case, once it is made.
     key_values: list[TransactionKeyValue]
+    #: The parameters of the handler: the route's, with the event's own in their place.
+    parameters: Mapping[str, Any]
 
     # Not calling Event.__init__: what was accepted once is not to be judged again, and it would parse text data.
     def __init__(
         self, event: Event, input_directory: Path, output_directory: Path, files: Sequence[File],
         openers: Sequence[Opener] = (), fetch: Callable[[list[File]], Sequence[Opener]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self.d = event.to_dict()
+        self.parameters = overlaid(parameters or {}, {})
         self.input_directory = input_directory
         self.output_directory = output_directory
         self.files = list(files)
@@ -130,7 +136,7 @@ class StagedEvent(Event):
     @classmethod
     def for_test(
         cls, directory: str | os.PathLike[str], files: Mapping[str, bytes | str] | None = None, *,
-        event: Event | Mapping[str, Any] | None = None,
+        event: Event | Mapping[str, Any] | None = None, parameters: Mapping[str, Any] | None = None,
     ) -> StagedEvent:
         """Return a staged event for the unit test of a handler: no service, no download, no upload.
 
@@ -142,6 +148,7 @@ class StagedEvent(Event):
         :param directory: an existing directory of the test's own; gets ``input`` and ``output``.
         :param files: the content of each file by its path; text is written in UTF-8.
         :param event: the event, or its JSON object; by default an ingest event of transaction 1 with these files.
+        :param parameters: of the handler; no route's defaults are added.
         :raises ValueError: if *event* names a file that *files* lacks.
         """
         contents = {
@@ -159,7 +166,8 @@ class StagedEvent(Event):
         for path, content in contents.items():
             make_parents(source, path)
             (source / path).write_bytes(content)
-        return cls(event, source, output, wanted, [make_opener(source / file.path, file) for file in wanted])
+        openers = [make_opener(source / file.path, file) for file in wanted]
+        return cls(event, source, output, wanted, openers, parameters=parameters)
 
 
 def _by_path(files: Sequence[File], openers: Sequence[Opener]) -> dict[str, Opener]:

@@ -10,18 +10,21 @@ import os
 import pathlib
 import re
 from collections.abc import Container, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jsonpath2.path import Path
 
+from pacifica.dispatcher._code import code_of, handler_name
 from pacifica.dispatcher._events import to_event
-from pacifica.dispatcher._lineage import MOST_CHARACTERS
+from pacifica.dispatcher._lineage import MOST_CHARACTERS, Code
+from pacifica.dispatcher._parameters import checked, overlaid
 from pacifica.dispatcher._routes.document import Document
 from pacifica.dispatcher._routes.following import RoutesFile
 from pacifica.dispatcher._routing import AskedEvent, parse, selects
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
+from pacifica.dispatcher.task_context import current_task
 
 __all__ = ['Route', 'RouteNotFoundRouterError', 'Router', 'RouterError']
 
@@ -46,7 +49,10 @@ class Route:
         value of this field of the event's transaction, or of this key-value, and all values get their turns, however
         many events of one wait.
     :param priority: events of a higher one run first; a whole number.
-    :raises ConfigurationError: for a name, a *loops* or a limit that can't be.
+    :param parameters: the parameters of its handler, with their defaults: texts, numbers, booleans, lists and objects.
+        It reads them from ``event.parameters`` if it is staged, else from ``current_task().parameters``; an event that
+        is run again may have others.
+    :raises ConfigurationError: for a name, a *loops*, a limit or parameters that can't be.
     """
 
     loops = 'stop'
@@ -55,12 +61,13 @@ class Route:
     concurrency: int | None = None
     concurrency_key: str | None = None
     priority: int = 0
+    parameters: Mapping[str, Any] = {}
     _name: str | None = None
 
     def __init__(
         self, path: Path, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop',
         timeout: float | None = None, memory_limit: int | None = None, concurrency: int | None = None,
-        concurrency_key: str | None = None, priority: int = 0,
+        concurrency_key: str | None = None, priority: int = 0, parameters: Mapping[str, Any] | None = None,
     ) -> None:
         if name is not None and not (0 < len(name) <= MOST_CHARACTERS and name.isprintable()):
             raise ConfigurationError(
@@ -83,6 +90,7 @@ class Route:
         self.concurrency = concurrency
         self.concurrency_key = concurrency_key
         self.priority = priority
+        self.parameters = checked(parameters or {})
 
     @classmethod
     def parse(cls, path: str, event_handler: EventHandler, *, name: str | None = None, loops: str = 'stop') -> Route:
@@ -97,12 +105,24 @@ class Route:
         """What the route is called."""
         return self._name or _default_name(self)
 
+    @property
+    def handler_name(self) -> str:
+        """What people call its handler: the class of the innermost one, or the program that it runs."""
+        return handler_name(self.event_handler)
+
+    @cached_property
+    def code(self) -> Code:
+        """Which code its handler is, as it was when this was first asked."""
+        return code_of(self.event_handler)
+
     def __repr__(self) -> str:
-        return f'Route({self.path}, {type(self.event_handler).__name__})'
+        return f'Route({self.path}, {self.handler_name})'
 
     def __call__(self, event_data: Mapping[str, Any]) -> None:
         """Handle the event, without asking whether it matches; what the handler raises goes through."""
-        self.event_handler.handle(to_event(event_data))
+        event, task = to_event(event_data), current_task()
+        vars(event)['parameters'] = overlaid(self.parameters, {} if task is None else task.parameters)
+        self.event_handler.handle(event)
 
     def match(self, event_data: Mapping[str, Any]) -> bool:
         """Return whether the path selects anything in *event_data*, the event's JSON object as a dict."""

@@ -91,6 +91,8 @@ class TaskContext:
     :param around_stage: makes a context manager that each stage runs in, of its name; given by the engine.
     :param event_id: the event's own id, ``eventID`` (0.1) or ``id``.
     :param route: the name of the route that the event took.
+    :param handler: the name of its handler, ``MODULE:CLASS`` or a program.
+    :param parameters: those of the route, with the event's own in their place.
     :param provenance: the key-values of an upload that this task makes: where it comes from. Runners add them.
     :param services: what is known of the services that it needs; given by the engine.
     :param run_id: differs between any two runs, also those of one attempt that wasn't counted.
@@ -110,6 +112,8 @@ class TaskContext:
     stages: list[Stage] = field(default_factory=list)
     event_id: str | None = None
     route: str | None = None
+    handler: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     around_stage: Callable[[str], AbstractContextManager[object]] = nullcontext
     services: Services = field(default_factory=Services)
@@ -177,8 +181,8 @@ def current_task() -> TaskContext | None:
 class TaskLogFilter(logging.Filter):
     """Adds the task to each log entry that is made while an event is handled, by whatever library.
 
-    The attributes ``task_id``, ``event_id``, ``route`` and ``attempt``, unless the entry has its own, as ``extra=``
-    makes them. Add it to a handler (loggers don't hand their filters down), as ``serve`` and ``work`` do:
+    The attributes ``task_id``, ``event_id``, ``route``, ``handler`` and ``attempt``, unless the entry has its own, as
+    ``extra=`` makes them. Add it to a handler (loggers don't hand their filters down), as ``serve`` and ``work`` do:
     ``logging.getLogger().handlers[0].addFilter(TaskLogFilter())``. Threads that a handler starts don't know its task.
     """
 
@@ -187,7 +191,7 @@ class TaskLogFilter(logging.Filter):
         task = _CURRENT.get()
         if task is not None:
             for name, value in (('task_id', str(task.task_id)), ('event_id', task.event_id), ('route', task.route),
-                                ('attempt', task.attempt)):
+                                ('handler', task.handler), ('attempt', task.attempt)):
                 record.__dict__.setdefault(name, value)
         return True
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from pacifica.dispatcher._cli.options import as_task_id, combined, database_option, filter_options, json_option
+from pacifica.dispatcher._cli.options import (
+    as_task_id, combined, database_option, filter_options, json_option, set_option,
+)
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action, TaskIDs, events, is_empty
@@ -58,12 +60,18 @@ act_options = combined(
 @database_option
 @click.option('--failed', is_flag=True, help='All that failed, as --status failed.')
 @filter_options()
+@set_option
 @act_options
-def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wanted: Filter, how: How) -> None:
+def retry_command(
+    database: Any, task_ids: tuple[UUID, ...], failed: bool, wanted: Filter, parameters: Mapping[str, Any], how: How,
+) -> None:
     """Run events again that have ended: those with the task IDs given, or all that fit every option given.
 
     With options, events in "500 Internal Server Error" are meant unless --status says otherwise. They are due at once,
     with all their attempts. What was uploaded is not uploaded again; "replay" does that too.
+
+    With --set they run with other parameters, and do so when they are retried again; then all is done again, uploads
+    included.
 
     For each event a line says what was done. Before more than one is changed it asks. The exit status is 0 if every
     event is run again, 1 if some are not, since they have not ended yet, or if nothing matches.
@@ -75,7 +83,7 @@ def retry_command(database: Any, task_ids: tuple[UUID, ...], failed: bool, wante
         raise click.UsageError('--failed and --status contradict each other')
     wanted = replace(wanted, status=wanted.status or Status.FAILED)
     with existing_table(database) as table:
-        sys.exit(_act(table, RETRY, _chosen(table, task_ids, wanted), how))
+        sys.exit(_act(table, RETRY, _chosen(table, task_ids, wanted), how, parameters))
 
 
 @click.command('cancel', short_help='Have events not run that wait, and end those that run.')
@@ -107,7 +115,9 @@ def _chosen(table: Table, named: Sequence[UUID], wanted: Filter) -> TaskIDs:
     return TaskIDs(UUID(row['taskID']) for row in events(table.search, wanted)).reversed()
 
 
-def _act(table: Table, action: Action, chosen: TaskIDs, how: How) -> int:
+def _act(
+    table: Table, action: Action, chosen: TaskIDs, how: How, parameters: Mapping[str, Any] | None = None,
+) -> int:
     """Do *action* to each event, print what was done, and return the exit status: 0 if it was done to all."""
     count = len(chosen)
     if not count:
@@ -120,7 +130,7 @@ def _act(table: Table, action: Action, chosen: TaskIDs, how: How) -> int:
         if how.dry_run:
             results = [table.records.status(task_id) in action.possible for task_id in batch]
         else:
-            results = action.run(table.operator, batch, how.by)
+            results = action.run(table.operator, batch, how.by, parameters)
         done += sum(results)
         report(table, action, batch, results, how)
     if count > 1:

@@ -132,8 +132,6 @@ def _ask(route: Route, seen: dict[str, Any]) -> CheckedRoute:
 
 
 def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
-    from pacifica.dispatcher._operate.routes import handler_name
-
     received = checked.received
     if received is None:
         click.secho(f'\n{checked.event.name}: the receiver refuses it', fg='red')
@@ -153,7 +151,7 @@ def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
     if checked.winner is None:
         click.secho('  → no route: it will end in 422', fg='red')
     else:
-        handler = handler_name(routes[checked.winner - 1])
+        handler = routes[checked.winner - 1].handler_name
         click.secho(f'  → route {checked.winner}, {handler}', fg='green')
         if checked.skipped:
             click.secho(f'    which skips it: {printable(checked.skipped)}', fg='yellow')
@@ -163,15 +161,12 @@ def _as_json(
     reference: RouterReference, routes: Sequence[Route], hidden: dict[int, int], checked: Sequence[CheckedEvent],
 ) -> dict[str, Any]:
     from pacifica.dispatcher._operate.never import why_never
-    from pacifica.dispatcher._operate.routes import handler_name
-
     return {
         'router': str(reference),
         'warnings': reference.router.warnings,
         'routes': [
             {'route': number, 'name': route.name, 'path': str(route.path),
-             'handler': handler_name(route), 'hiddenBy': hidden.get(number),
-             'neverMatches': why_never(route.path)}
+             'handler': route.handler_name, 'hiddenBy': hidden.get(number), 'neverMatches': why_never(route.path)}
             for number, route in enumerate(routes, 1)
         ],
         'events': [_event_as_json(each) for each in checked],

@@ -194,19 +194,27 @@ def _entry(entry: TimelineEntry) -> Iterator[str | Text]:
     if entry.kind == 'received':
         yield f'{at}accepted'
     elif entry.kind == 'act':
-        yield styled(at, (f'{printable(entry.action)}{by}', 'magenta'))
+        told = f', with {printable(entry.parameters)}' if entry.parameters else ''
+        yield styled(at, (f'{printable(entry.action)}{by}{told}', 'magenta'))
     elif entry.kind == 'attempt':
         took = '' if entry.seconds is None else f' after {duration(entry.seconds)}'
         yield styled(at, f'{entry.title.lower()}{by} → ', status_text(entry.status), took)
-        for stage in entry.stages:
-            facts = [duration(stage['seconds'])]
-            facts += [f'{stage[key]:,} {key}' for key in ('files', 'bytes') if key in stage]
-            facts += [f'job {stage["job_id"]}'] if 'job_id' in stage else []
-            facts += ['failed'] if stage.get('failed') else []
-            yield f'      {printable(stage["name"])}: {", ".join(facts)}'
+        for name, value in (('handler', entry.handler), ('parameters', entry.parameters)):
+            if value is not None:
+                yield f'      {name}: {printable(value)}'
+        yield from (f'      {stage_text(stage)}' for stage in entry.stages)
         if entry.error is not None:
             first, *others = entry.error.splitlines() or ['']
             yield styled((f'      {printable(first)}{" …" if others else ""}', 'red'))
+
+
+def stage_text(stage: Mapping[str, Any]) -> str:
+    """Return what a part of an attempt was, and how long it took."""
+    facts = [duration(stage['seconds'])]
+    facts += [f'{stage[key]:,} {key}' for key in ('files', 'bytes') if stage.get(key) is not None]
+    facts += [f'job {stage["job_id"]}'] if stage.get('job_id') is not None else []
+    facts += ['failed'] if stage.get('failed') else []
+    return f'{printable(stage["name"])}: {", ".join(facts)}'
 
 
 def _result(record: Mapping[str, Any]) -> Iterator[str | Text]:

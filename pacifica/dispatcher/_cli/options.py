@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -15,8 +15,10 @@ from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import ROUTER, router_reference
 from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_password
+from pacifica.dispatcher._parameters import parse
 from pacifica.dispatcher._units import seconds_of, seconds_or_bare
 from pacifica.dispatcher.authentication import Secret
+from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     import peewee
@@ -55,10 +57,10 @@ def combined(argument: str, make: Callable[..., Any], *decorators: Callable[[Any
     return decorate
 
 
-def converting(convert: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:
+def converting(convert: Callable[[Any], _T]) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
     """Make the callback of an option of *convert*, which isn't called if the option isn't given."""
     @functools.wraps(convert)
-    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> _T | None:
+    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
         return None if value is None else convert(value)
     return callback
 
@@ -143,6 +145,20 @@ tracing_option = click.option(
     '--tracing', is_flag=True,
     help='Make each attempt a span of OpenTelemetry\'s; needs the extra otel, and an SDK that is set up, for '
          'example by starting this with opentelemetry-instrument.')
+
+
+@converting
+def _parameters(settings: Sequence[str]) -> dict[str, Any]:
+    try:
+        return parse(settings)
+    except ConfigurationError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+#: The command gets it as ``parameters``.
+set_option = click.option(
+    '--set', 'parameters', multiple=True, callback=_parameters, metavar='NAME=VALUE',
+    help='Run with this parameter, in the place of the route\'s; VALUE is JSON, or else a text. May be repeated.')
 
 
 # Which events

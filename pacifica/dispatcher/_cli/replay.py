@@ -12,7 +12,7 @@ import click
 
 from pacifica.dispatcher._cli.acting import How, act_options, agree, no_events, report
 from pacifica.dispatcher._cli.events import print_events
-from pacifica.dispatcher._cli.options import converting, database_option, filter_options, route_of
+from pacifica.dispatcher._cli.options import converting, database_option, filter_options, route_of, set_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
 from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table
@@ -47,16 +47,19 @@ def _route(value: str) -> Route:
                    'number.')
 @click.option('--route', 'reference', metavar=ROUTER, callback=router_reference, default=None,
               help='With --dry-run: show which route of this router would take each event, and how many each.')
+@set_option
 @act_options
 def replay_command(
     database: Any, wanted: Filter, jsonpath: Route | None, everything: bool, rate: float, max_waiting: int,
-    reference: RouterReference | None, how: How,
+    reference: RouterReference | None, parameters: Mapping[str, Any], how: How,
 ) -> None:
     """Run stored events again as if they were new: all that have ended and fit every option given, in any status.
 
     Unlike "retry" it forgets what their handlers have saved, so that what was uploaded is uploaded once more, and runs
     "200 OK" too. The oldest come first. A replayed event is due behind all that waits, and before what comes later:
     --max-waiting keeps few of them waiting at a time, as fast as the workers take them, however many they are.
+
+    They run with the parameters of their routes, whatever was set before, and those of --set in their place.
 
     Before more than one is run it asks. The exit status is 0 if every event is run again, 1 if some are not, since
     somebody else has run them meanwhile, or if nothing matches. Events that have not ended are left out.
@@ -69,10 +72,12 @@ def replay_command(
         rows = ended(table.search, table.records, wanted, jsonpath, notice)
         if how.dry_run:
             sys.exit(_preview(table, rows, reference.router if reference else None, how.as_json))
-        sys.exit(_replay(table, rows, Pace(rate, max_waiting), how))
+        sys.exit(_replay(table, rows, Pace(rate, max_waiting), parameters, how))
 
 
-def _replay(table: Table, rows: Iterator[Mapping[str, Any]], pace: Pace, how: How) -> int:
+def _replay(
+    table: Table, rows: Iterator[Mapping[str, Any]], pace: Pace, parameters: Mapping[str, Any], how: How,
+) -> int:
     """Run the events again, oldest first, and return the exit status."""
     from pacifica.dispatcher._queue.values import QueueName
 
@@ -93,7 +98,7 @@ def _replay(table: Table, rows: Iterator[Mapping[str, Any]], pace: Pace, how: Ho
     with progress('replaying', count) as advance:
         while tried < count:
             batch = task_ids.part(tried, pace.next(table.operator, queues, tried, notice))
-            results = REPLAY.run(table.operator, batch, how.by)
+            results = REPLAY.run(table.operator, batch, how.by, parameters)
             tried, done = tried + len(batch), done + sum(results)
             advance(len(batch))
             if how.as_json or not on_terminal():

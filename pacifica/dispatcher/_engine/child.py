@@ -22,7 +22,7 @@ from functools import partial, reduce
 from importlib import import_module
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import msgspec
 
@@ -30,7 +30,7 @@ from pacifica.dispatcher._engine import streams
 from pacifica.dispatcher._engine.executor import Executor, Watch
 from pacifica.dispatcher._engine.extensions import Carrier
 from pacifica.dispatcher._queue.record import storable
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
+from pacifica.dispatcher._queue.values import ClaimedEvent, MadeBy, Outcome
 from pacifica.dispatcher.exceptions import CancelledError
 from pacifica.dispatcher.router import Route, Router
 from pacifica.dispatcher.task_context import Stage, TaskLogFilter
@@ -75,6 +75,7 @@ def load(payload: bytes) -> Callable[[Connection, int, Callable[[], bool]], None
             module, _, attribute = reference.partition(':')
             router: Any = reduce(getattr, attribute.split('.'), import_module(module))
             executor = replace(executor, router=router)
+        executor.start()  # here, so that what it looks up is known to all processes
         loaded = executor
     except Exception as exc:  # whatever the router's modules raise as they are imported: each event says so
         loaded = Outcome.failed(exc)
@@ -91,6 +92,16 @@ def dump(executor: Executor, reference: str | None, settings: Settings) -> bytes
     if reference is not None:
         executor = replace(executor, router=Router())
     return pickle.dumps((settings, reference, pickle.dumps(executor)))
+
+
+class Noted(NamedTuple):
+    """What a journal holds; of the directories those that are left, and of a crash its text."""
+
+    route: str | None
+    made_by: MadeBy | None
+    stages: list[Stage]
+    directories: list[str]
+    crash: str
 
 
 class Journal:
@@ -135,12 +146,13 @@ class Journal:
         return (fraction, text) if (token, task_id) == (claimed.token, str(claimed.task_id)) else None
 
     def write(self, what: str, value: Any) -> None:
-        """Note something: a ``route``, a ``stage`` that begins or has ended, or a ``directory``."""
+        """Note something: a ``route``, what ran it (``made_by``), a ``stage`` that begins or ends, a ``directory``."""
         os.write(self.descriptor, msgspec.json.encode([what, value]) + b'\n')
 
-    def read(self) -> tuple[str | None, list[Stage], list[str], str]:
-        """Return the route, the stages, the directories that are left, and what the crash left as text."""
+    def read(self) -> Noted:
+        """Return what was noted, and what a crash has left."""
         route: str | None = None
+        made_by: MadeBy | None = None
         stages: list[Stage] = []
         directories: list[str] = []
         crash: list[str] = []
@@ -152,6 +164,8 @@ class Journal:
             what, value = msgspec.json.decode(line)
             if what == 'route':
                 route = value
+            elif what == 'made_by':
+                made_by = MadeBy(*value)
             elif what == 'directory':
                 directories.append(value)
             else:
@@ -159,7 +173,7 @@ class Journal:
                 if stages and stages[-1].name == part.name and not stages[-1].seconds:
                     stages.pop()  # its beginning
                 stages.append(part)
-        return route, stages, directories, '\n'.join(crash)
+        return Noted(route, made_by, stages, directories, '\n'.join(crash))
 
 
 class _Child:

@@ -22,9 +22,10 @@ from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.capture import captured
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
 from pacifica.dispatcher._engine.output import Output
-from pacifica.dispatcher._lineage import Lineage, step
+from pacifica.dispatcher._lineage import Lineage, made_by, step
+from pacifica.dispatcher._parameters import overlaid
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
+from pacifica.dispatcher._queue.values import ClaimedEvent, MadeBy, Outcome
 from pacifica.dispatcher.exceptions import (
     CancelledError, ConfigurationError, DatabaseUnavailableError, RetryLater, RouteNotFoundRouterError, TransferError,
 )
@@ -56,6 +57,18 @@ class Watch:
     limit: Callable[[Route], datetime | None] = _unlimited
     output: Callable[[str, bytes], None] = write_to_own
     report: Callable[[float | None, str], None] = lambda fraction, text: None
+
+
+@dataclass
+class _Known:
+    """What is known of an attempt, whatever it raises."""
+
+    stages: list[Stage] = field(default_factory=list)
+    saved: str | None = None  # by the handler, as JSON
+    made_by: MadeBy | None = None
+
+    def save(self, result: str) -> None:
+        self.saved = result
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,9 @@ class Executor:
         return {**vars(self), '_cancelled': {}, '_outputs': {}}
 
     def start(self) -> None:
-        """Nothing to do: events run in the thread that asks."""
+        """Look at the code of the handlers while it is what was loaded; events run in the thread that asks."""
+        for route in self.router:
+            route.code  # noqa: B018  # is kept
 
     def stop(self) -> bool:
         """End what runs, if that is possible, and return whether it is: a thread can't be stopped from outside."""
@@ -171,16 +186,16 @@ class Executor:
 
     def _timed(self, claimed: ClaimedEvent, watch: Watch) -> Outcome:
         began, process = time.monotonic(), os.getpid()
-        stages: list[Stage] = []
-        saved: list[str] = []
-        outcome = self._run(claimed, watch, stages, saved)
+        known = _Known()
+        outcome = self._run(claimed, watch, known)
         if os.getpid() != process:  # the handler forked, and came back here in the copy as well
             _LOG.error('handler.copy_ended', extra={'task_id': str(claimed.task_id), 'pid': os.getpid()})
             os._exit(1)
         return outcome._replace(
-            stages=tuple(stages), result=saved[-1] if saved else outcome.result, seconds=time.monotonic() - began)
+            stages=tuple(known.stages), result=known.saved or outcome.result, made_by=known.made_by,
+            seconds=time.monotonic() - began)
 
-    def _run(self, claimed: ClaimedEvent, watch: Watch, stages: list[Stage], saved: list[str]) -> Outcome:
+    def _run(self, claimed: ClaimedEvent, watch: Watch, known: _Known) -> Outcome:
         name: str | None = None
         try:
             event_data = _events.loads(claimed.event_data)
@@ -190,16 +205,21 @@ class Executor:
             lineage, own = Lineage.of(event_data), step(self.application, name)
             if reason := lineage.loop(own, allowed=route.loops == 'allow'):
                 return Outcome.passed_over(reason, name)
+            parameters = overlaid(route.parameters, msgspec.json.decode(claimed.parameters or '{}'))
+            known.made_by = MadeBy(route.code.as_json(), parameters)
+            watch.tell('made_by', known.made_by)
             task = TaskContext(
                 task_id=claimed.task_id,
                 attempt=claimed.attempt,
                 result={} if claimed.result is None else msgspec.json.decode(claimed.result),
-                save=lambda result: saved.append(self.store.save_result(claimed, result)),
-                stages=stages,
+                save=lambda result: known.save(self.store.save_result(claimed, result)),
+                stages=known.stages,
                 around_stage=self.extensions.stage,
                 event_id=event_data.get('id' if 'specversion' in event_data else 'eventID'),
                 route=name,
-                provenance=lineage.key_values(own),
+                handler=route.code.name,
+                parameters=overlaid(parameters, {}),
+                provenance={**lineage.key_values(own), **made_by(route.code, parameters)},
                 services=self.services,
                 run_id=claimed.token,
                 held=lambda: self.store.hold(claimed),

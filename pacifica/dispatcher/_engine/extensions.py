@@ -178,6 +178,8 @@ class EventLog(Extension):
             'task_id': str(claimed.task_id), 'event_id': claimed.identity.event_id,
             'route': outcome.route, 'attempt': claimed.attempt, 'status': str(outcome.status),
         }
+        if outcome.made_by is not None:
+            extra['handler'] = outcome.made_by.code['name']
         if outcome.skipped:
             extra['skipped'] = True
         if outcome.seconds is not None:

@@ -452,17 +452,18 @@ class ProcessExecutor(Executor):
         self._pool.give_up(claimed)
         exit_code = running.wait()
         running.drain(output)
-        route, stages, directories, crash = running.journal.read()
+        noted = running.journal.read()
         running.close()
-        for directory in directories:
+        for directory in noted.directories:
             _remove(directory)
         error = error_of(exit_code)
         if running.cancelled:
             error = CancelledError(f'{running.cancelled}, and was killed')
         elif self._pool.stopped:
             return None
-        outcome = self._crashed(error, claimed, route)
-        return outcome._replace(exc_traceback=crash or outcome.exc_traceback, stages=tuple(stages))
+        outcome = self._crashed(error, claimed, noted.route)
+        return outcome._replace(
+            exc_traceback=noted.crash or outcome.exc_traceback, stages=tuple(noted.stages), made_by=noted.made_by)
 
     def _crashed(self, error: Exception, claimed: ClaimedEvent, route: str | None) -> Outcome:
         counted = claimed.attempt - claimed.postponed

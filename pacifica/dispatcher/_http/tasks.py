@@ -47,7 +47,8 @@ _RECORD = {
     'required': ['taskID', 'taskStatus', 'eventData', 'data'],
     'properties': {
         **_LISTED, **dict.fromkeys(_TEXTS, _TEXT), 'exceptionTraceback': {}, 'attempts': {'type': 'integer'},
-        'result': {'type': ['object', 'null']}, 'history': {'type': 'array', 'items': {'type': 'object'}},
+        'result': {'type': ['object', 'null']}, 'parameters': {'type': ['object', 'null']},
+        'history': {'type': 'array', 'items': {'type': 'object'}},
     },
 }
 _CHUNK = {

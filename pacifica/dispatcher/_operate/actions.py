@@ -107,11 +107,14 @@ class Action(NamedTuple):
     done: str
     possible: frozenset[Status]
 
-    def run(self, operator: Operator, task_ids: Sequence[UUID], by: str | None) -> list[bool]:
-        """Do it to each event, for *by*, and return to which it was done."""
+    def run(
+        self, operator: Operator, task_ids: Sequence[UUID], by: str | None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[bool]:
+        """Do it to each event, for *by*, with *parameters* if it is to run again, and return to which it was done."""
         if self.name == 'cancel':
             return operator.cancel(task_ids, by=by)
-        return operator.retry(task_ids, by=by, afresh=self.name == 'replay')
+        return operator.retry(task_ids, by=by, afresh=self.name == 'replay', parameters=parameters)
 
     def why_not(self, status: str | None) -> str:
         """Return why it was not done to an event in *status*; ``None`` is that of an unknown event."""

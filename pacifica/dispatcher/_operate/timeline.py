@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pacifica.dispatcher._lineage import Code
 from pacifica.dispatcher._queue.status import FINAL, Status
 
 _ACTS = {'retry': 'Retried', 'replay': 'Replayed from the beginning', 'cancel': 'Cancelled'}
@@ -29,6 +31,8 @@ class TimelineEntry:
     error: str | None = None
     stages: Sequence[Mapping[str, Any]] = ()
     action: str | None = None  # what somebody did: 'retry', 'replay' or 'cancel'
+    handler: str | None = None  # which code an attempt ran, see Code
+    parameters: str | None = None  # which an attempt used or somebody set, as JSON
 
     @property
     def again(self) -> bool:
@@ -55,12 +59,19 @@ def entries(record: Mapping[str, Any]) -> list[TimelineEntry]:
 def _entry(told: Mapping[str, Any]) -> TimelineEntry:
     if 'action' in told:
         action = str(told['action'])
-        return TimelineEntry('act', told.get('at'), _ACTS.get(action, action), by=told.get('by'), action=action)
+        return TimelineEntry(
+            'act', told.get('at'), _ACTS.get(action, action), by=told.get('by'), action=action,
+            parameters=_as_json(told.get('parameters')))
     return TimelineEntry(
         'attempt', told.get('started') or told.get('ended'), f'Attempt {told.get("attempt")}',
         _between(told.get('started'), told.get('ended')), told.get('worker'), told.get('status'), told.get('error'),
-        told.get('stages') or (),
+        told.get('stages') or (), handler=str(Code.from_json(told['code'])) if told.get('code') else None,
+        parameters=_as_json(told.get('parameters')),
     )
+
+
+def _as_json(parameters: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(parameters, ensure_ascii=False) if parameters else None
 
 
 def _last(record: Mapping[str, Any], told: bool) -> TimelineEntry:

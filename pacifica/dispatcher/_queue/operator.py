@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._queue import transitions
@@ -22,16 +23,22 @@ class Operator:
         self._writer = writer
         self._wakeups = Wakeups(writer.connections)
 
-    def retry(self, task_ids: Sequence[UUID], *, by: str | None = None, afresh: bool = False) -> list[bool]:
+    def retry(
+        self, task_ids: Sequence[UUID], *, by: str | None = None, afresh: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[bool]:
         """Run events again that have ended, now and with all their attempts; return which had.
 
         :param by: who wants that, for the events' timelines.
-        :param afresh: forget what their handlers have saved, uploads among it: everything is done again. Else an
-            upload that is done is not done twice.
+        :param afresh: forget what their handlers have saved, uploads among it, and parameters of their own: everything
+            is done again, as if they were new. Else an upload that is done is not done twice.
+        :param parameters: to be used from now on, with those that were set before in their place; what handlers have
+            saved with others is forgotten.
         :raises DatabaseUnavailableError: if the database did not take the change.
         """
         retried = self._writer.run(*(
-            partial(transitions.retry, task_id=task_id, by=by, afresh=afresh) for task_id in task_ids))
+            partial(transitions.retry, task_id=task_id, by=by, afresh=afresh, parameters=parameters)
+            for task_id in task_ids))
         if any(retried):
             self._wakeups.send(to_all=True)
         return retried

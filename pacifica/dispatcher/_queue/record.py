@@ -154,6 +154,7 @@ class Record(peewee.Model):
     lane = peewee.CharField(null=True)
     priority = peewee.IntegerField(default=0)
     postponed = peewee.IntegerField(default=0)
+    parameters = DocumentField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

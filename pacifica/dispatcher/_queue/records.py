@@ -49,6 +49,7 @@ _FIELDS = (
     ('transactionID', 'transaction_id'),
     ('parentTransactionID', 'parent_transaction'),
     ('skipped', 'skipped'),
+    ('parameters', 'parameters'),
     ('history', 'history'),
 )
 _LISTED = (('taskID', 'task_id'), ('created', 'created'), ('updated', 'updated'), ('deleted', 'deleted'))
@@ -203,7 +204,7 @@ def _json(key: str, value: Any) -> Any:
         return str(UUID(str(value)))
     if key == 'history':
         return history.read(value)
-    if key == 'result':
+    if key in ('result', 'parameters'):
         return None if value is None else json.loads(value)
     if key == 'skipped':
         return bool(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -61,8 +62,8 @@ class ClaimedEvent:
 
     ``destination`` says where it is to be sent, if it is an outgoing event; ``waiting_since`` since when it
     has waited for services; ``cancelled_by`` who cancelled an attempt that then ended otherwise; ``lane`` what its
-    limit counts; ``postponed`` how many attempts its handler has ended by asking for another; ``began`` is the
-    monotonic time here.
+    limit counts; ``postponed`` how many attempts its handler has ended by asking for another; ``parameters`` is its
+    own, as JSON; ``began`` is the monotonic time here.
     """
 
     uuid: Any  # as the driver reads the column
@@ -80,6 +81,7 @@ class ClaimedEvent:
     cancelled_by: str | None = None
     lane: str | None = None
     postponed: int = 0
+    parameters: str | None = None
     lease: float = 15.0  # seconds, from when it was claimed or last renewed
     began: float = field(default_factory=time.monotonic)
 
@@ -129,6 +131,13 @@ class RunOutput(NamedTuple):
     progress_text: str
 
 
+class MadeBy(NamedTuple):
+    """What ran an attempt, as its history has it: the handler's code, see :mod:`.history`, and the parameters."""
+
+    code: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+
+
 class Outcome(NamedTuple):
     """How an attempt ended. Use the named constructors.
 
@@ -137,7 +146,7 @@ class Outcome(NamedTuple):
     how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
     route's own result; ``waits`` whether the attempt isn't counted, because of a service, and ``awaits`` which service,
     if it is known to be away; ``postpones`` whether the handler wants another, which doesn't count against the most;
-    ``output`` what of its output is not written yet.
+    ``output`` what of its output is not written yet; ``made_by`` what ran it, if that came to a handler.
     """
 
     status: Status
@@ -154,6 +163,7 @@ class Outcome(NamedTuple):
     awaits: str | None = None
     postpones: bool = False
     output: RunOutput | None = None
+    made_by: MadeBy | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:

@@ -21,7 +21,7 @@ from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Place, Plac
 
 _DUE = f'{WAITING} AND priority = ? AND due > 0 AND due <= ?'
 _COLUMNS = ('uuid, task_id, attempts, event_data, result, history, destination, waiting_since, cancelled_by, created,'
-            ' postponed, lane, priority')
+            ' postponed, lane, priority, parameters')
 _EVENT, _DESTINATION, _LANE, _PRIORITY = 3, 6, 11, 12
 _MOST_MOVED = 200  # events that one transaction puts into their places
 
@@ -153,9 +153,9 @@ def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> 
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
         ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, wanted.owner, now,
-                     created, destination, waiting_since, cancelled_by, lane, postponed, wanted.lease)
+                     created, destination, waiting_since, cancelled_by, lane, postponed, parameters, wanted.lease)
         for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created,
-        postponed, lane, _ in rows
+        postponed, lane, _, parameters in rows
     ]
 
 
@@ -229,7 +229,7 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
     now = session.now()
     attempt = history.attempt(
         claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
-        exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages,
+        exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages, made_by=outcome.made_by,
     )
     time = timestamp(now)
     written = bool(session.execute(

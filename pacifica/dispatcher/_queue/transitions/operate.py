@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,22 +18,27 @@ _NAME_CHARACTERS = 255
 _RESULT = 'CASE WHEN skipped IS NULL THEN result END'  # what no handler has saved is none's to find
 
 
-def retry(session: Session, task_id: UUID, by: str | None, afresh: bool) -> bool:
+def retry(
+    session: Session, task_id: UUID, by: str | None, afresh: bool, parameters: Mapping[str, Any] | None = None,
+) -> bool:
     """Run an event again that has ended: final → ``202``, due now, its attempts counted anew.
 
     What its handler has saved (see ``save_result``) is kept, so that an upload that is done is not done twice, unless
-    it is to start *afresh*. Return whether it had ended.
+    it is to start *afresh*, without parameters of its own too, or other *parameters* are set: they have other results.
+    Return whether it had ended.
     """
     now = session.now()
     row = _lock(session, task_id, _ENDED, _FINAL)
     if row is None:
         return False
-    entry = history.act('replay' if afresh else 'retry', now, by)
+    own = {**json.loads('{}' if afresh else row[2] or '{}'), **(parameters or {})}
+    entry = history.act('replay' if afresh else 'retry', now, by, parameters)
     return bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = 0, postponed = 0, due = ?, finalized = NULL, updated = ?,'
-        f' history = ?, lease_expires = NULL, cancelled_by = NULL,'
-        f' result = {"NULL" if afresh else _RESULT}, skipped = NULL WHERE uuid = ? AND {_ENDED}',
-        (Status.ACCEPTED.value, now, timestamp(now), history.extend(row[1], entry), row[0], *_FINAL),
+        f' history = ?, lease_expires = NULL, cancelled_by = NULL, parameters = ?,'
+        f' result = {"NULL" if afresh or parameters else _RESULT}, skipped = NULL WHERE uuid = ? AND {_ENDED}',
+        (Status.ACCEPTED.value, now, timestamp(now), history.extend(row[1], entry), json.dumps(own) if own else None,
+         row[0], *_FINAL),
     ).rowcount)
 
 
@@ -59,8 +65,9 @@ def cancel(session: Session, task_id: UUID, by: str | None) -> bool:
 
 
 def _lock(session: Session, task_id: UUID, condition: str, parameters: Sequence[Any]) -> Any:
-    """Return ``(uuid, history)`` of the event, the row locked for this transaction; ``None`` if it is not as wanted."""
+    """Return ``(uuid, history, parameters)`` of the event, its row locked for this transaction; ``None`` if not so."""
     return session.execute(
-        f'SELECT uuid, history FROM {TABLE} WHERE task_id = ? AND {condition} {session.dialect.skip_locked}',
+        f'SELECT uuid, history, parameters FROM {TABLE}'
+        f' WHERE task_id = ? AND {condition} {session.dialect.skip_locked}',
         (session.dialect.uuid(task_id), *parameters),
     ).fetchone()

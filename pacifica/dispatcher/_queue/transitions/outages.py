@@ -29,7 +29,7 @@ def wait(session: Session, claimed: ClaimedEvent, outcome: Outcome) -> bool:
     if claimed.waiting_since is None:
         so_far = history.extend(so_far, history.attempt(
             claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
-            exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages))
+            exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages, made_by=outcome.made_by))
     written = bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, exc_type = ?, exc_value = ?, route = ?,'
         ' due = CASE WHEN cancelled_by IS NULL THEN ? ELSE 1 END, updated = ?, history = ?, awaits = ?,'
