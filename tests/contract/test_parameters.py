@@ -17,9 +17,9 @@ from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.event_handlers import StagedEventHandler
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
-from support.events import ingest_event
+from support.events import ingest_event, wait_until
 from support.measuring import Measure
-from support.queues import APPLICATION, TASK, drain, queue_of, run_each
+from support.queues import APPLICATION, TASK, drain, queue_of
 from support.staging import read_bundle
 
 DEFAULTS = {'threshold': 1, 'mode': 'fast'}
@@ -44,7 +44,7 @@ class Bench:
         return UUID(self.queue.delay(ingest_event(**attributes)).id)
 
     def run(self) -> None:
-        assert drain(self.queue.create_worker()) == 1
+        wait_until(lambda: drain(self.queue.create_worker()))
 
     def record(self, task_id: UUID) -> Any:
         return self._records.get(task_id)
@@ -149,20 +149,6 @@ def test_an_upload_says_what_made_it_whatever_its_event_said_of_its_own(bench: B
     assert found['handler'].startswith(NAME)
     assert found['parameters'] == '{"threshold": 1, "mode": "fast"}'
     assert set(found) == {'source_transaction', 'lineage.1', 'handler', 'parameters'}
-
-
-def test_what_a_crashed_process_ran_is_kept_too(bench: Bench, model: Any) -> None:
-    task_id = bench.accept()
-    bench.run()
-    bench.operator.retry([task_id], parameters={'crash': True})
-    model.update(history=None).execute()
-
-    run_each(model, bench.queue.create_worker(1, isolation='process', poll_interval=0.05))
-
-    [attempt] = bench.record(task_id)['history']
-    assert attempt['error'].startswith('WorkerLostError')
-    assert attempt['parameters'] == {**DEFAULTS, 'crash': True}
-    assert attempt['code']['name'] == NAME
 
 
 def test_a_table_of_before_is_given_the_column(model: Any, writer: Writer, tmp_path: Path) -> None:
