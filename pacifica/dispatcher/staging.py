@@ -75,6 +75,9 @@ class StagedEventHandler(EventHandler):
     stage_in: Sequence[str] | None = None
     key_values: Mapping[str, str] | None = None
 
+    #: Whether the directories of every event are left: for who runs one to look at them.
+    leaves = False
+
     def __post_init__(self) -> None:
         self._wanted = None if self.stage_in is None else Patterns(self.stage_in)
 
@@ -169,6 +172,8 @@ class StagedEventHandler(EventHandler):
             'event_id': event.event_id, 'task_id': str(task.task_id) if task else None, 'directory': str(kept)})
 
     def _remove(self, root: Path, event: Event) -> None:
+        if self.leaves:
+            return
         try:
             remove(root)
         except OSError as exc:

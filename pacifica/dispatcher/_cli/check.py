@@ -34,7 +34,7 @@ class CheckedRoute:
 class CheckedEvent:
     """An event, as the receiver sees it."""
 
-    event: FileEvent
+    name: str
     received: ReceivedEvent | None = None  # what would be stored
     faults: list[str] = field(default_factory=list)  # else what it would be refused for
     routes: list[CheckedRoute] = field(default_factory=list)
@@ -64,7 +64,7 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
 
     routes = list(reference.router)
     hidden = _unreachable(routes)
-    checked = [_check(routes, event, name or reference.application) for event in read_events(files)]
+    checked = [check_event(routes, event, name or reference.application) for event in read_events(files)]
     if as_json:
         click.echo(json.dumps(_as_json(reference, routes, hidden, checked), indent=2))
     else:
@@ -79,7 +79,7 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
                 click.secho(
                     f'warning: route {number} matches no event of Pacifica Metadata: {printable(why)}', fg='yellow')
         for each in checked:
-            _show_event(each, routes)
+            show_event(each, routes)
     sys.exit(0 if all(each.winner for each in checked) else EXIT_FAILED)
 
 
@@ -94,20 +94,39 @@ def _unreachable(routes: Sequence[Route]) -> dict[int, int]:
     return hidden
 
 
-def _check(routes: Sequence[Route], event: FileEvent, application: str) -> CheckedEvent:
+def check_event(routes: Sequence[Route], event: FileEvent, application: str) -> CheckedEvent:
     """Return what the receiver would make of *event*, as ``send`` sends it, and what each of *routes* makes of it."""
     from pacifica.dispatcher._clients.event_files import request_for
-    from pacifica.dispatcher._events import decode, loads
-    from pacifica.dispatcher._lineage import Lineage, step
+    from pacifica.dispatcher._events import decode
 
-    checked = CheckedEvent(event)
+    checked = CheckedEvent(event.name)
     message = request_for(event, 'structured')
     try:
         [checked.received] = decode(message.headers, message.body)
     except InvalidEventError as exc:
         checked.faults = [f'{name}: {what}' for name, what in exc.faults] or [str(exc)]
         return checked
-    seen = loads(checked.received.event_json)
+    return _ask_all(routes, checked, checked.received, application)
+
+
+def check_stored(routes: Sequence[Route], name: str, text: str, application: str) -> CheckedEvent:
+    """Return what each of *routes* makes of an event that was accepted once, which is not judged again."""
+    from pacifica.dispatcher._events import ReceivedEvent, identify
+
+    told = identify(text)
+    received = ReceivedEvent(
+        event_type=told.event_type or '', cloud_events_version=told.spec_version or '', source=told.source or '',
+        event_id=told.event_id or '', event_json=text, data_json='')
+    return _ask_all(routes, CheckedEvent(name, received), received, application)
+
+
+def _ask_all(
+    routes: Sequence[Route], checked: CheckedEvent, received: ReceivedEvent, application: str,
+) -> CheckedEvent:
+    from pacifica.dispatcher._events import loads
+    from pacifica.dispatcher._lineage import Lineage, step
+
+    seen = loads(received.event_json)
     for number, route in enumerate(routes, 1):
         found = _ask(route, seen)
         checked.routes.append(found)
@@ -131,14 +150,14 @@ def _ask(route: Route, seen: dict[str, Any]) -> CheckedRoute:
         return CheckedRoute(matches, [one_line(f'asking it fails: {type(exc).__name__}: {exc}')])
 
 
-def _show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
+def show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
     received = checked.received
     if received is None:
-        click.secho(f'\n{checked.event.name}: the receiver refuses it', fg='red')
+        click.secho(f'\n{checked.name}: the receiver refuses it', fg='red')
         for fault in checked.faults:
             click.echo(f'  {fault}')
         return
-    click.echo(f'\n{checked.event.name}: CloudEvents {received.cloud_events_version}, type {received.event_type}, '
+    click.echo(f'\n{checked.name}: CloudEvents {received.cloud_events_version}, type {received.event_type}, '
                f'id {received.event_id}')
     for number, found in enumerate(checked.routes, 1):
         verdict = {True: 'matches', False: 'doesn\'t match', None: 'can\'t be asked'}[found.matches]
@@ -161,6 +180,7 @@ def _as_json(
     reference: RouterReference, routes: Sequence[Route], hidden: dict[int, int], checked: Sequence[CheckedEvent],
 ) -> dict[str, Any]:
     from pacifica.dispatcher._operate.never import why_never
+
     return {
         'router': str(reference),
         'warnings': reference.router.warnings,
@@ -176,7 +196,7 @@ def _as_json(
 def _event_as_json(checked: CheckedEvent) -> dict[str, Any]:
     received = checked.received
     return {
-        'event': checked.event.name,
+        'event': checked.name,
         'cloudEventsVersion': received.cloud_events_version if received else None,
         'eventType': received.event_type if received else None,
         'eventID': received.event_id if received else None,

@@ -23,8 +23,8 @@ EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status,
 _MODULES = {
     'cancel': 'acting', 'check': 'check', 'completion': 'program', 'demo': 'program', 'doctor': 'doctor',
     'list': 'events', 'migrate': 'table', 'prune': 'table', 'reconcile': 'serve', 'replay': 'replay',
-    'retry': 'acting', 'send': 'send', 'serve': 'serve', 'show': 'events', 'status': 'status', 'subscribe': 'subscribe',
-    'work': 'serve',
+    'retry': 'acting', 'run': 'run', 'send': 'send', 'serve': 'serve', 'show': 'events', 'status': 'status',
+    'subscribe': 'subscribe', 'work': 'serve',
 }
 
 
