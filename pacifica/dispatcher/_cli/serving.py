@@ -107,10 +107,16 @@ class Stop:
                 raise KeyboardInterrupt
         self._signalled.set()
 
-    def wait(self) -> None:
-        """Return once the first signal has come."""
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal has come."""
+        return self._signalled.is_set()
+
+    def wait(self, changed: Callable[[], bool] | None = None) -> None:
+        """Return once the first signal has come, or *changed*, which is asked every second, says so."""
         while not self._signalled.wait():
-            pass
+            if changed is not None and changed():
+                return
 
     def end(self, worker: Worker) -> None:
         """Stop *worker*; at a second signal, before or meanwhile, it gives back what it is still running."""

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import click
 
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault
+from pacifica.dispatcher._cli.reloading import command
 from pacifica.dispatcher._cli.serving import BACKLOG, handling_signals, url_of
 from pacifica.dispatcher._engine.turns import Signalled
 
@@ -94,11 +95,10 @@ class _Processes:
         self._running = {share: self._start(share) for share in enumerate(shares)}
 
     def _start(self, share: tuple[int, int]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, '-m', 'pacifica.dispatcher', *sys.argv[1:], '--processes', '1',
-                   '--concurrency', str(share[1])]
+        arguments = [*command(), *sys.argv[1:], '--processes', '1', '--concurrency', str(share[1])]
         # In a session of its own: a signal from the terminal reaches it once, through here.
         return subprocess.Popen(
-            command, env={**os.environ, _VARIABLE: ' '.join(map(str, self._supervised))}, start_new_session=True,
+            arguments, env={**os.environ, _VARIABLE: ' '.join(map(str, self._supervised))}, start_new_session=True,
             pass_fds=self._supervised)
 
     @contextmanager
