@@ -35,7 +35,7 @@ def test_a_change_is_run_and_a_mistake_is_not(tmp_path: Path) -> None:
     (tmp_path / 'routes.py').write_text(ROUTES)
     module = tmp_path / 'handling.py'
     module.write_text(HANDLING.format(version='first'))
-    with started('serve', 'routes:router', '--reload', '--port', '0', '--log-level', 'warning', cwd=tmp_path) as service:
+    with started('serve', 'routes:router', '--reload', '--port', '0', cwd=tmp_path) as service:
         def ran(times: int) -> str:
             """Send an event once the service has started so often; return the version of the handler that ran it."""
             started = service.expect(r'(?s)' + r'.*'.join([r'listening: POST events to (\S+)/receive'] * times))
