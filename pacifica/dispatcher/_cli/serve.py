@@ -90,7 +90,7 @@ _log_options = options(
 @click.option('--processes', type=click.IntRange(1, 64), default=1, show_default=True, metavar='N',
               help='How many processes receive and run events, sharing the port and --concurrency; for a server of '
                    'many processors, on PostgreSQL or MariaDB.')
-@click.option('--reload', 'reloads', is_flag=True,
+@click.option('--reload', is_flag=True,
               help='For development: start again when a module changes that was imported from the working directory.')
 @_log_options
 def serve_command(
@@ -98,7 +98,7 @@ def serve_command(
     worker_settings: dict[str, Any], queue_settings: dict[str, Any], host: str, port: int,
     authenticate: Authenticate | None, insecure: bool, notify: Notify | None, max_body: int, max_connections: int,
     max_connections_per_address: int, metadata: str | None, reconcile_interval: float, since: str | None,
-    metrics: bool, tracing: bool, processes: int, reloads: bool, log_level: str, log_format: str,
+    metrics: bool, tracing: bool, processes: int, reload: bool, log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, or by the routes of a file, FILE.toml.
 
@@ -116,13 +116,13 @@ def serve_command(
             'or let everybody in with --insecure')
     is_open = authenticate is None and not is_loopback(host)
     if processes > 1:
-        if reloads:
+        if reload:
             raise UsageFault('--reload is for one process: leave --processes away')
         _introduce(reference, database, is_open)
         supervise(processes, worker_settings['concurrency'], host, port, metrics=metrics)
         return
     configure_log(log_level, log_format)
-    supervised, reload = Supervised.here(), Reload(reference) if reloads else None
+    supervised, changes = Supervised.here(), Reload(reference) if reload else None
     model, queue = open_queue(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
     model.close_connections()  # what has to do with a database is not to be copied
@@ -139,12 +139,12 @@ def serve_command(
             click.echo(f'listening: POST events to {server.url}/receive')
         else:
             supervised.end_with_supervisor()
-        stop.wait(None if reload is None else reload.wanted)
+        stop.wait(None if changes is None else changes.wanted)
         if supervised is None:
             click.echo('stopping')
     model.close_connections()
-    if reload and not stop.signalled:
-        reload.restart()
+    if changes is not None and not stop.signalled:
+        changes.restart()
     if supervised is None:
         click.echo('stopped')
 
