@@ -58,7 +58,7 @@ def test_a_change_is_run_and_a_mistake_is_not(tmp_path: Path) -> None:
 
         assert service.stop() == 0
 
-    assert service.output.endswith('stopping\nstopped\n(end of output)\n')
+    assert service.output.endswith('stopped\n(end of output)\n')
     assert not Path(f'/proc/{pid}').exists()
 
 
