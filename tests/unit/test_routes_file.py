@@ -94,6 +94,7 @@ def test_a_command_is_staged_for_and_limited(directory: Path) -> None:
         concurrency = 2
         concurrency_key = "project"
         priority = 5
+        parameters = { threshold = 1.5, modes = ["fast"] }
         stage_in = "*.csv"
         timeout = "10m"
         memory = "3GB"
@@ -104,6 +105,7 @@ def test_a_command_is_staged_for_and_limited(directory: Path) -> None:
         upload = { key_values = { done = "yes" } }
     ''')
     assert (route.concurrency, route.concurrency_key, route.priority) == (2, 'project', 5)
+    assert route.parameters == {'threshold': 1.5, 'modes': ['fast']}
     handler = route.event_handler
     assert isinstance(handler, StagedEventHandler) and isinstance(handler.event_handler, CommandEventHandler)
     assert (handler.stage_in, handler.key_values) == (['*.csv'], {'done': 'yes'})

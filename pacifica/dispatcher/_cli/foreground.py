@@ -19,7 +19,7 @@ import click
 
 from pacifica.dispatcher._cli.events import stage_text
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice
-from pacifica.dispatcher._operate.words import printable, route_label
+from pacifica.dispatcher._operate.words import printable
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._cli.check import CheckedEvent
@@ -97,6 +97,8 @@ class ForegroundRun:
             self._fail(f'a worker skips this event ({self.checked.skipped}): --dry-run runs it all the same')
 
     def _introduce(self) -> None:
+        from pacifica.dispatcher._operate.routes import route_label
+
         route = self.route
         _say('event', f'{self._received.event_type}, id {self._received.event_id}')
         _say('route', f'{self.checked.winner}. {route_label(route)}')

@@ -15,7 +15,7 @@ from pacifica.dispatcher._cli.check import check_event, check_stored, show_event
 from pacifica.dispatcher._cli.foreground import ForegroundRun
 from pacifica.dispatcher._cli.options import database_option, set_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault
-from pacifica.dispatcher._cli.references import RouterReference, router_reference
+from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._parameters import require_declared
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command('run', short_help='Run one event here and now.')
-@click.argument('reference', metavar='MODULE:ROUTER', callback=router_reference)
+@click.argument('reference', metavar=ROUTER, callback=router_reference)
 @click.argument('event', metavar='ID|EVENT_FILE')
 @database_option
 @click.option('--name', metavar='NAME', default=None, envvar=['PACIFICA_DISPATCHER_NAME'],

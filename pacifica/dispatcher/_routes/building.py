@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
+from pacifica.dispatcher._parameters import checked
 from pacifica.dispatcher._patterns import Patterns
 from pacifica.dispatcher._routes.archive import downloader_of, uploader_of
 from pacifica.dispatcher._routes.checking import Fault
@@ -57,6 +58,7 @@ class Builder:
         self._check_concurrency(route, where)
         arguments = {name: getattr(route, name)
                      for name in ('name', 'loops', 'concurrency', 'concurrency_key', 'priority')}
+        arguments['parameters'] = self._try(where, 'parameters', lambda: checked(route.parameters or {}))
         arguments['path'] = path_of(route, where, self.faults)
         limits = {name: self._limit(route, where, name) for name in ('timeout', 'memory')}
         if (route.command is None) == (route.handler is None):

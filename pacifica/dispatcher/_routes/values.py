@@ -80,6 +80,8 @@ class RouteTable(Struct, forbid_unknown_fields=True, omit_defaults=True):
     concurrency_key: Annotated[str | None, Meta(
         description='"project", "instrument", "submitter" or "kv:NAME": concurrency is for each value of it.')] = None
     priority: Annotated[int, Meta(description='Events of a higher one run first.')] = 0
+    parameters: Annotated[dict[str, Any] | None, Meta(
+        description='Parameters of what it runs, with their defaults; events may be run again with others.')] = None
     download_timeout: Annotated[Quantity | None, Meta(
         description='How long the download may go on without progress; 3 minutes, if this is left out.')] = None
     upload_timeout: Annotated[Quantity | None, Meta(
