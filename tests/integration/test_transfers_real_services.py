@@ -15,10 +15,15 @@ from typing import Any
 
 import pytest
 import requests
+from cloudevents.model import Event
+from pacifica.downloader import Downloader
 
 from pacifica.dispatcher._lineage import SOURCE_KEY
 from pacifica.dispatcher._transfers.metadata import Metadata
+from pacifica.dispatcher.downloader_runners import Progress, RemoteDownloaderRunner
+from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.models import Transaction
+from pacifica.dispatcher.staging import StagedEvent, StagedEventHandler
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.events import wait_until
 from support.fakes import Fake, Handler
@@ -87,6 +92,32 @@ def source_of(stack: Stack, root: Path, count: int) -> dict[str, Any]:
 def results_of(stack: Stack, event: dict[str, Any]) -> list[int]:
     """Return the transactions that were made from that of *event*."""
     return Metadata(stack.url('metadata')).transactions_with(SOURCE_KEY, str(event['data'][-1]['value']))
+
+
+def test_of_five_thousand_files_the_two_that_are_wanted_are_ordered_and_fetched(
+    stack: Stack, gateways: tuple[Gateway, Gateway], tmp_path: Path,
+) -> None:
+    cartd, _ = gateways
+    event = source_of(stack, tmp_path / 'source', 100)
+    known = next(row for row in event['data'] if row['destinationTable'] == 'Files')
+    event['data'][:0] = [{**known, '_id': 10**9 + number, 'name': f'other-{number}.txt'} for number in range(4_900)]
+    steps: list[Progress] = []
+    runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(cartd.port)), progress=steps.append)
+    seen: list[Any] = []
+
+    class Look(EventHandler):
+        """Notes the files."""
+
+        def handle(self, event: StagedEvent) -> None:
+            """Look what there is."""
+            there = [path for path in event.input_directory.rglob('*') if path.is_file()]
+            seen.append((len(event.files), sorted(path.read_text() for path in there)))
+
+    StagedEventHandler(runner, Look(), None, stage_in=['7.txt', '/13/13.txt']).handle(Event(event))
+
+    assert seen == [(5_000, ['file 13\n', 'file 7\n'])]
+    assert cartd.ordered == [2]
+    assert steps[-1].bytes_done == len('file 13\nfile 7\n')
 
 
 def test_an_upload_whose_worker_is_killed_before_it_knows_the_job_is_one_transaction(
