@@ -83,7 +83,7 @@ class LocalUploaderRunner(UploaderRunner):
         partial = path.with_suffix('.tar.part')
         try:
             with partial.open('xb') as stream:
-                for chunk in bundle.chunks(meter.add_bytes, meter.add_file):
+                for chunk in bundle.chunks(meter.add):
                     stream.write(chunk)
             os.replace(partial, path)
         finally:

@@ -2,7 +2,7 @@
 
 - one large file: streaming its bundle (which hashes it) beside ``sha1sum`` and then ``cp`` of the same file; and the
   most memory that a process needs for it;
-- many small files: staging out (a bundle) beside ``tar -cf``, and staging in (a cart's archive, each file's hash
+- many files of 4 KiB: staging out (a bundle) beside ``tar -cf``, and staging in (a cart's archive, each file's hash
   compared) beside ``tar -xf``.
 
 Every number is the best of several runs that take turns, because the machine may be busy with something else; for the
@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import io
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from pacifica.dispatcher._transfers.progress import Meter
 from pacifica.dispatcher.models import File, Transaction
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner
 
+_SMALL = 4096
 TRANSACTION = Transaction(submitter=10, instrument=54, project='1234a')
 PEAK = '''
 import resource, sys
@@ -45,11 +47,17 @@ def best(runs: int, **tasks: Callable[[], object]) -> dict[str, float]:
     least = {}
     for _ in range(runs):
         for name, task in tasks.items():
-            began, cpu = time.perf_counter(), sum(os.times()[:4])
+            began, cpu = time.perf_counter(), processors()
             task()
-            for key, taken in ((name, time.perf_counter() - began), (f'cpu_{name}', sum(os.times()[:4]) - cpu)):
+            for key, taken in ((name, time.perf_counter() - began), (f'cpu_{name}', processors() - cpu)):
                 least[key] = min(least.get(key, taken), taken)
     return least
+
+
+def processors() -> float:
+    """Return the seconds of processors that this process and its children have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def compared(found: dict[str, float], other: str) -> str:
@@ -100,7 +108,7 @@ def small(work: Path, count: int, runs: int) -> None:
     root, files = work / 'small', {}
     for number in range(count):
         path = f'day/{number % 31:02}/scan-{number:05}.csv'
-        content = f'{number},2\n'.encode() * 100
+        content = f'{number:08},2\n'.encode().ljust(_SMALL, b'0')
         files[path] = (path, File(
             _id=number, name=path, size=len(content), hashtype='sha1', hashsum=hashlib.sha1(content).hexdigest()))
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -130,14 +138,16 @@ def small(work: Path, count: int, runs: int) -> None:
 def main() -> None:
     """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--mib', type=int, default=1024, help='size of the large file')
-    parser.add_argument('--files', type=int, default=10_000, help='how many small files')
+    parser.add_argument('--mib', type=int, default=1024, help='size of the large file; 0 leaves it out')
+    parser.add_argument('--files', type=int, default=10_000, help='how many small files; 0 leaves them out')
     parser.add_argument('--runs', type=int, default=3, help='how often each is measured')
     parser.add_argument('--directory', help='where to measure; the system\'s for temporary files if not given')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.directory) as work:
-        large(Path(work), args.mib << 20, args.runs)
-        small(Path(work), args.files, args.runs)
+        if args.mib:
+            large(Path(work), args.mib << 20, args.runs)
+        if args.files:
+            small(Path(work), args.files, args.runs)
 
 
 if __name__ == '__main__':

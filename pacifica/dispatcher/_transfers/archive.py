@@ -39,20 +39,24 @@ def unpack(
     faults: dict[str, str] = {}
     made: set[str] = set()
     parents: set[str] = set()
-    reader = TarReader(stream)
+    reader, directory = TarReader(stream), str(root)
     try:
         for kind, name, size in reader:
-            if kind == FOLDER or (wanted := files.get(inner := _safe_name(kind, name))) is None:
+            if kind == FOLDER:
+                continue
+            top, _, inner = name.partition('/')
+            wanted = files.get(inner)
+            if wanted is None or top in ('', '.', '..') or kind != FILE:
+                _require_harmless(kind, name)
                 continue
             path, file = wanted
             if path in made:
                 raise DownloadError(f'the archive has {path!a} more than once')
             made.add(path)
             make_parents(root, path, parents)
-            if fault := _write(reader, size, f'{root}/{path}', file, meter):
+            if fault := _write(reader, size, f'{directory}/{path}', file, meter):
                 faults[path] = fault
             else:
-                meter.add_file()
                 came(inner)
     except (tarfile.TarError, EOFError) as exc:
         raise DownloadError(f'the archive is cut short or damaged: {exc}', transient=True) from exc
@@ -64,36 +68,42 @@ def unpack(
     return faults
 
 
-def _safe_name(kind: bytes, name: str) -> str:
-    """Return the name of a regular file under the top folder."""
+def _require_harmless(kind: bytes, name: str) -> None:
+    """Raise unless a member that nobody asked for is a regular file in the archive's own directory."""
     if kind != FILE:
         raise DownloadError(f'the archive holds {name!a}, which is a link, device or other special file')
-    return safe_path(name).partition('/')[2]
+    safe_path(name)
+
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0)
 
 
 def _write(reader: TarReader, size: int, target: str, file: File, meter: Meter) -> str | None:
     """Write one file, hashing on the way; return what is wrong with it, and then leave nothing of it."""
-    if file.size is not None and str(file.size) != str(size):
-        return check(file, size, None)
-    digest, written = hasher(file), 0
-    fault: str | None = 'cut short'
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o666)
+    if file.size != size and (fault := check(file, size, None)):
+        return fault
+    digest, counted = hasher(file), 0
+    fault = 'cut short'
+    descriptor = os.open(target, _CREATE, 0o666)
     try:
         while reader.left:
             chunk = reader.take(_STEP)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(descriptor, view):]
+            written = os.write(descriptor, chunk)
+            while written < len(chunk):
+                written += os.write(descriptor, chunk[written:])
             if digest is not None:
                 digest.update(chunk)
-            written += len(chunk)
-            meter.add_bytes(len(chunk))
+            if reader.left:
+                meter.add(written)
+                counted += written
         fault = check(file, size, digest)
     finally:
         os.close(descriptor)
         if fault:
             os.unlink(target)
-            meter.add_bytes(-written)
+            meter.add(-counted)
+    if not fault:
+        meter.add(size - counted, 1)
     return fault
 
 

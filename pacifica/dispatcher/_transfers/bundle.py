@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
+from json.encoder import encode_basestring_ascii as _json
 from mimetypes import guess_type
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +22,8 @@ from pacifica.uploader.metadata import FileObj, MetaData, MetaObj
 
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
 from pacifica.dispatcher._transfers.files import CHUNK
-from pacifica.dispatcher._transfers.tree import BundledFile, read_file, scan
+from pacifica.dispatcher._transfers.headers import SECOND, any_header, header_length, header_of, padded
+from pacifica.dispatcher._transfers.tree import BundledFile, read_files, scan
 from pacifica.dispatcher._transfers.uploads import with_provenance
 from pacifica.dispatcher.exceptions import StagingError, TransactionDuplicateAttributeError
 from pacifica.dispatcher.models import Transaction, TransactionKeyValue
@@ -29,6 +31,9 @@ from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
 _METADATA = 'metadata.txt'
+_HASH_HERE = '\0'  # which is in no JSON
+#: Bytes of small files, with their headers, that are handed on in one piece.
+_PIECE = 1 << 18
 _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool', 'description', 'suspense_date')
 
 
@@ -37,17 +42,19 @@ def describe_upload(transaction: Transaction | None, key_values: Iterable[Transa
 
     What Ingest or Metadata would refuse is an error here: it would fail the whole ingest, after all files were sent.
     """
+    pairs = list(key_values or ())
+    only_pairs = transaction is None and bool(pairs)  # which 0.2 takes
     transaction = Transaction() if transaction is None else transaction
     if transaction._id is not None:
         raise TransactionDuplicateAttributeError(None, '_id')
     missing = [name for name in _REQUIRED if getattr(transaction, name) is None]
-    if missing:
+    if missing and not only_pairs:
         raise ValueError(f'the transaction of the upload has no {" and no ".join(missing)}: set it')
     described = MetaData()
     for name in (*_REQUIRED, *_OPTIONAL):
         if (value := getattr(transaction, name)) is not None:
             described.append(MetaObj(destinationTable=f'Transactions.{name}', value=value))
-    for pair in with_provenance(key_values):
+    for pair in with_provenance(pairs):
         if pair.key is None or pair.value is None:
             raise ValueError(f'{pair!r} of the upload needs both a key and a value')
         for what, text in (('key', pair.key), ('value', pair.value)):
@@ -77,25 +84,34 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
     :param md_obj: what is uploaded, without its files; kept as ``md_obj``, which has the files too after a stream.
     """
 
-    md_obj: MetaData
     entries: list[BundledFile]
 
     # Not calling Bundler.__init__: it would refuse key-values that are 0 or "", which are right.
     def __init__(self, root: Path, md_obj: MetaData) -> None:
-        self.md_obj = md_obj
         self._root = str(root.absolute())
         self._md_head = list(md_obj)
-        self._head: list[dict[str, Any]] = [
-            {name: value for name, value in item._asdict().items() if value is not None} for item in md_obj
+        self._head = [
+            json.dumps({name: value for name, value in item._asdict().items() if value is not None}) for item in md_obj
         ]
+        self._files: list[str] = []
         self.entries = scan(root)
+        for entry in self.entries:
+            if len(entry.path) > MOST_CHARACTERS or not entry.path.isascii():
+                _require_archivable(entry.path)
+
+    @property
+    def md_obj(self) -> MetaData:
+        """What is uploaded; with its files as the last stream described them."""
+        return MetaData([*self._md_head, *self._described()])
+
+    def _described(self) -> Iterator[Any]:
+        return (FileObj(**json.loads(row)) for row in self._files)
 
     def add_key_value(self, key: str, value: str) -> None:
         """Add a key-value to the metadata, before the bundle is streamed."""
         pair = {'destinationTable': 'TransactionKeyValue', 'key': key, 'value': value}
         self._md_head.append(MetaObj(**pair))
-        self._head.append(pair)
-        self.md_obj = MetaData(self._md_head)
+        self._head.append(json.dumps(pair))
         self.__dict__.pop('length', None)
 
     @property
@@ -108,8 +124,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
     @property
     def contents(self) -> str:
         """The fingerprint of the files as the last stream described them."""
-        files = (item for item in self.md_obj if isinstance(item, FileObj))
-        return fingerprint(file._replace(subdir=file.subdir.removeprefix('data/')) for file in files)
+        return fingerprint(file._replace(subdir=file.subdir.removeprefix('data/')) for file in self._described())
 
     @property
     def files_size(self) -> int:
@@ -117,12 +132,16 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         return sum(entry.size for entry in self.entries)
 
     @cached_property
+    def _rows(self) -> list[str]:
+        return [_row(entry) for entry in self.entries]
+
+    @cached_property
     def length(self) -> int:
         """The bytes of the whole bundle, known before a file is read: hashes are all of one length."""
-        parts = sum(_header_length(*_of_tar(entry)) + _padded(entry.size) for entry in self.entries)
-        no_hash = _hash().hexdigest()
-        text = len(json.dumps([*self._head, *(_describe(entry, no_hash) for entry in self.entries)]))
-        end = parts + len(_any_header(_METADATA, text, 0)) + _padded(text) + 2 * tarfile.BLOCKSIZE
+        parts = sum(header_length(entry) + padded(entry.size) for entry in self.entries)
+        rows = sum(map(len, self._rows)) + len(self._rows) * (2 * _hash().digest_size - len(_HASH_HERE))
+        text = sum(map(len, self._head)) + rows + 2 * (len(self._head) + len(self._rows))  # each is followed by two
+        end = parts + len(any_header(_METADATA, text, 0)) + padded(text) + 2 * tarfile.BLOCKSIZE
         return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
     def stream(self, fileobj: IO[bytes], callback: Callable[[float], Any] | None = None, sleeptime: float = 5) -> None:
@@ -133,10 +152,10 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         """
         total, done, called = max(self.files_size, 1), 0, time.monotonic()
 
-        def count(size: int) -> None:
+        def count(size: int, _files: int) -> None:
             nonlocal done, called
             done += size
-            if callback is not None and time.monotonic() - called >= sleeptime:
+            if callback is not None and size and time.monotonic() - called >= sleeptime:
                 called = time.monotonic()
                 callback(done / total)
 
@@ -145,93 +164,90 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         if callback is not None:
             callback(1.0)
 
-    def chunks(
-        self, sent_bytes: Callable[[int], None] = lambda size: None, sent_file: Callable[[], None] = lambda: None,
-    ) -> Iterator[bytes]:
-        """Yield the bundle, up to a megabyte at a time, :attr:`length` bytes in all.
+    def chunks(self, sent: Callable[[int, int], None] = lambda size, files: None) -> Iterator[bytes]:
+        """Yield the bundle, about a megabyte at a time and the metadata at once, :attr:`length` bytes in all.
 
-        *sent_bytes* is called with the size of each piece of a file that was taken, *sent_file* after each whole file.
+        *sent* is called after each of these pieces with the bytes of files in it, and how many files ended in it.
         """
-        written, described = 0, list(self._head)
-        for entry in self.entries:
-            digest = _hash()
-            header = _short_header(*_of_tar(entry)) or _any_header(*_of_tar(entry))
-            yield header
-            for data in read_file(self._root, entry, CHUNK):
+        parts: list[bytes] = []
+        rows: list[str] = []
+        written = pending = size = files = 0
+        contents = read_files(self._root, self.entries, CHUNK)
+        for entry, row in zip(self.entries, self._rows):
+            digest, header, left = _hash(), header_of(entry), entry.size
+            parts.append(header)
+            pending += len(header)
+            while True:
+                data = next(contents)
                 digest.update(data)
-                yield data
-                sent_bytes(len(data))
-            yield bytes(_padded(entry.size) - entry.size)
-            written += len(header) + _padded(entry.size)
-            described.append(_describe(entry, digest.hexdigest()))
-            sent_file()
-        text = json.dumps(described).encode('ascii')
-        last = _any_header(_METADATA, len(text), 0) + text + bytes(_padded(len(text)) - len(text))
-        self.md_obj = MetaData([*self._md_head, *(FileObj(**item) for item in described[len(self._head):])])
-        yield last + bytes(self.length - written - len(last))
+                parts.append(data)
+                left -= len(data)
+                pending += len(data)
+                size += len(data)
+                if pending >= _PIECE:
+                    yield b''.join(parts)
+                    sent(size, files)
+                    written += pending
+                    parts, pending, size, files = [], 0, 0, 0
+                if not left:
+                    break
+            if padding := -entry.size % tarfile.BLOCKSIZE:
+                parts.append(bytes(padding))
+                pending += padding
+            files += 1
+            rows.append(row.replace(_HASH_HERE, digest.hexdigest()))
+        self._files = rows
+        yield b''.join([*parts, self._end(written + pending)])
+        sent(size, files)
 
-
-def _of_tar(entry: BundledFile) -> tuple[str, int, int]:
-    return f'data/{entry.path}', entry.size, entry.mtime_ns // 1_000_000_000
-
-
-def _header_length(name: str, size: int, mtime: int) -> int:
-    return tarfile.BLOCKSIZE if _is_short(name, size, mtime) else len(_any_header(name, size, mtime))
-
-
-def _any_header(name: str, size: int, mtime: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime = size, mtime
-    # POSIX (pax) headers: names of any length in any characters, sizes over 8 GiB.
-    return info.tobuf(tarfile.PAX_FORMAT, 'utf-8', 'surrogateescape')
-
-
-def _is_short(name: str, size: int, mtime: int) -> bool:
-    return len(name) <= 100 and name.isascii() and size < 8 ** 11 and 0 <= mtime < 8 ** 11
-
-
-def _short_header(name: str, size: int, mtime: int) -> bytes | None:
-    """Return what :func:`_any_header` does, in a tenth of the time; ``None`` if the header is not of the usual kind."""
-    if not _is_short(name, size, mtime):
-        return None
-    block = bytearray(_TEMPLATE)
-    block[:len(name)] = name.encode('ascii')
-    block[124:135], block[136:147] = b'%011o' % size, b'%011o' % mtime
-    block[148:156] = b' ' * 8
-    block[148:156] = b'%06o\0 ' % sum(block)
-    return bytes(block)
-
-
-_TEMPLATE = _any_header('', 0, 0)
+    def _end(self, written: int) -> bytes:
+        """Return what comes after the files, of which *written* bytes are: the metadata, and the end of a tar."""
+        text = f'[{", ".join(self._head + self._files)}]'.encode('ascii')
+        last = any_header(_METADATA, len(text), 0) + text
+        return last + bytes(self.length - written - len(last))
 
 
 def _hash() -> Any:
-    return hashlib.new(_HASHTYPE, usedforsecurity=False)
+    return hashlib.sha1(usedforsecurity=False)
 
 
-def _padded(size: int) -> int:
-    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-
-
-def _describe(entry: BundledFile, hashsum: str) -> dict[str, Any]:
+def _row(entry: BundledFile) -> str:
+    """Return the row of *entry* in the metadata, in JSON, with :data:`_HASH_HERE` for its hash."""
     subdir, _, name = entry.path.rpartition('/')
-    if subdir.partition('/')[0] == 'data':
-        subdir = f'data/{subdir}'  # Ingest takes one leading "data" away: without this it would not find the file
     try:
-        ctime, mtime = _utc(entry.ctime_ns // 1_000_000_000), _utc(entry.mtime_ns // 1_000_000_000)
+        ctime, mtime = _utc(entry.ctime_ns // SECOND), _utc(entry.mtime_ns // SECOND)
     except OverflowError as exc:
         raise StagingError(f'{entry.path!a} has a time that is no date: set its modification time') from exc
-    return {
-        'destinationTable': 'Files', 'name': name, 'subdir': subdir, 'size': entry.size, 'hashtype': _HASHTYPE,
-        'hashsum': hashsum, 'mimetype': _mimetype(name if name.startswith('.') else f'x{name[name.find("."):]}'),
-        'ctime': ctime, 'mtime': mtime,
-    }
+    common = _common(subdir, name if name.startswith('.') else f'x{name[name.find("."):]}')
+    return (
+        f'{{{common}, "name": {_json(name)}, "size": {entry.size}, "hashsum": "{_HASH_HERE}", "ctime": "{ctime}", '
+        f'"mtime": "{mtime}"}}'
+    )
 
 
 @lru_cache
-def _mimetype(suffixes: str) -> str:
+def _common(subdir: str, suffixes: str) -> str:
+    """Return what the rows of many files in one directory have in common."""
+    if subdir.partition('/')[0] == 'data':
+        subdir = f'data/{subdir}'  # Ingest takes one leading "data" away: without this it would not find the file
     # With a directory: a name alone could look like a URL ("data:...").
-    return guess_type(f'data/{suffixes}', strict=True)[0] or 'application/octet-stream'
+    mimetype = guess_type(f'data/{suffixes}', strict=True)[0] or 'application/octet-stream'
+    return json.dumps({
+        'destinationTable': 'Files', 'subdir': subdir, 'hashtype': _HASHTYPE, 'mimetype': mimetype})[1:-1]
+
+
+def _require_archivable(path: str) -> None:
+    """Raise for a path that Metadata has no room for, or can't write: it would fail the ingest, after all was sent."""
+    try:
+        path.encode('utf-8')
+    except UnicodeEncodeError as exc:
+        raise StagingError(f'{path!a} can\'t be archived, as it is no UTF-8: rename it') from exc
+    subdir, _, name = path.rpartition('/')
+    for what, text in (('name', name), ('directory', subdir)):
+        if len(text) > MOST_CHARACTERS:
+            raise StagingError(
+                f'{path!a} can\'t be archived: its {what} has {len(text)} characters, and the archive keeps '
+                f'{MOST_CHARACTERS}: shorten it')
 
 
 @lru_cache

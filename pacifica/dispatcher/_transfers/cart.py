@@ -174,8 +174,7 @@ def _is_there(came: Path, path: str, file: File, meter: Meter) -> bool:
     """Return whether an earlier attempt has left *file*."""
     if not is_right(came / path, file):
         return False
-    meter.add_bytes(_size(file))
-    meter.add_file()
+    meter.add(_size(file), 1)
     return True
 
 

@@ -203,7 +203,7 @@ class _BundleBody:
     def __iter__(self) -> Iterator[bytes]:
         self._meter.restart()
         last = b''
-        for chunk in self._bundle.chunks(self._meter.add_bytes, self._meter.add_file):
+        for chunk in self._bundle.chunks(self._meter.add):
             yield last
             last = chunk
         self._confirm()

@@ -71,23 +71,15 @@ class Meter:
         self._files = self._bytes = 0
         self._logged = self._called = time.monotonic()
 
-    def add_bytes(self, count: int) -> None:
-        """Count bytes that went through; less than 0 for those that have to go through once more."""
-        self._bytes += count
-        if self._bytes > self._most_bytes:
-            self._most_bytes = self._bytes
+    def add(self, size: int, files: int = 0) -> None:
+        """Count bytes, and files that are whole, that went through; less than 0 for what has to go once more."""
+        self._bytes += size
+        self._files += files
+        if self._bytes > self._most_bytes or self._files > self._most_files:
+            self._most_bytes, self._most_files = max(self._bytes, self._most_bytes), max(self._files, self._most_files)
             self.advanced()
-        self._tell(time.monotonic())
-
-    def add_file(self) -> None:
-        """Count a file that went through whole."""
-        self._files += 1
-        if self._files > self._most_files:
-            self._most_files = self._files
-            self.advanced()
-        self._tell(time.monotonic(), self._files == self._files_total)
-
-    def _tell(self, now: float, last: bool = False) -> None:
+        now = time.monotonic()
+        last = self._files == self._files_total and (files > 0 or not self._files_total)
         if self._callback is not None and (last or now - self._called >= CALL_EVERY):
             self._called = now
             self._callback(self._progress())

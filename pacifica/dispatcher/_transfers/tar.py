@@ -6,8 +6,11 @@ reads an extended header of any size in one piece. https://pubs.opengroup.org/on
 
 from __future__ import annotations
 
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import IO
 
 from pacifica.dispatcher.exceptions import DownloadError
@@ -19,6 +22,8 @@ _NOTHING = bytes(_BLOCK)
 _BUFFER = 1 << 18
 #: Bytes of an extended header: names and times; more than this is an attack on our memory.
 _MOST_HEADER = 1 << 20
+#: Of a header: name, size, checksum, kind, magic and prefix of the name.
+_FIELDS = struct.Struct('100s24x12s12x8sc100x6s82x155s12x')
 _KINDS_OF_FILE = frozenset({b'0', b'\0', b'7'})
 
 
@@ -47,19 +52,21 @@ class TarReader:
 
     def take(self, most: int) -> bytes:
         """Return up to *most* bytes of the current member, at least one."""
-        data = self._some(min(most, self.left))
+        data = self._some(most if most < self.left else self.left)
         self.left -= len(data)
         return data
 
     def _some(self, most: int) -> bytes:
-        if self._at == len(self._buffer):
-            # What is large is handed on as it comes, in one piece.
-            self._buffer, self._at = self._stream.read(max(most, _BUFFER)), 0
-            if not self._buffer:
-                raise tarfile.ReadError('unexpected end of data')
-        end = min(self._at + most, len(self._buffer))
-        data, self._at = self._buffer[self._at:end], end
-        return data
+        at, end = self._at, self._at + most
+        if end > len(self._buffer):
+            if at == len(self._buffer):
+                # What is large is handed on as it comes, in one piece.
+                self._buffer, at = self._stream.read(max(most, _BUFFER)), 0
+                if not self._buffer:
+                    raise tarfile.ReadError('unexpected end of data')
+            end = min(at + most, len(self._buffer))
+        self._at = end
+        return self._buffer[at:end]
 
     def _exactly(self, count: int) -> bytes:
         data = self._some(count) if count else b''
@@ -71,25 +78,28 @@ class TarReader:
         """Return kind, name and size of the next member, with what extended headers say; ``None`` at the end."""
         long_name: str | None = None
         records: dict[bytes, bytes] = {}
+        sparse = False
         while True:
             block = self._exactly(_BLOCK)
             if block == _NOTHING:
                 return None
-            if sum(block) - sum(block[148:156]) + 8 * 32 != _number(block[148:156]):
+            short_name, length, said, kind, magic, prefix = _FIELDS.unpack(block)
+            if (checksum(block) - sum(said) + 8 * 32 - _number(said)) % 65521:
                 raise tarfile.ReadError('a header with a wrong checksum')
-            kind, size = block[156:157], _number(block[124:136])
+            size = _number(length)
             if kind in b'xgLK':
                 data = self._extension(size)
                 if kind == b'x':
                     records = _records(data)
+                    sparse = b'GNU.sparse' in data and any(key.startswith(b'GNU.sparse') for key in records)
                 elif kind == b'L':
                     long_name = _text(data.partition(b'\0')[0])
                 continue
-            name = _text(records[b'path']) if b'path' in records else long_name or _name(block)
+            name = _text(records[b'path']) if b'path' in records else long_name or _name(short_name, magic, prefix)
             size = int(records[b'size']) if b'size' in records else size
             if size < 0:
                 raise tarfile.ReadError('a size below 0')
-            if any(key.startswith(b'GNU.sparse') for key in records):
+            if sparse:
                 kind = b'S'
             elif kind in _KINDS_OF_FILE:
                 kind = FOLDER if kind == b'\0' and name.endswith('/') else FILE
@@ -101,6 +111,15 @@ class TarReader:
         return self._exactly(size + -size % _BLOCK)[:size]
 
 
+def checksum(block: bytes | bytearray) -> int:
+    """Return the sum of the bytes of a header, as a header has it, modulo 65521.
+
+    Adler-32 has it in its lower half, and takes a tenth of the time of :func:`sum`.
+    """
+    return ((zlib.adler32(block) & 0xffff) - 1) % 65521
+
+
+@lru_cache(1024)  # sizes and checksums repeat
 def _number(field: bytes) -> int:
     """Return the number in a header's field: octal digits, or, if its highest bit is set, binary."""
     if field[0] & 0x80:
@@ -112,10 +131,11 @@ def _number(field: bytes) -> int:
         raise tarfile.ReadError('a header with a number that is none') from exc
 
 
-def _name(block: bytes) -> str:
-    name = block[:100].partition(b'\0')[0]
-    prefix = block[345:500].partition(b'\0')[0] if block[257:263] == b'ustar\0' else b''
-    return _text(prefix + b'/' + name if prefix else name)
+def _name(name: bytes, magic: bytes, prefix: bytes) -> str:
+    name = name.partition(b'\0')[0]
+    if prefix[0] and magic == b'ustar\0':
+        name = prefix.partition(b'\0')[0] + b'/' + name
+    return _text(name)
 
 
 def _text(name: bytes) -> str:

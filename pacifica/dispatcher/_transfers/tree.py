@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pacifica.dispatcher.exceptions import StagingError
 
 
-@dataclass(frozen=True, slots=True)
-class BundledFile:
+class BundledFile(NamedTuple):
     """One file to send: its path in the directory, and what it looked like when it was listed."""
 
     path: str
@@ -36,33 +35,40 @@ def scan(root: Path) -> list[BundledFile]:
 
 def _walk(root: str) -> Iterator[BundledFile]:
     # A stack instead of recursion: directories may be nested deeper than Python's calls.
-    stack = [(root, _listing(root, ''))]
+    stack = [(root, '', _listing(root))]
     while stack:
-        item = next(stack[-1][1], None)
-        if item is None:
-            stack.pop()
-            continue
-        path, entry = item
-        real = entry.path
-        if entry.is_symlink():
-            real = _follow(real, path, root)
-            if any(real == above for above, _ in stack):
-                raise StagingError(f'{path!a} is a link to a directory above it: remove it, or copy what it leads to')
-        found = os.stat(real)
-        if stat.S_ISDIR(found.st_mode):
-            stack.append((real, _listing(real, path + '/')))
-        elif not stat.S_ISREG(found.st_mode):
-            raise StagingError(f'{path!a} is no file (but a FIFO, socket or device) and can\'t be sent: remove it')
-        elif not os.access(real, os.R_OK):
-            raise StagingError(f'{path!a} can\'t be read: change its permissions or remove it')
-        else:
+        directory, prefix, entries = stack[-1]
+        for name, found in entries:
+            path, real, mode = prefix + name, f'{directory}/{name}', found.st_mode
+            if stat.S_ISLNK(mode):
+                real = _follow(real, path, root)
+                if any(real == above for above, _, _ in stack):
+                    raise StagingError(
+                        f'{path!a} is a link to a directory above it: remove it, or copy what it leads to')
+                found = os.stat(real)
+                mode = found.st_mode
+            if stat.S_ISDIR(mode):
+                stack.append((real, path + '/', _listing(real)))
+                break
+            if not stat.S_ISREG(mode):
+                raise StagingError(f'{path!a} is no file (but a FIFO, socket or device) and can\'t be sent: remove it')
+            # What anybody may read needs no question.
+            if mode & 0o444 != 0o444 and not os.access(real, os.R_OK):
+                raise StagingError(f'{path!a} can\'t be read: change its permissions or remove it')
             yield BundledFile(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino)
+        else:
+            stack.pop()
 
 
-def _listing(directory: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    with os.scandir(directory) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
-    return iter([(prefix + entry.name, entry) for entry in ordered])
+def _listing(directory: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Return the names in *directory*, in order, each with what it is itself."""
+    if os.name != 'posix':
+        return ((name, os.lstat(f'{directory}/{name}')) for name in sorted(os.listdir(directory)))
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        return iter([(name, os.lstat(name, dir_fd=descriptor)) for name in sorted(os.listdir(descriptor))])
+    finally:
+        os.close(descriptor)
 
 
 def _follow(link: str, path: str, root: str) -> str:
@@ -108,35 +114,59 @@ def remove(root: Path) -> None:
         os.rmdir(directory)
 
 
-def read_file(root: str, entry: BundledFile, chunk: int) -> Iterator[bytes]:
-    """Yield the bytes of *entry*, exactly as many as were listed, *chunk* at a time; any change of it is an error."""
-    try:
-        # Non-blocking: should a FIFO have taken the file's place, opening it must not wait for a writer.
-        descriptor = os.open(
-            f'{root}/{entry.path}', os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+def read_files(root: str, entries: Iterable[BundledFile], chunk: int) -> Iterator[bytes]:
+    """Yield the bytes of each of *entries*, exactly as many as were listed; any change of one is an error.
+
+    A file of up to *chunk* bytes is one piece, also an empty one; a larger one is several, none of them empty.
+    """
+    for entry in entries:
+        path, size = entry.path, entry.size
+        if size > chunk:
+            yield from _pieces(root, entry, chunk)
+            continue
         try:
-            _same(entry, descriptor, 'before')
+            descriptor = os.open(f'{root}/{path}', _READ)
+            try:
+                data, found = os.read(descriptor, size), os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as exc:
+            raise _unreadable(entry, exc) from exc
+        _require_same(entry, found, len(data) == size)
+        yield data
+
+
+def _pieces(root: str, entry: BundledFile, chunk: int) -> Iterator[bytes]:
+    try:
+        descriptor = os.open(f'{root}/{entry.path}', _READ)
+        try:
             left = entry.size
             while left:
                 data = os.read(descriptor, min(chunk, left))
-                if not data:
-                    raise StagingError(f'{entry.path!a} shrank while it was sent: {_ADVICE}')
-                left -= len(data)
+                first, left = left == entry.size, left - len(data)
+                # Nothing of another file is handed on, and the last of this one if it is still as it was.
+                if first or not left or not data:
+                    _require_same(entry, os.fstat(descriptor), bool(data))
                 yield data
-            if os.read(descriptor, 1):
-                raise StagingError(f'{entry.path!a} grew while it was sent: {_ADVICE}')
-            _same(entry, descriptor, 'while')
         finally:
             os.close(descriptor)
     except OSError as exc:
-        raise StagingError(f'{entry.path!a} can\'t be read while it is sent ({exc.strerror}): {_ADVICE}') from exc
+        raise _unreadable(entry, exc) from exc
 
 
+#: Non-blocking: should a FIFO have taken a file's place, opening it must not wait for a writer.
+_READ = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
 _ADVICE = 'write every file to its end before the upload, and leave it alone until then'
 
 
-def _same(entry: BundledFile, descriptor: int, when: str) -> None:
-    found = os.fstat(descriptor)
-    known = (found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
-    if not stat.S_ISREG(found.st_mode) or known != (entry.size, entry.mtime_ns, entry.device, entry.inode):
-        raise StagingError(f'{entry.path!a} changed {when} it was sent: {_ADVICE}')
+def _unreadable(entry: BundledFile, exc: OSError) -> StagingError:
+    return StagingError(f'{entry.path!a} can\'t be read while it is sent ({exc.strerror}): {_ADVICE}')
+
+
+def _require_same(entry: BundledFile, found: os.stat_result, whole: bool) -> None:
+    _, size, mtime_ns, _, device, inode = entry
+    if not (
+        whole and found.st_mtime_ns == mtime_ns and found.st_size == size and found.st_ino == inode
+        and found.st_dev == device and stat.S_ISREG(found.st_mode)
+    ):
+        raise StagingError(f'{entry.path!a} changed before it was sent, or while it was: {_ADVICE}')
