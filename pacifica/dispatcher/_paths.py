@@ -1,7 +1,7 @@
 """Which paths may be used inside a directory, and putting files there without leaving it.
 
-Paths come from strangers: events, archives, handlers. They are relative, posix, and stay where they are put on every
-platform: what is a file's name on Linux but a way out on Windows (``..\\x``, ``C:x``) is refused everywhere.
+Paths come from strangers: events, archives, handlers. They are relative, with ``/`` between their parts, and stay where
+they are put: ``..\\x`` and ``C:x`` are names of files on POSIX, but ways out on Windows, where they are refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from pathlib import Path
 
 from pacifica.dispatcher.exceptions import UnsafePathError
 
-_FORBIDDEN = re.compile(r'[\0\\]|(?:^|/)(?:[A-Za-z]:|\.\.(?:/|$))')
+_OUT = {  # by os.name: what leads out of a directory, or is in no path
+    'posix': re.compile(r'\0|(?:^|/)\.\.(?:/|$)'),
+    'nt': re.compile(r'[\0\\]|(?:^|/)(?:[A-Za-z]:|\.\.(?:/|$))'),
+}
+_FORBIDDEN = _OUT[os.name]
 
 
 def safe_path(name: object, subdir: object = None) -> str:
@@ -41,7 +45,7 @@ def safe_path(name: object, subdir: object = None) -> str:
     return path
 
 
-_WANTED = 'give a relative path with "/" between its parts, without "..", backslash, NUL or drive letter'
+_WANTED = 'give a relative path with "/" between its parts, without "..", NUL, and on Windows backslash or drive letter'
 
 
 def _shown(value: object) -> str:
@@ -55,7 +59,7 @@ def conflicts(paths: Iterable[str]) -> list[str]:
     twice: dict[str, str] = {}
     for path in paths:
         if path in seen:
-            twice[path] = f'{_shown(path)} (more than once)'
+            twice[path] = f'{_shown(path)} (more than once, and not the same)'
         seen.add(path)
     for path in seen:
         parent = path.rpartition('/')[0]

@@ -39,7 +39,7 @@ class DownloaderRunner(ABC):
     ) -> list[Opener]:
         """Put *files* into the directory *basedir_name*.
 
-        :param files: what is wanted; at least one.
+        :param files: what is wanted; at least one. Two of one path, size and hash are one file.
         :param timeout: wall-clock seconds for all of it; an :class:`IdleTimeout`, as the default is one, ends it after
             so many seconds without progress instead, however long all of it takes.
         :returns: a function for each of *files*, in their order, that opens it for reading: text in the encoding that
@@ -159,10 +159,11 @@ class RemoteDownloaderRunner(DownloaderRunner):
 
         files = list(files or ())
         paths = staged.wanted_paths(files)
-        sizes = [file.size for file in files]
+        wanted = dict(zip(paths, files))
+        sizes = [file.size for file in wanted.values()]
         total = sum(sizes) if all(isinstance(size, int) for size in sizes) else None
-        meter = Meter('download', len(files), total, self.progress)
+        meter = Meter('download', len(wanted), total, self.progress)
         target = self.input_directory(basedir_name)
         with cart.CartService(self.downloader, timeout, self.request_timeout) as service:
-            cart.fetch(service, dict(zip(paths, files)), meter, target, self.cart_timeout)
+            cart.fetch(service, wanted, meter, target, self.cart_timeout)
         return [staged.make_opener(target / path, file) for file, path in zip(files, paths)]

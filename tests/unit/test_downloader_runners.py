@@ -80,9 +80,28 @@ def test_a_directory_or_fifo_is_no_file_to_take(source, target):
 
 
 def test_paths_that_two_files_claim_are_named(source, target):
-    wanted = [File(name='a'), File(name='b'), File(name='a', subdir='.'), File(name='c', subdir='b/x')]
-    with pytest.raises(DownloadError, match=r"'a' \(more than once\); 'b' \(a file and also a directory\)"):
+    wanted = [File(name='a'), File(name='b'), File(name='a', subdir='.', size=1), File(name='c', subdir='b/x')]
+    named = r"'a' \(more than once, and not the same\); 'b' \(a file and also a directory\)"
+    with pytest.raises(DownloadError, match=named):
         LocalDownloaderRunner(str(source)).download(str(target), wanted)
+
+
+@pytest.mark.parametrize('same', [
+    {'hashsum': 'AB'}, {'_id': 2, 'size': '1'}, {'subdir': './'}, {'mtime': 'other', 'encoding': 'utf-16'},
+])
+def test_a_file_that_is_listed_twice_alike_is_one_file(source, target, same):
+    fields = {'_id': 1, 'name': 'top.csv', 'size': 1, 'hashtype': 'sha1', 'hashsum': 'ab'}
+    openers = LocalDownloaderRunner(str(source)).download(str(target), [File(**fields), File(**{**fields, **same})])
+    assert read_all(openers) == [CONTENT['top.csv']] * 2
+
+
+@pytest.mark.parametrize('other', [
+    {'size': 2}, {'hashsum': 'ac'}, {'hashtype': 'md5'}, {'hashsum': None}, {'_id': 2, 'hashsum': None},
+])
+def test_a_path_that_is_listed_twice_with_other_content_is_an_error(source, target, other):
+    fields = {'_id': 1, 'name': 'top.csv', 'size': 1, 'hashtype': 'sha1', 'hashsum': None if '_id' in other else 'ab'}
+    with pytest.raises(DownloadError, match='more than once, and not the same'):
+        LocalDownloaderRunner(str(source)).download(str(target), [File(**fields), File(**{**fields, **other})])
 
 
 @pytest.mark.parametrize('path', ['../secret', '/etc/passwd', 'sub/../../secret'])

@@ -364,7 +364,7 @@ def test_nothing_is_created_outside_of_the_output(tmp_path):
     event = StagedEvent.for_test(tmp_path, {'a': b'mine'})
     (event.output_directory / 'link').symlink_to(event.input_directory)
     (event.output_directory / 'file').symlink_to(event.input_directory / 'a')
-    for path in ('../input/a', '/tmp/x', 'link/b', 'x/../../b', 'b\0', '', '.', 'a\\b'):
+    for path in ('../input/a', '/tmp/x', 'link/b', 'x/../../b', 'b\0', '', '.'):
         with pytest.raises(UnsafePathError):
             event.create(path)
     with pytest.raises(FileExistsError):

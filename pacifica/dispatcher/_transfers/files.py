@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pacifica.dispatcher._paths import conflicts
-from pacifica.dispatcher.exceptions import DownloadError, StagingError
+from pacifica.dispatcher.exceptions import DownloadError, StagingError, UnsafePathError
 from pacifica.dispatcher.models import File
 
 #: Bytes of one read: large enough that the disk limits hashing and copying, small enough to need little memory.
@@ -19,14 +19,28 @@ CHUNK = 1 << 20
 Opener = Callable[..., IO[Any]]
 
 
+def distinct(files: Sequence[File]) -> list[File]:
+    """Return *files* without those that repeat another one: the same path, size and hash; without a hash, the same id.
+
+    Those that have no path stay, and so do those that contradict each other: they may never be asked for.
+    """
+    found: dict[object, File] = {}
+    for number, file in enumerate(files):
+        try:
+            content = str(file.size), str(file.hashtype), str(file.hashsum).lower()
+            found.setdefault((file.path, *content, None if file.hashsum else str(file._id)), file)
+        except (AttributeError, UnsafePathError):
+            found[number] = file
+    return list(found.values())
+
+
 def wanted_paths(files: Sequence[File]) -> list[str]:
     """Return the path of each of *files*, which must be able to lie in one directory all together."""
     if not files:
         raise ValueError('there are no files to download: ask for at least one')
-    paths = [file.path for file in files]
-    if clashes := conflicts(paths):
+    if clashes := conflicts(file.path for file in distinct(files)):
         raise DownloadError(f'the event\'s files can\'t lie in one directory: {"; ".join(clashes)}')
-    return paths
+    return [file.path for file in files]
 
 
 def make_opener(path: Path, file: File) -> Opener:
