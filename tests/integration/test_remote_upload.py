@@ -122,6 +122,31 @@ def test_a_state_that_is_not_known_is_an_error_when_it_stays(ingest, runner, out
     assert (caught.value.transient, caught.value.job_id) == (False, 2)
 
 
+@pytest.mark.parametrize('end', [{}, {'task': None}])
+def test_a_job_that_does_not_say_whether_it_is_complete_is_judged_by_state_and_percent(ingest, runner, output, end):
+    old = {'complete': None}
+    ingest.script = [{**old, 'task': 'Policy Validation', 'task_percent': '100.00000'}, {**DONE, **old, **end}]
+    assert send(runner, output)[1]['task_percent'] == '100.00000' and ingest.count('GET') == 2
+    ingest.script = [{**old, 'state': 'FAILED', 'task': 'ingest files', 'exception': 'no'}]
+    with pytest.raises(UploadError, match='job 2 of Ingest failed'):
+        send(runner, output, timeout=1)
+
+
+def test_a_path_that_the_archive_can_not_keep_is_said_before_any_request(ingest, runner, output):
+    (output / ('d' * 200) / ('e' * 55)).mkdir(parents=True)
+    (output / ('d' * 200) / ('e' * 55) / 'a').write_bytes(b'')
+    with pytest.raises(StagingError, match="its directory has 256 characters"):
+        send(runner, output)
+    assert ingest.count('POST') == 0
+
+
+def test_key_values_are_sent_without_files_and_without_a_transaction(ingest, runner, tmp_path):
+    heard = []
+    runner.progress = heard.append
+    _, job_id, _ = runner.upload(str(tmp_path), None, [TransactionKeyValue(key='k', value='v')], timeout=20)
+    assert job_id == 1 and heard == [Progress('upload', 0, 0, 0, 0)]
+
+
 @pytest.mark.parametrize('end', [
     {'task': 'ingest files', 'task_percent': '100.00000', 'complete': True}, {**DONE, 'task_percent': '99.99'},
     {**DONE, 'task_percent': None}, {**DONE, 'task': 'Policy Validation'},

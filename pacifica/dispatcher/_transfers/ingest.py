@@ -125,7 +125,7 @@ class IngestService(Service):
                 fault = _judge(job_id, state)
                 if fault is not None and _needed_another(state):
                     fault.service = f'what Ingest at {self.name} needs for {state["task"]!r}'
-                if fault is None and state['complete'] is True:
+                if fault is None and _is_done(state):
                     return state
             except UploadError as exc:
                 fault = None if exc.transient or exc.status == 500 else UploadError(
@@ -149,11 +149,18 @@ def _judge(job_id: int, state: dict[str, Any]) -> UploadError | None:
         return UploadError(
             f'job {job_id} of Ingest failed: {_shown(state)}: {tidy(str(state.get("exception", "")), 1500)}',
             transient=task in _ACCIDENTS or _needed_another(state), job_id=job_id, state=state)
-    known = name == 'OK' and isinstance(complete, bool) and state.get('job_id') == job_id
-    if known and (not complete or (task == _LAST_TASK and _is_whole(state.get('task_percent')))):
+    known = name == 'OK' and (complete is None or isinstance(complete, bool)) and state.get('job_id') == job_id
+    if known and (not complete or _is_done(state)):
         return None
     return UploadError(
         f'job {job_id} of Ingest is in a state that is not known: {_shown(state)}', job_id=job_id, state=state)
+
+
+def _is_done(state: Mapping[str, Any]) -> bool:
+    """Return whether a job that didn't fail is at its end; one that doesn't say whether it is complete may be, too."""
+    task, complete = state.get('task'), state.get('complete')
+    at_end = task == _LAST_TASK or (task is None and complete is None)
+    return complete in (True, None) and at_end and _is_whole(state.get('task_percent'))
 
 
 def _needed_another(state: Mapping[str, Any]) -> bool:
