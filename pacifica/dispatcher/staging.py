@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import Any
 
 from cloudevents.model import Event
 
 from pacifica.dispatcher._handler import EventHandler
 from pacifica.dispatcher._patterns import Patterns
 from pacifica.dispatcher._staged_event import PROVENANCE_KEY, StagedEvent
-from pacifica.dispatcher._transfers.files import Opener
+from pacifica.dispatcher._transfers.files import Opener, distinct
 from pacifica.dispatcher._transfers.kept import downloading_into, keeping
 from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT, IdleTimeout
 from pacifica.dispatcher._transfers.tree import measure, remove
@@ -42,8 +43,8 @@ _LOG = logging.getLogger(__name__)
 class StagedEventHandler(EventHandler):
     """Fetches an event's files, lets *event_handler* work on them, and uploads what it made.
 
-    An event without files is handled without a download, and a handler that made no file causes no upload. Whatever
-    fails, the temporary directories are removed.
+    An event without files is handled without a download, and a handler that made no file and left the transaction and
+    its key-values as they were causes no upload. Whatever fails, the temporary directories are removed.
 
     :param downloader_runner: fetches the files; ``None`` for handlers that need none (``event.files`` lists them).
     :param event_handler: its ``handle`` gets a :class:`StagedEvent`.
@@ -88,15 +89,16 @@ class StagedEventHandler(EventHandler):
         :raises UnsafePathError: if the event names a file that can be in no directory.
         :raises Exception: what the inner handler raised, as it is.
         """
-        files = File.from_cloudevents_model(event)
+        files = distinct(File.from_cloudevents_model(event))
         wanted = [file for file in files if self._wanted is None or self._wanted.match(file.path)]
         most = self.keep_downloads if self.downloader_runner is not None else 0
         with self._directories(event) as root, keeping(root.parent, wanted, most) as kept:
             with downloading_into(kept):
                 staged = self._stage_in(event, root, files, wanted)
+            given = _description(staged)
             with stage('handle'):
                 self.event_handler.handle(staged)
-            self._stage_out(staged)
+            self._stage_out(staged, _description(staged) != given)
 
     def _stage_in(self, event: Event, root: Path, files: list[File], wanted: list[File]) -> StagedEvent:
         # The names that programs expect: see CommandEventHandler.
@@ -125,9 +127,13 @@ class StagedEventHandler(EventHandler):
             'event_id': event.event_id, 'files': len(files), 'seconds': round(done.seconds, 3)})
         return openers
 
-    def _stage_out(self, staged: StagedEvent) -> None:
+    def _stage_out(self, staged: StagedEvent, described: bool) -> None:
+        """Upload what the handler made.
+
+        :param described: whether it has described the upload, which then is one also without a file.
+        """
         files, size = measure(staged.output_directory)
-        if not files:
+        if not files and not described:
             _LOG.info('staging.nothing_to_upload', extra={'event_id': staged.event_id})
             return
         if self.uploader_runner is None:
@@ -179,3 +185,8 @@ class StagedEventHandler(EventHandler):
         except OSError as exc:
             _LOG.error('staging.not_removed', extra={
                 'event_id': event.event_id, 'directory': str(root), 'error': str(exc)})
+
+
+def _description(staged: StagedEvent) -> tuple[dict[str, Any], list[tuple[Any, Any]]]:
+    """Return what the upload of *staged* would be said to be."""
+    return dict(vars(staged.transaction)), [(pair.key, pair.value) for pair in staged.key_values]

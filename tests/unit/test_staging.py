@@ -181,6 +181,42 @@ def test_a_handler_that_made_no_file_causes_no_upload(download, work):
     assert inner.event is not None and uploads.calls == []
 
 
+def describe(event):
+    """Add a key-value."""
+    event.key_values.append(TransactionKeyValue(key='k', value='v'))
+
+
+def rename(event):
+    """Change the transaction."""
+    event.transaction.project = 'other'
+
+
+@pytest.mark.parametrize('change', [describe, rename, lambda event: event.key_values.clear()])
+def test_a_handler_that_only_describes_an_upload_makes_one_without_files(download, work, change):
+    uploads = Uploads()
+    StagedEventHandler(download, Calls(change), uploads, directory=work).handle(event_of(CONTENT))
+    (contents, transaction, pairs, _), = uploads.calls
+    assert contents == {} and (transaction.project == 'other' or [pair.key for pair in pairs] != [PROVENANCE_KEY])
+
+
+def test_key_values_of_a_route_alone_cause_no_upload(download, work):
+    uploads = Uploads()
+    StagedEventHandler(download, Calls(), uploads, directory=work, key_values={'k': 'v'}).handle(event_of(CONTENT))
+    assert uploads.calls == []
+
+
+def test_a_description_that_nothing_uploads_is_a_warning(work, caplog):
+    StagedEventHandler(None, Calls(describe), None, directory=work).handle(event_of(CONTENT))
+    assert 'staging.output_not_uploaded' in caplog.messages
+
+
+def test_a_file_that_an_event_lists_twice_is_one_file(download, work):
+    inner, event = Calls(), event_of(CONTENT)
+    event.d['data'] = event.data + event.data[3:5]
+    StagedEventHandler(download, inner, None, directory=work).handle(event)
+    assert [file.path for file in inner.event.files] == list(CONTENT)
+
+
 @pytest.mark.parametrize('data', [{'obj_type': 'files', 'method': 'PUT'}, 'text', None])
 def test_an_event_without_files_is_handled_without_a_download(work, data):
     class Never(DownloaderRunner):
