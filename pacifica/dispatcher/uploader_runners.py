@@ -36,7 +36,8 @@ class UploaderRunner(ABC):
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         """Upload every file under *basedir_name*, each as ``data/<path in the directory>``.
 
-        :param transaction: submitter, instrument and project of the upload, none of which may be missing.
+        :param transaction: submitter, instrument and project of the upload, none of which may be missing. ``None`` with
+            key-values sends these alone, which Ingest may refuse.
         :param transaction_key_values: its key-values.
         :param timeout: wall-clock seconds for all of it; an :class:`IdleTimeout`, as the default is one, ends it after
             so many seconds without progress instead: no byte was sent, and the state of Ingest's job didn't change.
@@ -45,7 +46,8 @@ class UploaderRunner(ABC):
         :raises TransactionDuplicateAttributeError: if *transaction* has an ``_id``: Ingest gives each upload a new one.
         :raises ValueError: if *transaction* or a key-value is incomplete, or a key or value has more than 255
             characters; nothing was sent.
-        :raises StagingError: if something in the directory can't be sent, or changes meanwhile; names it.
+        :raises StagingError: if something in the directory can't be sent, or changes meanwhile, or has a path that the
+            archive can't keep: a directory of more than 255 characters, a name that is no UTF-8; names it.
         :raises UploadError: if Ingest doesn't confirm the upload.
         """
 

@@ -22,7 +22,7 @@ from pacifica.dispatcher.task_context import TaskContext, task_context
 from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.events import wait_until
 from support.stack import Subscriber, running
-from support.staging import write_files
+from support.staging import read_all, write_files
 
 # One set of services at a time, in one process of the test run.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
@@ -87,6 +87,39 @@ def test_a_round_trip_of_50_files_is_byte_for_byte(stack, subscriber, tmp_path):
     for file, opener in zip(files, openers):
         with opener(mode='rb') as stream:
             assert stream.read() == contents[file.path]
+
+
+HOSTILE = [
+    'back\\slash', '..\\up', 'a\\b/c\\d', 'C:drive', 'd:/x', 'new\nline', 'tab\t', ' lead and trail ', 'dot.', '-rf',
+    '~', 'quote"\'`$(id)`;|&', '%2e%2e%2f?#', '*[a]{b}<c>', '\x01\x7f', 'e\u0301 \u202e\U0001f600', '...',
+    'metadata.txt', 'data',
+]
+
+
+def test_names_that_mean_something_to_somebody_make_the_round_trip(stack, subscriber, tmp_path):
+    contents = {name: name.encode() * 100 for name in HOSTILE}
+    write_files(tmp_path / 'out', contents)
+    files = File.from_cloudevents_model(Event(subscriber.event_of(upload(stack, tmp_path / 'out'))))
+    openers = RemoteDownloaderRunner(stack.downloader()).download(str(tmp_path / 'back'), files)
+    assert dict(zip((file.path for file in files), read_all(openers))) == contents
+
+
+def test_an_upload_that_a_handler_only_describes_is_a_transaction_without_files(stack, subscriber, tmp_path):
+    class Describes(EventHandler):
+        """Adds a key-value alone."""
+
+        def handle(self, event):
+            """Add it."""
+            event.key_values.append(TransactionKeyValue(key='looked at', value='yes'))
+
+    (tmp_path / 'a').write_text('a')
+    event = Event(subscriber.event_of(upload(stack, tmp_path)))
+    before = set(subscriber.events)
+    StagedEventHandler(None, Describes(), RemoteUploaderRunner(stack.uploader())).handle(event)
+    caused = Event(subscriber.events[wait_until(lambda: set(subscriber.events) - before).pop()])
+    assert File.from_cloudevents_model(caused) == []
+    pairs = {pair.key: pair.value for pair in TransactionKeyValue.from_cloudevents_model(caused)}
+    assert pairs == {PROVENANCE_KEY: Transaction.from_cloudevents_model(event)._id, 'looked at': 'yes'}
 
 
 def test_a_failed_ingest_is_an_error_with_its_message(stack, tmp_path):

@@ -65,6 +65,14 @@ def test_files_come_into_data_in_their_order_and_the_cart_is_deleted(cartd, runn
     assert len(cartd.deleted) == 1 and not cartd.carts
 
 
+def test_a_file_that_is_listed_twice_is_ordered_once_and_opened_by_both(cartd, runner, tmp_path):
+    heard = []
+    runner.progress = heard.append
+    openers = runner.download(str(tmp_path), [*files(), *files()[1:2]])
+    assert read_all(openers) == [*CONTENT.values(), CONTENT['top.csv']]
+    assert [len(order) for order in cartd.ordered] == [3] and heard[-1].files_total == 3
+
+
 def test_a_download_goes_again_and_again_into_one_directory(runner, tmp_path):
     for _ in range(2):
         assert read_all(runner.download(str(tmp_path), files())) == list(CONTENT.values())
