@@ -52,7 +52,8 @@ class Away:
 
     def handler(self, directory: Path) -> Callable[[Any], None]:
         """Return a handler that downloads from it."""
-        runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(self.port)))
+        # A machine that is busy isn't away: only what the server says is to count.
+        runner = RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(self.port)), request_timeout=600)
 
         def handle(event: Any) -> None:
             self.tries += 1
