@@ -79,11 +79,14 @@ class RoutesFile:
         self._tried = sign, time.monotonic() + _AGAIN_SECONDS
         document = load(text, self.path)
         if document.service != self.document.service:
-            self._log(logging.WARNING, 'routes.restart_needed', table='service')
+            if not self._silent:
+                _LOG.warning('routes.restart_needed', extra={'file': str(self.path), 'table': 'service'})
         self._sign, self.text, self.document, self._refused = sign, text, document, ''
-        self._log(logging.INFO, 'routes.taken', routes=len(document.routes))
+        if not self._silent:
+            _LOG.info('routes.taken', extra={'file': str(self.path), 'routes': len(document.routes)})
         for warning in document.warnings:
-            self._log(logging.WARNING, 'routes.doubtful', warning=warning)
+            if not self._silent:
+                _LOG.warning('routes.doubtful', extra={'file': str(self.path), 'warning': warning})
         return document
 
     def _settled(self, sign: _Sign) -> bool:
@@ -97,11 +100,8 @@ class RoutesFile:
     def _refuse(self, error: str) -> None:
         if error != self._refused:
             self._refused = error
-            self._log(logging.ERROR, 'routes.refused', error=error)
-
-    def _log(self, level: int, message: str, **extra: Any) -> None:
-        if not self._silent:
-            _LOG.log(level, message, extra={'file': str(self.path), **extra})
+            if not self._silent:
+                _LOG.error('routes.refused', extra={'file': str(self.path), 'error': error})
 
 
 def _sign(path: Path) -> _Sign:
