@@ -78,9 +78,8 @@ class RoutesFile:
             return None
         self._tried = sign, time.monotonic() + _AGAIN_SECONDS
         document = load(text, self.path)
-        if document.service != self.document.service:
-            if not self._silent:
-                _LOG.warning('routes.restart_needed', extra={'file': str(self.path), 'table': 'service'})
+        if document.service != self.document.service and not self._silent:
+            _LOG.warning('routes.restart_needed', extra={'file': str(self.path), 'table': 'service'})
         self._sign, self.text, self.document, self._refused = sign, text, document, ''
         if not self._silent:
             _LOG.info('routes.taken', extra={'file': str(self.path), 'routes': len(document.routes)})
