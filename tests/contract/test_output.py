@@ -179,7 +179,7 @@ def test_a_handler_that_closes_its_output_harms_no_other_event(model: Any, begin
 def test_what_a_program_prints_that_was_left_behind_is_no_other_event_s_before_that_begins(
     model: Any, begin: Begin, caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG, 'pacifica.dispatcher._engine.isolation')
+    caplog.set_level(logging.DEBUG, 'pacifica.dispatcher._engine.handler_process')
     leaving = begin('leave a program')
     wait_until(lambda: model.get(model.task_id == leaving).finalized, 60)
     time_after = time.monotonic() + 0.2
