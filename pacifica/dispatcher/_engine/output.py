@@ -161,7 +161,7 @@ def _document(entries: Iterable[Entry]) -> str:
     return msgspec.json.encode([entry for entry in entries if entry[2]]).decode()
 
 
-_OF_TASK = frozenset({'task_id', 'event_id', 'route', 'handler', 'attempt'})  # of TaskLogFilter: the event's page says so
+_OF_TASK = frozenset({'task_id', 'event_id', 'route', 'handler', 'attempt'})  # of TaskLogFilter: its page says so
 
 
 class _LineFormatter(logging.Formatter):
