@@ -151,23 +151,11 @@ def transaction_id(data_json: str) -> str | None:
     """Return the id of the transaction in *data_json*, the data of an event as Pacifica Metadata publishes them.
 
     That is the value of the object whose ``destinationTable`` is ``Transactions._id`` (see :mod:`..models`), as text.
-    ``None`` if there is none, or it is no whole number and no short text.
-    """
-    return _value(data_json, 'destinationTable', 'Transactions._id')
-
-
-def parent_transaction(data_json: str) -> str | None:
-    """Return the id of the transaction from which the event's was made, so far as its key-values say so."""
-    return _value(data_json, 'key', SOURCE_KEY)
-
-
-def _value(data_json: str, member: str, text: str) -> str | None:
-    """Return the value of the first object in which *member* is *text*.
-
-    Only that object is parsed: the data may list tens of thousands of files.
+    ``None`` if there is none, or it is no whole number and no short text. Only that object is parsed: the data may list
+    tens of thousands of files.
     """
     position = -1
-    while (position := data_json.find(f'"{text}"', position + 1)) >= 0:
+    while (position := data_json.find('"Transactions._id"', position + 1)) >= 0:
         begin, end = data_json.rfind('{', 0, position), data_json.find('}', position)
         if begin < 0 or end < 0:
             continue
@@ -175,7 +163,8 @@ def _value(data_json: str, member: str, text: str) -> str | None:
             item: Any = msgspec.json.decode(data_json[begin:end + 1])
         except (msgspec.DecodeError, UnicodeEncodeError):
             continue  # braces inside its strings: an event that Pacifica does not send
-        value = item.get('value') if isinstance(item, dict) and item.get(member) == text else None
+        known = isinstance(item, dict) and item.get('destinationTable') == 'Transactions._id'
+        value = item.get('value') if known else None
         if isinstance(value, (int, str)) and not isinstance(value, bool) and 0 < len(str(value)) <= _ID_CHARACTERS:
             return str(value)
     return None

@@ -155,6 +155,11 @@ class Record(peewee.Model):
     priority = peewee.IntegerField(default=0)
     postponed = peewee.IntegerField(default=0)
     parameters = DocumentField(null=True)
+    project = peewee.CharField(max_length=64, null=True)
+    instrument = peewee.CharField(max_length=64, null=True)
+    submitter = peewee.CharField(max_length=64, null=True)
+    file_count = peewee.IntegerField(null=True)
+    file_bytes = peewee.BigIntegerField(null=True)
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

@@ -12,16 +12,17 @@ from typing import Any
 
 import peewee
 
+from pacifica.dispatcher._queue.facts import Facts
 from pacifica.dispatcher._queue.record import OUTAGES, OUTPUTS, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_transactions, widen
+from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_facts, widen
 
 _Column = tuple[str, str, str]
 
 _KINDS = {
     peewee.UUIDField: 'uuid', DocumentField: 'document', peewee.TextField: 'text', peewee.DateTimeField: 'time',
-    peewee.IntegerField: 'integer', peewee.DoubleField: 'seconds',
+    peewee.IntegerField: 'integer', peewee.BigIntegerField: 'bytes', peewee.DoubleField: 'seconds',
 }
 _KINDS_OF_CHARACTERS = {255: 'name', 64: 'key', 32: 'token'}
 
@@ -98,6 +99,9 @@ _INDEXES = (
     ('event_id', False, '{event_id}', ''),
     ('transaction', False, 'transaction_id, created, task_id', 'transaction_id IS NOT NULL'),
     ('parent', False, 'parent_transaction, created, task_id', 'parent_transaction IS NOT NULL'),
+    ('project', False, 'project, created, task_id', 'project IS NOT NULL'),
+    ('instrument', False, 'instrument, created, task_id', 'instrument IS NOT NULL'),
+    ('submitter', False, 'submitter, created, task_id', 'submitter IS NOT NULL'),
     ('skipped', False, 'skipped', 'skipped IS NOT NULL'),
     ('awaits', False, 'awaits, claimed', 'awaits IS NOT NULL'),
     ('line', False, f'{_QUEUE}, priority, due', f"task_status = '{Status.ACCEPTED}'"),
@@ -222,8 +226,8 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
     _add(session, TABLE, missing)
     if old:
         fill_in(session)
-    if any(name == 'parent_transaction' for name, _, _ in missing):
-        fill_in_transactions(session)
+    if any(name in Facts._fields for name, _, _ in missing):
+        fill_in_facts(session)
 
 
 def _create_indexes(session: Session) -> None:

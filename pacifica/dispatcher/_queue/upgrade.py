@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pacifica.dispatcher._lineage import parent_transaction, transaction_id
+from pacifica.dispatcher._queue.facts import Facts
 from pacifica.dispatcher._queue.record import TABLE, event_key, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
@@ -50,16 +50,16 @@ def fill_in(session: Session) -> None:
         position = rows[-1][:2]
 
 
-def fill_in_transactions(session: Session) -> None:
-    """Give every row the ids of the transaction that its event is about, and of the one that was made from."""
+def fill_in_facts(session: Session) -> None:
+    """Give every row what its event says of itself."""
+    change = ', '.join(f'{name} = ?' for name in Facts._fields)
     position: tuple[Any, ...] | None = None
     while True:
         rows = _page(session, 'data', _PAGE_WITH_DATA, position)
         for _, uuid, data in rows:
-            found = transaction_id(data), parent_transaction(data)
-            if any(found):
-                session.execute(
-                    f'UPDATE {TABLE} SET transaction_id = ?, parent_transaction = ? WHERE uuid = ?', (*found, uuid))
+            facts = Facts.of(data)
+            if any(facts):
+                session.execute(f'UPDATE {TABLE} SET {change} WHERE uuid = ?', (*facts, uuid))
         if len(rows) < _PAGE_WITH_DATA:
             return
         position = rows[-1][:2]

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._events import ReceivedEvent
-from pacifica.dispatcher._lineage import parent_transaction, transaction_id
+from pacifica.dispatcher._queue.facts import Facts
 from pacifica.dispatcher._queue.record import TABLE, placeholders, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -22,8 +22,8 @@ _INSERT_CHARACTERS = 1_000_000  # keeps a statement well under MySQL's max_allow
 _COLUMNS = (
     'uuid', 'event_type', 'event_type_version', 'cloud_events_version', 'source', 'event_id', 'event_time',
     'schema_url', 'content_type', 'event_data', 'data', 'task_id', 'task_application_name', 'task_name',
-    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'transaction_id',
-    'destination', 'parent_transaction', 'lane', 'priority',
+    'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'destination',
+    *Place._fields, *Facts._fields,
 )
 
 
@@ -91,8 +91,7 @@ class Accept:
         yield from (event.event_json, event.data_json, task_id, *self.queue, Status.ACCEPTED.value, '',
                     time, time, -(now + self.delay) if park else now + self.delay,
                     None if self.announced is None else now + self.announced, self.key,
-                    storable(transaction_id(self.event.data_json)), self.destination,
-                    storable(parent_transaction(self.event.data_json)), *self.place)
+                    self.destination, *self.place, *Facts.of(self.event.data_json))
 
 
 def _parked(session: Session, operations: Sequence[Accept], now: float) -> set[UUID]:
