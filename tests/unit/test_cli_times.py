@@ -57,7 +57,8 @@ def test_what_is_no_point_in_time(text: str) -> None:
 
 
 @pytest.mark.parametrize(('span', 'expected'), [
-    (0.004, '0.00 s'), (9.99, '9.99 s'), (12.3, '12 s'), (59.6, '1 min'), (200, '3 min 20 s'), (7200, '2 h'),
+    (0.0, '0 ms'), (0.004, '4 ms'), (0.9994, '999 ms'), (0.9996, '1 s'), (1.23, '1.2 s'), (9.96, '10 s'),
+    (12.3, '12 s'), (59.6, '1 min'), (200, '3 min 20 s'), (7200, '2 h'),
     (187_200, '2 d 4 h'),
 ])
 def test_people_get_two_units_at_most(span: float, expected: str) -> None:

@@ -14,7 +14,7 @@ import click
 from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import ROUTER, router_reference
-from pacifica.dispatcher._operate.words import STATUS_NAMES, read_time, without_password
+from pacifica.dispatcher._operate.words import read_status, read_time, without_password
 from pacifica.dispatcher._parameters import parse
 from pacifica.dispatcher._units import seconds_of, seconds_or_bare
 from pacifica.dispatcher.authentication import Secret
@@ -176,11 +176,11 @@ def as_task_id(value: str) -> UUID:
 
 @converting
 def _status(value: str) -> str:
-    """Return the status string of a name, of a number, or of itself."""
-    for name, status in STATUS_NAMES.items():
-        if value.lower() in (name, status.lower(), status.partition(' ')[0]):
-            return status
-    raise click.BadParameter(f'{value!r} is no status: write {", ".join(STATUS_NAMES)}, or the status string')
+    """Return the status that people, or the table, call so."""
+    try:
+        return read_status(value)
+    except ValueError as exc:
+        raise click.BadParameter(f'{value!r} is no status: write {exc}') from exc
 
 
 def route_of(jsonpath: str) -> Route:

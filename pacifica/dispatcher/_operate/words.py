@@ -70,11 +70,13 @@ def error_text(exc_type: object, exc_value: object) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a span of time in two units at most: ``0.25 s``, ``3 min 20 s``, ``2 d 4 h``; nothing for ``None``."""
+    """Return a span of time in two units at most: ``3 ms``, ``1.2 s``, ``4 min``, ``2 d 4 h``; nothing for ``None``."""
     if seconds is None:
         return ''
-    if seconds < 10:
-        return f'{seconds:.2f} s'
+    if seconds < 0.9995:
+        return f'{seconds * 1000:.0f} ms'
+    if seconds < 9.95:
+        return f'{seconds:.1f} s'.replace('.0', '')
     whole = round(seconds)
     for unit, name, smaller, smaller_name in _SPANS:
         if whole >= unit:
@@ -98,6 +100,17 @@ def moment(time: str | float | None) -> str:
     if isinstance(time, (int, float)):
         return datetime.fromtimestamp(time, timezone.utc).strftime('%Y-%m-%d %H:%M:%S')
     return (time or '')[:19]
+
+
+def read_status(text: str) -> Status:
+    """Return the status of a name, of a number, or of itself, in upper or lower case.
+
+    :raises ValueError: for other texts; its message says which there are.
+    """
+    for name, status in STATUS_NAMES.items():
+        if text.lower() in (name, status.lower(), status.partition(' ')[0]):
+            return status
+    raise ValueError(f'{", ".join(STATUS_NAMES)}, or the status string')
 
 
 def read_time(text: str) -> str:
