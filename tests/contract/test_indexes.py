@@ -145,6 +145,7 @@ def test_pruning_of_the_unrouted_reads_the_index_of_these(plans: dict[str, str])
     ({'status': '202 Accepted'}, 'line'),
     ({'source': 'http://rare'}, 'source'),
     ({'event_type': 'rare'}, 'event_type'),
+    ({'project': 'rare'}, 'project'),
 ])
 @pytest.mark.parametrize('paged', [False, True])
 def test_a_list_reads_an_index(
@@ -226,6 +227,7 @@ def _check_plans(model: Any, query: Any) -> None:
     {'transaction_id': '7'}, {'since': '2026-01-02 00:00:00.000000', 'until': '2027-01-01 00:00:00.000000'},
     {'text': 'metadata.ingest.7'}, {'text': 'nowhere'}, {'status': Status.FAILED, 'text': 'nowhere'},
     {'status': Status.OK, 'event_type': 'rare'}, {'status': Status.FAILED, 'source': 'http://rare'},
+    {'project': '7'}, {'instrument': '7'}, {'submitter': '7'}, {'submitter': '7', 'file': '*.csv'},
     {'source': 'http://common/7', 'event_type': 'rare', 'text': 'x'}, {'transaction_id': '7', 'status': Status.FAILED},
 ], ids=str)
 @pytest.mark.parametrize('paged', [False, True])

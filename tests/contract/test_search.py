@@ -190,3 +190,53 @@ def test_an_operator_gets_all_that_match_in_batches(found: Found, writer: Writer
     assert found.all_pages(2, status=Status.FAILED) == ids[::-1]
     assert operator.retry([UUID(each) for each in ids]) == [True] * 5
     assert found.ids(status=Status.ACCEPTED) == ids[::-1]
+
+
+def _upload(number: int) -> list[dict[str, Any]]:
+    return [
+        {'destinationTable': 'Transactions.project', 'value': f'p{number % 2}'},
+        {'destinationTable': 'Transactions.instrument', 'value': 54 + number % 3},
+        {'destinationTable': 'Transactions.submitter', 'value': 10},
+        {'destinationTable': 'TransactionKeyValue', 'key': 'temperature', 'value': number},
+        {'destinationTable': 'Files', 'name': f'run{number}.csv', 'subdir': 'raw', 'size': 1500},
+    ]
+
+
+@pytest.mark.parametrize(('wanted', 'numbers'), [
+    ({'project': 'p1'}, [5, 3, 1]), ({'instrument': '54'}, [3, 0]), ({'submitter': '10', 'project': 'p0'}, [4, 2, 0]),
+    ({'project': 'p1', 'instrument': '54'}, [3]), ({'project': 'p'}, []), ({'route': '$'}, []),
+    ({'key_value': 'temperature=4'}, [4]), ({'key_value': 'temperature=44'}, []),
+    ({'file': '*.csv'}, [5, 4, 3, 2, 1, 0]),
+    ({'file': 'run2.csv'}, [2]), ({'file': 'raw/run[23]*'}, [3, 2]), ({'file': '*.CSV'}, []),
+    ({'file': '*.csv', 'project': 'p0', 'key_value': 'temperature=2'}, [2]),
+    ({'text': '1003', 'file': 'run3.csv'}, [3]), ({'text': '1003', 'file': 'run4.csv'}, []),
+], ids=str)
+@pytest.mark.parametrize('window', [2000, 2])
+def test_events_are_found_by_what_scientists_know_of_them(
+    found: Found, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], numbers: list[int], window: int,
+) -> None:
+    monkeypatch.setattr(module, '_BATCH', 3)
+    accepted = [found.accept(data=_upload(number), eventID=str(1000 + number)) for number in range(6)]
+    monkeypatch.setattr(module, 'WINDOW', window)
+
+    assert found.all_pages(2, **wanted) == [accepted[number] for number in numbers]
+
+
+def test_what_reading_data_costs_is_bounded(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, '_BATCH', 2)
+    monkeypatch.setattr(module, '_MOST_DATA', 1000)
+    oldest, *_ = [found.accept(data=_upload(number) * 3) for number in range(6)]
+
+    page = found.search.page(Filter(file='run0.csv'), limit=2)
+
+    assert not page.rows and page.older and page.looked_back_to
+    assert found.all_pages(2, file='run0.csv') == [oldest]
+
+
+def test_a_row_says_what_scientists_know_of_the_event(found: Found) -> None:
+    found.accept(data=_upload(1))
+
+    row, = found.search.page(Filter(), limit=1).rows
+
+    assert [row[key] for key in ('project', 'instrument', 'submitter', 'fileCount', 'fileBytes')] == [
+        'p1', '55', '10', 1, 1500]

@@ -74,7 +74,7 @@ class MemoryStore:
 
     def page(
         self, *, limit: int, after: uuid.UUID | None = None, status: str | None = None, since: str | None = None,
-        source: str | None = None, event_type: str | None = None,
+        source: str | None = None, event_type: str | None = None, **_others: str | None,
     ) -> list[Mapping[str, Any]]:
         if self.failure:
             raise self.failure

@@ -19,5 +19,10 @@ def test_a_time_is_utc_unless_it_says_otherwise(text, since):
 
 def test_all_parameters_that_make_no_sense_are_named():
     with pytest.raises(Refusal) as caught:
-        ListQuery.parse({'limit': '0', 'after': 'x', 'since': 'y'})
-    assert [field for field, _ in caught.value.faults] == ['limit', 'after', 'since']
+        ListQuery.parse({'limit': '0', 'after': 'x', 'status': 'lost', 'since': 'y'})
+    assert [field for field, _ in caught.value.faults] == ['limit', 'after', 'status', 'since']
+
+
+@pytest.mark.parametrize('text', ['failed', 'Failed', '500', '500 Internal Server Error'])
+def test_a_status_may_be_called_as_people_call_it(text):
+    assert ListQuery.parse({'status': text}).status == '500 Internal Server Error'

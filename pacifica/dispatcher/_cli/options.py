@@ -183,6 +183,13 @@ def _status(value: str) -> str:
         raise click.BadParameter(f'{value!r} is no status: write {exc}') from exc
 
 
+@converting
+def _key_value(value: str) -> str:
+    if '=' not in value.strip('='):
+        raise click.BadParameter(f'{value!r} is no key-value: write KEY=VALUE')
+    return value
+
+
 def route_of(jsonpath: str) -> Route:
     """Return a route of that path, for what it matches."""
     from pacifica.dispatcher.event_handlers import NoopEventHandler
@@ -209,6 +216,13 @@ _FILTER_OPTIONS = (
     click.option('--source', metavar='SOURCE', default=None, help='From this source, as the event names it.'),
     click.option('--transaction', 'transaction_id', metavar='ID', help='About this transaction of the archive.'),
     click.option('--parent', 'parent_transaction', metavar='ID', help='About transactions made from this one.'),
+    click.option('--project', metavar='ID', help='Of this project.'),
+    click.option('--instrument', metavar='ID', help='Of this instrument.'),
+    click.option('--submitter', metavar='ID', help='Submitted by this user.'),
+    click.option('--route-name', 'route', metavar='NAME', help='That the route of this name has run.'),
+    click.option('--kv', 'key_value', callback=_key_value, metavar='KEY=VALUE', help='With this key-value.'),
+    click.option('--file', metavar='PATTERN',
+                 help='With a file of this name or path; * and ? stand for other characters.'),
     click.option('--since', callback=moment, metavar='TIME', default=None,
                  help='Accepted then or later: ISO 8601, UTC if it names no zone, or how long ago, such as 2h or 3d.'),
     click.option('--until', callback=moment, metavar='TIME', default=None, help='Accepted before that, likewise.'),

@@ -15,9 +15,10 @@ from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
 from pacifica.dispatcher._http.tools import require_same_site, user
 from pacifica.dispatcher._operate.actions import CANCEL
-from pacifica.dispatcher._operate.words import read_time
+from pacifica.dispatcher._operate.words import read_status, read_time
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.records import Records
+from pacifica.dispatcher._queue.status import Status
 
 #: Tasks on a page: by default, and at most.
 _LIMIT = 1000
@@ -26,12 +27,25 @@ _PARAMETERS = (
     Parameter('limit', 'query', {'type': 'integer', 'minimum': 1, 'maximum': _LIMIT, 'default': _LIMIT},
               'how many tasks at most'),
     Parameter('after', 'query', {'type': 'string', 'format': 'uuid'}, 'only tasks that come after this one'),
-    Parameter('status', 'query', {'type': 'string'}, 'only tasks with this status'),
+    Parameter('status', 'query', {'type': 'string'},
+              'only tasks with this status: its string, or waiting, processing, ok, failed or unrouted'),
     Parameter('since', 'query', {'type': 'string', 'format': 'date-time'},
               'only tasks created then or later; UTC if it names no zone'),
     Parameter('source', 'query', {'type': 'string'}, 'only tasks of events with this source'),
     Parameter('type', 'query', {'type': 'string'}, 'only tasks of events of this type'),
+    Parameter('transaction', 'query', {'type': 'string'}, 'only tasks of events about this transaction'),
+    Parameter('parent', 'query', {'type': 'string'}, 'only tasks of events about transactions made from this one'),
+    Parameter('project', 'query', {'type': 'string'}, 'only tasks of events of this project'),
+    Parameter('instrument', 'query', {'type': 'string'}, 'only tasks of events of this instrument'),
+    Parameter('submitter', 'query', {'type': 'string'}, 'only tasks of events that this user submitted'),
+    Parameter('route', 'query', {'type': 'string'}, 'only tasks that the route of this name has run'),
 )
+
+#: The parameters that are the whole text of a column, which some call otherwise.
+_COLUMNS = {
+    'type': 'event_type', 'transaction': 'transaction_id', 'parent': 'parent_transaction',
+    **{name: name for name in ('source', 'project', 'instrument', 'submitter', 'route')},
+}
 
 _TEXT = {'type': ['string', 'null']}
 _ID = {'type': 'string', 'format': 'uuid'}
@@ -40,13 +54,14 @@ _LISTED = {'taskID': _ID, 'created': {'type': 'string'}, 'updated': {'type': 'st
 _TEXTS = (
     'eventType', 'eventTypeVersion', 'source', 'eventID', 'eventTime', 'schemaURL', 'contentType', 'eventData', 'data',
     'taskStatus', 'taskApplicationName', 'taskName', 'exceptionType', 'exceptionValue',
-    'cloudEventsVersion', 'route', 'finalized', 'transactionID',
+    'cloudEventsVersion', 'route', 'finalized', 'transactionID', 'project', 'instrument', 'submitter',
 )
 _RECORD = {
     'type': 'object',
     'required': ['taskID', 'taskStatus', 'eventData', 'data'],
     'properties': {
         **_LISTED, **dict.fromkeys(_TEXTS, _TEXT), 'exceptionTraceback': {}, 'attempts': {'type': 'integer'},
+        'fileCount': {'type': ['integer', 'null']}, 'fileBytes': {'type': ['integer', 'null']},
         'result': {'type': ['object', 'null']}, 'parameters': {'type': ['object', 'null']},
         'history': {'type': 'array', 'items': {'type': 'object'}},
     },
@@ -159,8 +174,8 @@ class TaskList(Resource):
         query = ListQuery.parse(parameters)
         tasks = list(with_database(lambda: self._records.page(
             limit=query.limit + 1,  # one more, to know whether there is a next page
-            after=query.after, status=parameters.get('status'), since=query.since, source=parameters.get('source'),
-            event_type=parameters.get('type'))))
+            after=query.after, status=query.status, since=query.since,
+            **{column: parameters.get(name) for name, column in _COLUMNS.items()})))
         if len(tasks) > query.limit:
             del tasks[query.limit:]
             given = {each.name: parameters[each.name] for each in _PARAMETERS if each.name in parameters}
@@ -174,6 +189,7 @@ class ListQuery(NamedTuple):
 
     limit: int
     after: UUID | None
+    status: str | None
     since: str | None
 
     @classmethod
@@ -191,10 +207,22 @@ class ListQuery(NamedTuple):
                 after = UUID(given['after'])
             except ValueError:
                 faults.append(('after', 'must be the UUID of a task'))
+        status = parse_status(given.get('status'), faults)
         since = parse_time(given.get('since'), 'since', faults)
         if faults:
             raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
-        return cls(limit, after, since)
+        return cls(limit, after, status, since)
+
+
+def parse_status(text: str | None, faults: list[tuple[str, str]]) -> Status | None:
+    """Return the status that people, or records, call so; add to *faults* if there is none."""
+    if text is None:
+        return None
+    try:
+        return read_status(text)
+    except ValueError as exc:
+        faults.append(('status', f'must be {exc}'))
+        return None
 
 
 def parse_time(text: str | None, field: str, faults: list[tuple[str, str]]) -> str | None:

@@ -7,7 +7,8 @@ nothing is known, which is never an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,7 +26,17 @@ class _Row(msgspec.Struct, gc=False):
     destinationTable: Any = None
     key: Any = None
     value: Any = None
+    name: Any = None
+    subdir: Any = None
     size: Any = None
+
+    def has(self, key_value: str) -> bool:
+        return self.destinationTable == _KEY_VALUE and f'{self.key}={self.value}' == key_value
+
+    def is_file(self, pattern: str) -> bool:
+        if self.destinationTable != 'Files' or type(self.name) is not str:
+            return False
+        return fnmatchcase(self.name, pattern) or fnmatchcase(f'{self.subdir or ""}/{self.name}'.strip('/'), pattern)
 
 
 _decode = msgspec.json.Decoder(list[_Row]).decode
@@ -70,6 +81,19 @@ _FIELDS = {
     'Transactions._id': 'transaction_id', 'Transactions.project': 'project', 'Transactions.instrument': 'instrument',
     'Transactions.submitter': 'submitter',
 }
+
+
+def matcher(key_value: str | None, file: str | None) -> Callable[[str], bool]:
+    """Return what says whether the data of an event have a key-value, ``KEY=VALUE``, and a file.
+
+    :param file: a name or a path, in which ``*``, ``?`` and ``[…]`` stand for others as in :mod:`fnmatch`.
+    """
+    def matches(data_json: str) -> bool:
+        rows = _rows(data_json)
+        return (key_value is None or any(row.has(key_value) for row in rows)) and (
+            file is None or any(row.is_file(file) for row in rows))
+
+    return matches
 
 
 def _rows(data_json: str) -> Sequence[_Row]:

@@ -51,6 +51,11 @@ _FIELDS = (
     ('skipped', 'skipped'),
     ('parameters', 'parameters'),
     ('history', 'history'),
+    ('project', 'project'),
+    ('instrument', 'instrument'),
+    ('submitter', 'submitter'),
+    ('fileCount', 'file_count'),
+    ('fileBytes', 'file_bytes'),
 )
 _LISTED = (('taskID', 'task_id'), ('created', 'created'), ('updated', 'updated'), ('deleted', 'deleted'))
 _TIMES = frozenset({'created', 'updated', 'deleted', 'finalized'})
@@ -155,20 +160,20 @@ class Records:
         after: UUID | None = None,
         status: str | None = None,
         since: str | None = None,
-        source: str | None = None,
-        event_type: str | None = None,
+        **equal: str | None,
     ) -> Sequence[Mapping[str, Any]]:
         """Return at most *limit* records, newest first, as ``{taskID, created, updated, deleted}``.
 
         :param after: only records older than this one, whose task id came last on the page before.
         :param status: only records in this status; another text than a status string raises :class:`ValueError`.
         :param since: only records created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
+        :param equal: only records in which the columns of these names have these values; ``None`` for any.
         """
         in_status = None if status is None else f"task_status = '{Status(status)}'"  # written out, for partial indexes
 
         def query(session: Session) -> Any:
             conditions = Conditions(session)
-            for column, value in (('source', source), ('event_type', event_type)):
+            for column, value in equal.items():
                 if value is not None:
                     conditions.equal(column, value)
             if since is not None:

@@ -14,18 +14,22 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import Connections
-from pacifica.dispatcher._queue.record import TABLE, as_text, storable
+from pacifica.dispatcher._queue.facts import matcher
+from pacifica.dispatcher._queue.record import TABLE, as_text, placeholders, storable
 from pacifica.dispatcher._queue.records import NEWEST_FIRST, Conditions, as_json
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 
 WINDOW = 2000
+_MOST_DATA = 20_000_000  # characters of the data of events that a page reads, where it has to
+_BATCH = 20  # events whose data are read together
 
 # key, column
 _FIELDS = (
     ('taskID', 'task_id'), ('taskStatus', 'task_status'), ('eventType', 'event_type'), ('source', 'source'),
     ('eventID', 'event_id'), ('transactionID', 'transaction_id'), ('route', 'route'), ('attempts', 'attempts'),
-    ('skipped', 'skipped'),
+    ('skipped', 'skipped'), ('project', 'project'), ('instrument', 'instrument'), ('submitter', 'submitter'),
+    ('fileCount', 'file_count'), ('fileBytes', 'file_bytes'),
     ('exceptionType', 'exc_type'), ('exceptionValue', 'exc_value'), ('created', 'created'), ('updated', 'updated'),
     ('finalized', 'finalized'), ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
 )
@@ -46,6 +50,12 @@ class Filter:
     :param source: the event's source, whole.
     :param transaction_id: the id of the Pacifica transaction that the event is about.
     :param parent_transaction: the id of the Pacifica transaction that the event's was made from.
+    :param project: the project of the transaction that the event is about.
+    :param instrument: its instrument.
+    :param submitter: who submitted it.
+    :param route: the name of the route that has run it.
+    :param key_value: one of its key-values, ``KEY=VALUE``.
+    :param file: the name or the path of one of its files; ``*``, ``?`` and ``[…]`` stand for other characters.
     :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
     :param until: created before this time.
     :param routed: leaves out events that no route matched.
@@ -58,10 +68,21 @@ class Filter:
     source: str | None = None
     transaction_id: str | None = None
     parent_transaction: str | None = None
+    project: str | None = None
+    instrument: str | None = None
+    submitter: str | None = None
+    route: str | None = None
+    key_value: str | None = None
+    file: str | None = None
     since: str | None = None
     until: str | None = None
     text: str | None = None
     routed: bool = False
+
+    @property
+    def of_data(self) -> bool:
+        """Whether the data of events are to be read to know which fit."""
+        return self.key_value is not None or self.file is not None
 
 
 @dataclass(frozen=True)
@@ -109,25 +130,66 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     if wanted.text and position is None:
         rows = _by_identifier(session, wanted, limit)
         if rows:
-            return Page(rows)
+            return Page(_fitting(session, rows, wanted)[0] if wanted.of_data else rows)
     driving, rest = _conditions(session, wanted)
     if position is not None:
         created, task_id = position
         driving.older(created, session.dialect.uuid(task_id))
-    last = _last_of_window(session, driving) if rest.texts else None
+    last = _last_of_window(session, driving) if rest.texts or wanted.of_data else None
     if last is not None:
         rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
     both = driving & rest
-    found = session.execute(
-        f'SELECT {_COLUMNS} FROM {TABLE}{both.where} {NEWEST_FIRST} LIMIT {limit + 1:d}', both.parameters,
-    ).fetchall()
-    rows = [as_json(_FIELDS, row) for row in found[:limit]]
+    if wanted.of_data:
+        found, stopped = _by_data(session, wanted, both, limit)
+    else:
+        found, stopped = _rows(session, both, limit + 1), None
+    rows = found[:limit]
     if len(found) > limit:
         return Page(rows, _cursor(rows[-1]))
-    if last is None:
-        return Page(rows)
-    reached = {'created': as_text(last[0]), 'taskID': str(UUID(str(last[1])))}
-    return Page(rows, _cursor(reached), reached['created'])
+    if last is not None and stopped is None:
+        stopped = {'created': as_text(last[0]), 'taskID': str(UUID(str(last[1])))}
+    return Page(rows) if stopped is None else Page(rows, _cursor(stopped), stopped['created'])
+
+
+def _rows(session: Session, conditions: Conditions, limit: int, offset: int = 0) -> list[Mapping[str, Any]]:
+    found = session.execute(
+        f'SELECT {_COLUMNS} FROM {TABLE}{conditions.where} {NEWEST_FIRST} LIMIT {limit:d} OFFSET {offset:d}',
+        conditions.parameters,
+    ).fetchall()
+    return [as_json(_FIELDS, row) for row in found]
+
+
+def _by_data(
+    session: Session, wanted: Filter, conditions: Conditions, limit: int,
+) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
+    """Return more than *limit* events whose data fit, or all; and the last one looked at if it stopped there."""
+    found: list[Mapping[str, Any]] = []
+    offset = characters = 0
+    while True:
+        rows = _rows(session, conditions, _BATCH, offset)
+        fitting, read = _fitting(session, rows, wanted)
+        found, offset, characters = found + fitting, offset + len(rows), characters + read
+        if len(found) > limit or len(rows) < _BATCH:
+            return found, None
+        if characters > _MOST_DATA:
+            return found, rows[-1]
+
+
+def _fitting(
+    session: Session, rows: Sequence[Mapping[str, Any]], wanted: Filter,
+) -> tuple[list[Mapping[str, Any]], int]:
+    """Return those of *rows* whose data fit, and how many characters were read for it."""
+    if not rows:
+        return [], 0
+    matches, characters, fitting = matcher(wanted.key_value, wanted.file), 0, set()
+    for task_id, data in session.execute(
+        f'SELECT task_id, data FROM {TABLE} WHERE task_id IN ({placeholders(len(rows))})',
+        [session.dialect.uuid(UUID(row['taskID'])) for row in rows],
+    ).fetchall():
+        characters += len(data)
+        if matches(data):
+            fitting.add(str(UUID(str(task_id))))
+    return [row for row in rows if row['taskID'] in fitting], characters
 
 
 def _last_of_window(session: Session, driving: Conditions) -> Any:
@@ -169,6 +231,7 @@ def _conditions(session: Session, wanted: Filter) -> tuple[Conditions, Condition
     """Return the conditions that choose the window, for which there is an index, and those for the rows in it."""
     driving, rest = Conditions(session), Conditions(session)
     equal = [('transaction_id', wanted.transaction_id), ('parent_transaction', wanted.parent_transaction),
+             ('submitter', wanted.submitter), ('project', wanted.project), ('instrument', wanted.instrument),
              ('source', wanted.source), ('event_type', wanted.event_type)]
     given = [(column, value) for column, value in equal if value is not None]
     by_status = False
@@ -182,6 +245,8 @@ def _conditions(session: Session, wanted: Filter) -> tuple[Conditions, Condition
         driving.add('created >= ?', wanted.since)
     if wanted.until is not None:
         driving.add('created < ?', wanted.until)
+    if wanted.route is not None:
+        rest.equal('route', wanted.route)
     if wanted.routed:
         rest.add(f"task_status <> '{Status.UNPROCESSABLE}'")
     if wanted.text:
