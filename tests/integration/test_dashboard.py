@@ -120,7 +120,8 @@ def test_a_failed_event_shows_its_error_and_traceback(site: Site) -> None:
 
 
 @pytest.mark.parametrize('query', [
-    'status=500+Internal+Server+Error&type=broken', 'type=broken&source={source}', 'source={source}',
+    'status=500+Internal+Server+Error&type=broken', 'status=failed&type=broken', 'text={event}',
+    'type=broken&source={source}', 'source={source}',
     'transaction={transaction}', 'q={task}', 'q={event}', 'q=FIND-ME', 'q={transaction}',
     'q=calibration&type=broken&since={now}',
     'since={now}&source={source}', 'until=2999-01-01&source={source}',
@@ -169,7 +170,8 @@ def test_a_search_that_has_not_looked_everywhere_says_how_far_it_looked(
 
 
 @pytest.mark.parametrize('path, status, text', [
-    ('events?status=lost', 422, 'status</strong> must be one of'),
+    ('events?status=lost', 422, 'status</strong> must be waiting, processing'),
+    ('events?kv=x', 422, 'kv</strong> must be KEY=VALUE'),
     ('events?since=Tuesday', 422, 'since</strong> must be a date'),
     ('events?before=x', 422, 'before'),
     ('events?colour=red', 404, 'no parameter'),

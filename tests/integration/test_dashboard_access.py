@@ -16,6 +16,7 @@ from support.front_door import Answer, wsgi_server
 
 READER, OPERATOR = basic('reader', 'r'), basic('operator', 'o')
 FAILED = '500 Internal Server Error'
+RETRY_ALL = {'action': 'retry', 'all': '1', 'confirmed': '1'}
 
 
 def handle(event: Any) -> None:
@@ -187,7 +188,7 @@ def test_a_get_changes_nothing(guarded: Site) -> None:
 def test_all_failed_of_a_filter_run_again_and_no_others(guarded: Site) -> None:
     chosen = [failed(guarded, eventType='chosen') for _ in range(3)]
     other = failed(guarded, eventType='other')
-    answer = guarded.press('events', {'type': 'chosen'}, on='events?type=chosen', headers=OPERATOR)
+    answer = guarded.press('events', {**RETRY_ALL, 'type': 'chosen'}, on='events?type=chosen', headers=OPERATOR)
     assert answer.status == 303
     assert {guarded.status(task_id) for task_id in chosen} == {'202 Accepted'}
     assert guarded.status(other) == FAILED
@@ -196,21 +197,60 @@ def test_all_failed_of_a_filter_run_again_and_no_others(guarded: Site) -> None:
 
 
 def test_retrying_all_is_bounded_and_goes_on_where_it_stopped(guarded: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('pacifica.dispatcher._operate.actions._MOST_RETRIED', 4)
+    monkeypatch.setattr('pacifica.dispatcher._operate.actions._MOST_AT_ONCE', 4)
     monkeypatch.setattr('pacifica.dispatcher._operate.actions.BATCH', 2)
     ids = [failed(guarded, eventType='many') for _ in range(7)]
-    answer = guarded.press('events', {'type': 'many'}, on='events', headers=OPERATOR)
+    answer = guarded.press('events', {**RETRY_ALL, 'type': 'many'}, on='events', headers=OPERATOR)
     html = guarded.text('events' + answer.headers['Location'], **OPERATOR)
     assert '4 events run again.' in html and '3 are left.' in html and 'Retry the next ones' in html
     guarded.run()  # they fail again at once, which doesn't make them the next ones
     before = re.search(r'name="before" value="([^"]+)"', html)
     assert before
-    answer = guarded.press('events', {'type': 'many', 'before': before[1]}, on='events', headers=OPERATOR)
+    answer = guarded.press('events', {**RETRY_ALL, 'type': 'many', 'before': before[1]}, on='events', headers=OPERATOR)
     html = guarded.text('events' + answer.headers['Location'], **OPERATOR)
     assert '3 events run again.' in html and 'None is left.' in html
     assert [guarded.status(each) for each in ids] == ['202 Accepted'] * 3 + [FAILED] * 4
 
 
 def test_only_what_failed_is_retried_all_at_once(guarded: Site) -> None:
-    assert 'Retry all' not in guarded.text('events?status=200+OK', **OPERATOR)
-    assert guarded.press('events', {'status': '200 OK'}, on='events', headers=OPERATOR).status == 422
+    answer = guarded.press('events', {**RETRY_ALL, 'status': '200 OK'}, on='events', headers=OPERATOR)
+    assert answer.status == 422 and b'nly events in 422 Unprocessable Entity or 500' in answer.body
+
+
+@pytest.mark.parametrize(('action', 'status', 'said'), [
+    ('retry', '202 Accepted', '2 events run again.'), ('replay', '202 Accepted', 'run again from the beginning.'),
+    ('cancel', FAILED, '0 events were told to end. 2 could not be cancelled'),
+])
+def test_what_is_chosen_is_done_once_it_is_confirmed(guarded: Site, action: str, status: str, said: str) -> None:
+    chosen, other = [failed(guarded, eventType='picked') for _ in range(2)], failed(guarded, eventType='picked')
+    fields = [('action', action), ('type', 'picked'), *(('id', task_id) for task_id in chosen)]
+
+    asked = guarded.press('events', fields, on='events', headers=OPERATOR)
+
+    assert asked.status == 200 and f'{action.capitalize()} 2 events?'.encode() in asked.body
+    assert {guarded.status(task_id) for task_id in (*chosen, other)} == {FAILED}
+    answer = guarded.press('events', [*fields, ('confirmed', '1')], on='events', headers=OPERATOR)
+    assert [guarded.status(task_id) for task_id in (*chosen, other)] == [status, status, FAILED]
+    html = guarded.text('events' + answer.headers['Location'], **OPERATOR)
+    assert said in ' '.join(html.split())
+
+
+@pytest.mark.parametrize(('action', 'number'), [('retry', 3), ('replay', 3), ('cancel', 1)])
+def test_all_that_match_are_counted_before_anything_is_done(guarded: Site, action: str, number: int) -> None:
+    for _ in range(3):
+        failed(guarded, eventType=f'counted.{action}')
+    guarded.accept(eventType=f'counted.{action}')
+
+    asked = guarded.press('events', {'action': action, 'all': '1', 'type': f'counted.{action}'}, on='events',
+                          headers=OPERATOR)
+
+    assert f'<h1>{action.capitalize()} {number} event'.encode() in asked.body
+    guarded.run()
+
+
+@pytest.mark.parametrize('fields', [
+    {'action': 'retry'}, {'action': 'burn', 'all': '1'}, {}, {'action': 'retry', 'id': 'x'},
+    {'action': 'cancel', 'all': '1', 'status': 'ok'}, {'action': 'replay', 'all': '1', 'before': 'x'},
+], ids=str)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(guarded: Site, fields: dict[str, str]) -> None:
+    assert guarded.press('events', fields, on='events', headers=OPERATOR).status == 422

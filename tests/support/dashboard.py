@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
@@ -22,6 +22,8 @@ from support.front_door import Answer, Client, cherrypy_server
 from support.queues import APPLICATION, TASK, drain, queue_of, status
 
 SCRIPT_NAME = '/events'
+
+Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class Site:
@@ -67,13 +69,13 @@ class Site:
         return answer.body.decode()
 
     def press(
-        self, path: str, fields: Mapping[str, str], on: str | None = None, headers: Mapping[str, str] | None = None,
+        self, path: str, fields: Fields, on: str | None = None, headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Post *fields* to *path* as the form on the page *on* would; *headers* are sent with both."""
         self.get(path if on is None else on, **dict(headers or {}))
         return self.post(path, fields, headers)
 
-    def post(self, path: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Answer:
+    def post(self, path: str, fields: Fields, headers: Mapping[str, str] | None = None) -> Answer:
         """Post a form."""
         return self.client.request(
             'POST', f'{SCRIPT_NAME}/dashboard/{path}', urlencode(fields).encode(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pacifica.dispatcher.router import Route
 
 BATCH = 200  # events are changed in one transaction
-RETRIABLE = (Status.FAILED, Status.UNPROCESSABLE)  # what "retry all" is for; the first where no status is named
-MOST_COUNTED = 2000  # further events are counted by "retry all"
-_MOST_RETRIED = 1000
+RETRIABLE = (Status.FAILED, Status.UNPROCESSABLE)  # all of which may be retried at once; the first unless one is named
+MOST_COUNTED = 2000  # events are counted before and after such an act
+_MOST_AT_ONCE = 1000  # events are acted on when a button is pressed
 _MOST_PAGES = 10  # windows of the table that are looked through for further events
 _POLL_SECONDS = 0.5
 _PAGE = 500  # events are in memory at the same time
@@ -130,37 +130,60 @@ REPLAY = Action('replay', 'replayed', FINAL)
 CANCEL = Action('cancel', 'cancelled', frozenset({Status.ACCEPTED, Status.PROCESSING}))
 
 
-@dataclass(frozen=True)
-class RetriedAll:
-    """How "retry all" went: how many events run again, and which are left."""
+BY_NAME = {action.name: action for action in (RETRY, REPLAY, CANCEL)}
+_STATUS_OF_ALL = {RETRY.name: RETRIABLE[0], CANCEL.name: Status.ACCEPTED}
 
-    retried: int
+
+def status_of_all(action: Action, status: Status | None) -> Status | None:
+    """Return in which status all events are to which *action* is done; ``None`` for any in which it can be done.
+
+    :param status: the one that people ask for.
+    :raises ValueError: if it is not done to all events in that status.
+    """
+    possible = RETRIABLE if action is RETRY else action.possible
+    if status is not None and status not in possible:
+        raise ValueError(f'only events in {" or ".join(sorted(possible))} are {action.done} all at once')
+    return status or _STATUS_OF_ALL.get(action.name)
+
+
+@dataclass(frozen=True)
+class ActedOnAll:
+    """How acting on all went: to how many events it was done, and which are left."""
+
+    done: int
     left: int = 0  # MOST_COUNTED stands for that many or more
     more: str | None = None  # where these begin
 
 
-def retry_all(search: Search, operator: Operator, wanted: Filter, before: str | None, by: str | None) -> RetriedAll:
-    """Run at most a thousand of the failed events that *wanted* describes again, the newest first.
+def act_on_all(
+    action: Action, search: Search, operator: Operator, wanted: Filter, before: str | None, by: str | None,
+) -> ActedOnAll:
+    """Do *action* to at most a thousand of the events that *wanted* describes, the newest first.
 
-    :param wanted: with a status of ``RETRIABLE``, or none, which means the first of these.
     :param before: where to begin, so that those which fail again immediately aren't taken again and again.
     """
-    wanted = replace(wanted, status=wanted.status or RETRIABLE[0])
-    retried, more = 0, before
+    done, more = 0, before
     for page in _pages(search, wanted, limit=BATCH, before=before):
-        if page.rows:
-            retried += sum(RETRY.run(operator, [UUID(row['taskID']) for row in page.rows], by))
+        task_ids = [UUID(row['taskID']) for row in page.rows if row['taskStatus'] in action.possible]
+        if task_ids:
+            done += sum(action.run(operator, task_ids, by))
         more = page.older
         if more is None:
-            return RetriedAll(retried)
-        if retried >= _MOST_RETRIED:
+            return ActedOnAll(done)
+        if done >= _MOST_AT_ONCE:
             break
-    left, older = 0, more
-    for page in islice(_pages(search, wanted, limit=BATCH, before=more), _MOST_PAGES):
-        left, older = left + len(page.rows), page.older
-        if left >= MOST_COUNTED:
+    left = count_all(action, search, wanted, more)
+    return ActedOnAll(done, left, more if left else None)
+
+
+def count_all(action: Action, search: Search, wanted: Filter, before: str | None) -> int:
+    """Return to how many events *action* would be done; ``MOST_COUNTED`` for that many or more, or if nobody knows."""
+    found, older = 0, before
+    for page in islice(_pages(search, wanted, limit=BATCH, before=before), _MOST_PAGES):
+        found, older = found + sum(row['taskStatus'] in action.possible for row in page.rows), page.older
+        if found >= MOST_COUNTED:
             break
-    return RetriedAll(retried, left if older is None else max(left, MOST_COUNTED), more if left or older else None)
+    return found if older is None else max(found, MOST_COUNTED)
 
 
 class Pace:

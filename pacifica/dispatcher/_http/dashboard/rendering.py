@@ -10,6 +10,7 @@ import cherrypy
 import jinja2
 
 from pacifica.dispatcher._http.answers import status_line
+from pacifica.dispatcher._operate.listing import age, files, took
 from pacifica.dispatcher._operate.report import counted, outage_text
 from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
@@ -33,7 +34,8 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True, lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    counted=counted, cut=cut, duration=duration, moment=moment, outage_text=outage_text, size=size)
+    age=age, counted=counted, cut=cut, duration=duration, files=files, moment=moment, outage_text=outage_text,
+    size=size, took=took)
 
 
 def page(template: str, **values: Any) -> bytes:

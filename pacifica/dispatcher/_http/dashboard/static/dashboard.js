@@ -20,13 +20,13 @@
 
   const address = () => {
     const url = new URL(window.location.href);
-    ['done', 'retried', 'left', 'more'].forEach((name) => url.searchParams.delete(name));
+    ['done', 'action', 'left', 'more'].forEach((name) => url.searchParams.delete(name));
     url.searchParams.set('fragment', '1');
     url.hash = '';
     return url;
   };
 
-  /* What a person has done to a part of the page, to be done to the new one: focus, open details, scrolled boxes. */
+  /* What a person has done to a part of the page, to be done to the new one: focus, checks, open details, scrolling. */
   const remember = (part) => {
     const focused = part.contains(document.activeElement) ? document.activeElement.id : '';
     const details = [...part.querySelectorAll('details[id]')].map((each) => [each.id, each.open]);
@@ -34,7 +34,14 @@
       const atEnd = 'follow' in each.dataset && each.scrollTop + each.clientHeight >= each.scrollHeight - 4;
       return [each.id, each.scrollLeft, atEnd ? Infinity : each.scrollTop];
     });
+    const checked = [...part.querySelectorAll('input[id]:checked')].map((each) => each.id);
     return () => {
+      checked.forEach((id) => {
+        const each = document.getElementById(id);
+        if (each) {
+          each.checked = true;
+        }
+      });
       details.forEach(([id, open]) => {
         const each = document.getElementById(id);
         if (each) {
