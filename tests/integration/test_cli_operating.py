@@ -275,6 +275,9 @@ def test_list_filters_and_pages_newest_first(events_anywhere: Events, call: Call
         assert listed('--status', name) == [*reversed(expected)]
     assert listed('--type', 'other') == [*reversed(fine)]
     assert listed('--source', 'http://élsewhere') == listed('--transaction', '4711') == [*reversed(waiting)]
+    assert listed('--project', '1234a') == listed('--submitter', '10') == [*reversed(fine), *reversed(failed)]
+    assert listed('--project', '1234a', '--instrument', '54', '--type', 'other') == [*reversed(fine)]
+    assert listed('--route-name', 'nobody') == listed('--kv', 'a=b') == listed('--file', '*.csv') == []
     assert listed('--text', '100% OF_IT') == [*reversed(failed)]
     assert listed('--text', fine[1]) == [fine[1]]
     assert listed('--since', '1h') == listed('--until', '2999-01-01') == newest_first
@@ -418,7 +421,8 @@ def test_no_control_character_of_an_event_reaches_the_output(
 
 def test_rich_markup_and_emoji_codes_are_shown_as_they_are(tmp_path: Path) -> None:
     events = Events(f'sqlite:///{tmp_path / "events.db"}')
-    events.ended(1, ValueError('[bold]x[/bold] :boom: [link=http://x]'), eventType='[red]t[/red]')
+    events.ended(1, ValueError('[bold]x[/bold] :boom: [link=http://x]'), data=[
+        {'destinationTable': 'Transactions.project', 'value': '[red]t[/red]'}])
     events.close()
 
     _, out = run_on_terminal('list', cwd=tmp_path, env={'DATABASE_URL': events.url}, columns=300)
@@ -436,7 +440,7 @@ def test_a_terminal_gets_a_table_whose_task_ids_are_whole(tmp_path: Path) -> Non
     status, out = run_on_terminal('list', '--limit', '2', cwd=tmp_path, env={'DATABASE_URL': events.url}, columns=90)
 
     assert status == 0
-    assert 'ACCEPTED (UTC)' in out and all(task_id in out for task_id in task_ids[1:])
+    assert 'AGE' in out and 'FILES' not in out and all(task_id in out for task_id in task_ids[1:])
     assert f'there are more: --after {task_ids[1]}, or --all' in out
 
 

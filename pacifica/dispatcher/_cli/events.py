@@ -18,8 +18,9 @@ from pacifica.dispatcher._cli.output import (
 )
 from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._operate.actions import batches, events, is_empty
+from pacifica.dispatcher._operate.listing import age, files, took
 from pacifica.dispatcher._operate.timeline import TimelineEntry, document, entries, skip_reason, uploads
-from pacifica.dispatcher._operate.words import duration, error_text, moment, printable
+from pacifica.dispatcher._operate.words import duration, error_text, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
 
 _SHOWN = (
-    Column('ACCEPTED (UTC)', whole=True), Column('STATUS', whole=True), Column('TASK ID', whole=True), Column('TYPE'),
-    Column('TRANSACTION'), Column('ERROR'),
+    Column('AGE', whole=True), Column('STATUS', whole=True), Column('TASK ID', whole=True), Column('TRANSACTION'),
+    Column('PROJECT'), Column('INSTRUMENT'), Column('SUBMITTER'), Column('FILES'), Column('ROUTE'), Column('TOOK'),
+    Column('ERROR'),
 )
 _ATTRIBUTES = (
     ('Type', 'eventType'), ('Type version', 'eventTypeVersion'), ('Source', 'source'), ('Event id', 'eventID'),
     ('Event time', 'eventTime'), ('Schema', 'schemaURL'), ('Content type', 'contentType'),
     ('Transaction', 'transactionID'), ('Made from', 'parentTransactionID'),
+    ('Project', 'project'), ('Instrument', 'instrument'), ('Submitter', 'submitter'), ('Files', 'fileCount'),
+    ('Bytes', 'fileBytes'),
     ('Application', 'taskApplicationName'), ('Task', 'taskName'),
     ('Attempts', 'attempts'), ('Route', 'route'), ('Accepted', 'created'), ('Updated', 'updated'),
     ('Ended', 'finalized'),
@@ -56,8 +60,10 @@ def list_command(
     """List events, newest first: those that fit every option given.
 
     In a pipe it prints a line for each event, its values parted by tabs: task id, status, time of acceptance (UTC),
-    type, transaction, attempts, source, event id, error. --json prints a JSON object in each line, with the keys of
-    GET /get/ID. Neither is cut to any width. Characters that can't be printed are written as in JSON (\\u001b).
+    type, transaction, attempts, source, event id, error, project, instrument, submitter, files, bytes, route, time of
+    the end. --json prints a JSON object in each line, with the keys of GET /get/ID. Neither is cut to any width. On a
+    terminal, columns in which no event has anything are left out. Characters that can't be printed are written as in
+    JSON (\\u001b).
     """
     with existing_table(database) as table:
         before = None if after is None else table.search.cursor(after)
@@ -83,20 +89,26 @@ def print_events(rows: Sequence[Mapping[str, Any]], routes: Sequence[str] = ()) 
     """Print a page of events, each with the one of *routes* that it would take, if these are given."""
     values = _for_terminal if on_terminal() else _for_pipe
     columns = [*_SHOWN, Column('WOULD RUN')] if routes else _SHOWN
-    print_table(columns, [[*values(row), *routes[number:number + 1]] for number, row in enumerate(rows)])
+    lines = [[*values(row), *routes[number:number + 1]] for number, row in enumerate(rows)]
+    if on_terminal():
+        told = [number for number, column in enumerate(columns) if column.whole or any(line[number] for line in lines)]
+        columns, lines = [columns[number] for number in told], [[line[number] for number in told] for line in lines]
+    print_table(columns, lines)
 
 
 def _for_terminal(row: Mapping[str, Any]) -> list[object]:
     return [
-        moment(row['created']), 'skipped' if row['skipped'] else status_name(row['taskStatus']), row['taskID'],
-        row['eventType'], row['transactionID'], _short_error(row),
+        age(row['created']), 'skipped' if row['skipped'] else status_name(row['taskStatus']), row['taskID'],
+        row['transactionID'], row['project'], row['instrument'], row['submitter'], files(row), row['route'], took(row),
+        _short_error(row),
     ]
 
 
 def _for_pipe(row: Mapping[str, Any]) -> list[object]:
     return [
         row['taskID'], row['taskStatus'], row['created'], row['eventType'], row['transactionID'], row['attempts'],
-        row['source'], row['eventID'], _short_error(row),
+        row['source'], row['eventID'], _short_error(row), row['project'], row['instrument'], row['submitter'],
+        row['fileCount'], row['fileBytes'], row['route'], row['finalized'],
     ]
 
 

@@ -12,7 +12,7 @@ from pacifica.dispatcher._operate.words import duration, size
 def age(created: str) -> str:
     """Return how long ago a time of a record was, in one unit: it is to change as seldom as it can."""
     now = datetime.now(timezone.utc).replace(tzinfo=None)
-    return ' '.join(duration(max(0, int((now - datetime.fromisoformat(created)).total_seconds()))).split()[:2])
+    return ' '.join(duration(max(1, int((now - datetime.fromisoformat(created)).total_seconds()))).split()[:2])
 
 
 def took(row: Mapping[str, Any]) -> str:
