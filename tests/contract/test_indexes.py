@@ -191,7 +191,7 @@ def _fill(model: Any) -> None:
         received(source=f'http://common/{number % 40}', eventType=f'common.{number % 40}') for number in range(4000)])
     model.update(task_status='200 OK', finalized='2026-01-01 00:00:00.000000').execute()
     queue.accept([received(source='http://rare', eventType='rare') for _ in range(6)])
-    model.update(task_status='500 Internal Server Error', finalized=model.created).where(
+    model.update(task_status='500 Internal Server Error', finalized=model.created, failure_group='0' * 16).where(
         model.event_type == 'rare').execute()
     queue.accept([received() for _ in range(3)])
     _analyze(model)
@@ -228,6 +228,7 @@ def _check_plans(model: Any, query: Any) -> None:
     {'text': 'metadata.ingest.7'}, {'text': 'nowhere'}, {'status': Status.FAILED, 'text': 'nowhere'},
     {'status': Status.OK, 'event_type': 'rare'}, {'status': Status.FAILED, 'source': 'http://rare'},
     {'project': '7'}, {'instrument': '7'}, {'submitter': '7'}, {'submitter': '7', 'file': '*.csv'},
+    {'group': '0' * 16}, {'group': '0' * 16, 'status': Status.FAILED},
     {'source': 'http://common/7', 'event_type': 'rare', 'text': 'x'}, {'transaction_id': '7', 'status': Status.FAILED},
 ], ids=str)
 @pytest.mark.parametrize('paged', [False, True])
@@ -239,8 +240,8 @@ def test_a_search_reads_indexes(table: Any, wanted: dict[str, Any], paged: bool)
 @pytest.mark.parametrize('query', [
     lambda overview: overview.counts(), lambda overview: overview.queues(),
     lambda overview: overview.unrouted(), lambda overview: overview.ended(3600.0, 24),
-    lambda overview: overview.longest_attempts(),
-], ids=['counts', 'queues', 'unrouted', 'ended', 'longest_attempts'])
+    lambda overview: overview.longest_attempts(), lambda overview: overview.failing(),
+], ids=['counts', 'queues', 'unrouted', 'ended', 'longest_attempts', 'failing'])
 def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
     _check_plans(table, lambda connections: query(Overview(connections)))
 

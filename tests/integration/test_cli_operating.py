@@ -644,6 +644,24 @@ def test_status_counts_and_says_how_long_and_who(events: Events, call: Call) -> 
     assert not any(line[0] == 'worker' for line in lines)
 
 
+def test_failures_that_are_alike_are_a_group_that_is_listed_and_run_again(events: Events, call: Call) -> None:
+    alike = [*events.ended(2, ValueError('no calibration for run 7')), *events.ended(1, ValueError(
+        'no calibration for run 8'))]
+    events.ended(1, ValueError('disk full'))
+
+    groups = json.loads(call(events, 'status', '--json')[1])['failing']
+    lines = [line.split('\t') for line in call(events, 'status')[1].splitlines() if line.startswith('group')]
+    group = groups[0]['group']
+    listed = call(events, 'list', '--group', group)[1]
+    retried = call(events, 'retry', '--group', group, '--yes')[1]
+
+    assert [(each['count'], each['exceptionType']) for each in groups] == [(3, 'ValueError'), (1, 'ValueError')]
+    assert groups[0]['taskID'] in alike and 'no calibration for run' in groups[0]['exceptionValue']
+    assert [line[:3] for line in lines] == [['group', each['group'], str(each['count'])] for each in groups]
+    assert set(ids(listed)) == set(ids(retried)) == set(alike)
+    assert len(json.loads(call(events, 'status', '--json')[1])['failing']) == 1
+
+
 def test_status_fails_if_something_has_waited_too_long(events: Events, call: Call) -> None:
     [task_id] = events.add()
     events.model.update(due=events.model.due - 600).execute()

@@ -205,13 +205,18 @@ def _filter(**values: Any) -> Filter:
 
 
 def filter_options(*, status: bool = True) -> Callable[[_F], _F]:
-    """Return what adds the options that say which events are ``wanted``, a ``Filter``, with or without ``--status``."""
-    return combined('wanted', _filter, *(_FILTER_OPTIONS if status else _FILTER_OPTIONS[1:]))
+    """Return what adds the options that say which events are ``wanted``, a ``Filter``.
+
+    :param status: whether ``--status`` and ``--group`` are among them.
+    """
+    return combined('wanted', _filter, *(_FILTER_OPTIONS if status else _FILTER_OPTIONS[2:]))
 
 
 _FILTER_OPTIONS = (
     click.option('--status', callback=_status, metavar='STATUS', default=None,
                  help='In this status: waiting, processing, ok, failed or unrouted, or the status string.'),
+    click.option('--group', metavar='GROUP', default=None,
+                 help='Failed as others did: a group of equal failures, as "status" names it.'),
     click.option('--type', 'event_type', metavar='TYPE', default=None, help='Of this type, as the event names it.'),
     click.option('--source', metavar='SOURCE', default=None, help='From this source, as the event names it.'),
     click.option('--transaction', 'transaction_id', metavar='ID', help='About this transaction of the archive.'),

@@ -16,13 +16,14 @@ from pacifica.dispatcher._cli.output import (
     EXIT_FAILED, Column, console, notice, on_terminal, print_json, print_table, rich_table, status_text, styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
-from pacifica.dispatcher._operate.report import MOST_LANES, StatusReport, counted, outage_text
-from pacifica.dispatcher._operate.words import duration
+from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, StatusReport, counted, outage_text
+from pacifica.dispatcher._operate.words import duration, error_text, moment, one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
+    from pacifica.dispatcher._queue.failing import FailureGroup
     from pacifica.dispatcher._queue.overview import LaneState, Overview, WorkerState
 
 _PERCENTILES = (('p50', 0.5, 'half took at most'), ('p95', 0.95, '95 % took at most'))
@@ -39,15 +40,18 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
     """Show how many events are in each status, what waits for how long, which workers there are, and how fast they are.
 
     The times of the events that ended lately are from acceptance to the end: half of the events took at most p50
-    seconds, 95 of 100 at most p95; both are of a sample if there are many. A worker that has not told for as long as
-    its claims hold is lost: it was killed, or can't reach the database. Counts end at 20,000; the types of events that
-    no route matched are those of the latest 1,000. What is free is of this machine's disks: where a SQLite file lies,
-    and where files are staged unless a handler says otherwise.
+    seconds, 95 of 100 at most p95; both are of a sample if there are many. Failures of the last day are in one group if
+    they are of one route, with the same exception and the same message but for numbers and names; list and retry take
+    the group's name as --group. A worker that has not told for as long as its claims hold is lost: it was killed, or
+    can't reach the database. Counts end at 20,000; the types of events that no route matched are those of the latest
+    200. What is free is of this machine's disks: where a SQLite file lies, and where files are staged unless a handler
+    says otherwise.
 
-    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, queue, limit, outage,
-    worker, free or ended. --json prints an object: counts (status to number); skipped; unrouted (event type to number);
-    queues (taskApplicationName, taskName, oldestAge in seconds); limits (taskApplicationName, taskName, route, key,
-    running, waiting); outages (service, fault, since, waiting); workers (owner, taskApplicationName, taskName, engine,
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, group, queue, limit,
+    outage, worker, free or ended. --json prints an object: counts (status to number); skipped; unrouted (event type to
+    number); failing (group, count, since, last, route, exceptionType, exceptionValue, taskID of the newest); queues
+    (taskApplicationName, taskName, oldestAge in seconds); limits (taskApplicationName, taskName, route, key, running,
+    waiting); outages (service, fault, since, waiting); workers (owner, taskApplicationName, taskName, engine,
     concurrency, lease, started, age, lost); free (database, staging: bytes); ended (hour and day: counts, p50, p95).
     """
     if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
@@ -86,6 +90,7 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         'counts': report.counts,
         'skipped': report.skipped,
         'unrouted': report.unrouted,
+        'failing': [_group(each) for each in report.failing],
         'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
                     'oldestAge': queue.oldest_age} for queue in report.queues],
         'limits': [_as_record(lane) for lane in report.lanes],
@@ -104,10 +109,20 @@ def _as_record(state: WorkerState | LaneState) -> dict[str, Any]:
     return {'taskApplicationName': values.pop('application'), 'taskName': values.pop('task'), **values}
 
 
+def _group(group: FailureGroup) -> dict[str, Any]:
+    values = asdict(group)
+    return {
+        'exceptionType': values.pop('exc_type'), 'exceptionValue': values.pop('exc_value'),
+        'taskID': values.pop('task_id'), **values,
+    }
+
+
 def _lines(report: StatusReport) -> list[Sequence[object]]:
     found: list[Sequence[object]] = [('count', status, count) for status, count in report.counts.items()]
     found.append(('count', 'skipped', report.skipped))
     found += [('unrouted', event_type, count) for event_type, count in report.unrouted.items()]
+    found += [('group', each.group, each.count, each.since, each.last, each.route, each.exc_type, each.exc_value)
+              for each in report.failing]
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in report.queues]
     found += [('limit', each.application, each.task, each.route, each.key, each.running, each.waiting)
               for each in report.lanes]
@@ -132,6 +147,12 @@ def _tables(report: StatusReport) -> RenderableType:
         parts.append(rich_table(
             [Column('LATEST WITHOUT A ROUTE'), Column('EVENTS', right=True)],
             [(event_type, f'{count:,}') for event_type, count in report.unrouted.items()]))
+    if report.failing:
+        parts.append(rich_table(
+            [Column('FAILING GROUP', whole=True), Column('IN A DAY', right=True), Column('SINCE (UTC)', whole=True),
+             Column('LAST (UTC)', whole=True), Column('ROUTE'), Column('LAST ERROR')],
+            [(each.group, counted(each.count), moment(each.since), moment(each.last), each.route,
+              one_line(error_text(each.exc_type, each.exc_value))) for each in report.failing[:MOST_GROUPS]]))
     parts.append('no event is due' if not report.queues else rich_table(
         [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
         [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues]))

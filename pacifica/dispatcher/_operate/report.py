@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
 _SPANS = {'hour': (60.0, 60), 'day': (3600.0, 24)}
 
+MOST_GROUPS = 20
+"""So many groups of failures are shown to people, those of the most failures."""
+
 MOST_LANES = 20
 """So many limits are shown to people, those of which most waits."""
 
@@ -28,6 +31,7 @@ class StatusReport:
         self.counts = overview.counts()
         self.skipped = overview.skipped()
         self.unrouted = overview.unrouted()
+        self.failing = overview.failing()
         self.queues = overview.queues()
         self.outages = overview.outages()
         self.lanes = overview.lanes()
@@ -69,6 +73,6 @@ def outage_text(outage: OutageState) -> str:
 
 def counted(count: int) -> str:
     """Return a count of the overview, which ends at a limit."""
-    from pacifica.dispatcher._queue.overview import COUNT_LIMIT
+    from pacifica.dispatcher._queue.failing import COUNT_LIMIT
 
     return f'{count:,} or more' if count >= COUNT_LIMIT else f'{count:,}'

@@ -15,20 +15,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.failing import COUNT_LIMIT, FailureGroup, failing
 from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions import line, outages
 from pacifica.dispatcher._queue.values import QueueName
 
-COUNT_LIMIT = 20_000
-"""A count that reaches this means: so many or more."""
-
 _SAMPLE = 50
 _KNOWN = 60.0  # seconds for which what hardly changes isn't asked for again: only pruning and retries change the past
 _SETTLED = 10.0  # seconds after which what ended in a span is committed
 _MOST_WORKERS = 500
-_UNROUTED = 1_000  # of how many events that no route matched the types are counted
+_UNROUTED = 200  # of how many events that no route matched the types are counted
 _MOST_TYPES = 5
 
 
@@ -173,7 +171,7 @@ class Overview:
         return self._connections.read(lambda session: _count(session, 'skipped = 1'))
 
     def unrouted(self) -> dict[str, int]:
-        """Count the latest 1,000 events that no route matched by their type; return the five that are the most.
+        """Count the latest 200 events that no route matched by their type; return the five that are the most.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
@@ -185,6 +183,13 @@ class Overview:
         :raises DatabaseUnavailableError: if the database does not answer.
         """
         return self._connections.read(_queues)
+
+    def failing(self) -> list[FailureGroup]:
+        """Return the groups of equal failures of the last day, that of the most first.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        return self._connections.read(failing)
 
     def lanes(self) -> list[LaneState]:
         """Return what limits count, that of which most waits first."""

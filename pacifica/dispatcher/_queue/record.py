@@ -160,6 +160,7 @@ class Record(peewee.Model):
     submitter = peewee.CharField(max_length=64, null=True)
     file_count = peewee.IntegerField(null=True)
     file_bytes = peewee.BigIntegerField(null=True)
+    failure_group = peewee.CharField(max_length=32, null=True)  # see failures; that of rows in 500 alone
 
     class Meta:
         """The name of the 0.2 table, whatever a subclass is called."""

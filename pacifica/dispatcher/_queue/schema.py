@@ -16,7 +16,7 @@ from pacifica.dispatcher._queue.facts import Facts
 from pacifica.dispatcher._queue.record import OUTAGES, OUTPUTS, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
-from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_facts, widen
+from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_facts, fill_in_failure_groups, widen
 
 _Column = tuple[str, str, str]
 
@@ -94,6 +94,7 @@ _INDEXES = (
     ('created', False, 'created, task_id', ''),
     ('failed', False, 'task_status, created, task_id', f"task_status = '{Status.FAILED}'"),
     ('unrouted', False, 'task_status, created, task_id', f"task_status = '{Status.UNPROCESSABLE}'"),
+    ('failure_group', False, 'failure_group, created, task_id, finalized', 'failure_group IS NOT NULL'),
     ('source', False, '{source}, created, task_id', ''),
     ('event_type', False, '{event_type}, created, task_id', ''),
     ('event_id', False, '{event_id}', ''),
@@ -226,8 +227,11 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
     _add(session, TABLE, missing)
     if old:
         fill_in(session)
-    if any(name in Facts._fields for name, _, _ in missing):
+    names = {name for name, _, _ in missing}
+    if names.intersection(Facts._fields):
         fill_in_facts(session)
+    if 'failure_group' in names:
+        fill_in_failure_groups(session)
 
 
 def _create_indexes(session: Session) -> None:

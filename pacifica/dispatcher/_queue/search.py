@@ -58,6 +58,7 @@ class Filter:
     :param file: the name or the path of one of its files; ``*``, ``?`` and ``[…]`` stand for other characters.
     :param since: created at this UTC time or later, ``YYYY-MM-DD HH:MM:SS.ffffff``.
     :param until: created before this time.
+    :param group: failed as others did, see :class:`~pacifica.dispatcher._queue.failing.FailureGroup`.
     :param routed: leaves out events that no route matched.
     :param text: the whole of a task id, event id or transaction id; else what occurs, in upper or lower case, in the
         event's id, source, type or route, or in its error.
@@ -78,6 +79,7 @@ class Filter:
     until: str | None = None
     text: str | None = None
     routed: bool = False
+    group: str | None = None
 
     @property
     def of_data(self) -> bool:
@@ -218,7 +220,8 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
         order = NEWEST_FIRST if column == 'transaction_id' else ''  # of this alone there may be many, in an index
         # The identifier first: with all conditions side by side, one for which there is an ordered index would drive.
         for row in session.execute(
-            f'SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM {TABLE}{by_identifier.where} {order} LIMIT {WINDOW})'
+            f'SELECT {_COLUMNS} FROM (SELECT {_COLUMNS}, parent_transaction, failure_group FROM {TABLE}'
+            f'{by_identifier.where} {order} LIMIT {WINDOW})'
             f' AS known{others.where} {NEWEST_FIRST} LIMIT {limit:d}',
             [*by_identifier.parameters, *others.parameters],
         ).fetchall():
@@ -230,13 +233,15 @@ def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping
 def _conditions(session: Session, wanted: Filter) -> tuple[Conditions, Conditions]:
     """Return the conditions that choose the window, for which there is an index, and those for the rows in it."""
     driving, rest = Conditions(session), Conditions(session)
-    equal = [('transaction_id', wanted.transaction_id), ('parent_transaction', wanted.parent_transaction),
-             ('submitter', wanted.submitter), ('project', wanted.project), ('instrument', wanted.instrument),
+    equal = [('failure_group', wanted.group), ('transaction_id', wanted.transaction_id),
+             ('parent_transaction', wanted.parent_transaction), ('submitter', wanted.submitter),
+             ('project', wanted.project), ('instrument', wanted.instrument),
              ('source', wanted.source), ('event_type', wanted.event_type)]
     given = [(column, value) for column, value in equal if value is not None]
     by_status = False
     if wanted.status is not None:
-        by_status = wanted.transaction_id is None and wanted.parent_transaction is None and (
+        fewer = wanted.group, wanted.transaction_id, wanted.parent_transaction
+        by_status = not any(each is not None for each in fewer) and (
             wanted.status in _INDEXED or (wanted.status in _FEW and _is_rare(session, wanted.status)))
         (driving if by_status else rest).add(f"task_status = '{wanted.status}'")  # written out, for partial indexes
     for number, (column, value) in enumerate(given):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pacifica.dispatcher._queue.facts import Facts
+from pacifica.dispatcher._queue.failures import failure_group
 from pacifica.dispatcher._queue.record import TABLE, event_key, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
@@ -63,6 +64,19 @@ def fill_in_facts(session: Session) -> None:
         if len(rows) < _PAGE_WITH_DATA:
             return
         position = rows[-1][:2]
+
+
+def fill_in_failure_groups(session: Session) -> None:
+    """Give every row that failed the group of its failure."""
+    rows: Sequence[Any] = ()
+    while not rows or len(rows) == _PAGE:
+        rows = session.execute(
+            f"SELECT uuid, route, exc_type, exc_value FROM {TABLE} WHERE task_status = '{Status.FAILED}'"
+            f'{" AND uuid > ?" if rows else ""} ORDER BY uuid LIMIT {_PAGE}', [row[0] for row in rows[-1:]]).fetchall()
+        if not rows:
+            return
+        for uuid, *failure in rows:
+            session.execute(f'UPDATE {TABLE} SET failure_group = ? WHERE uuid = ?', (failure_group(*failure), uuid))
 
 
 def _page(session: Session, columns: str, size: int, position: tuple[Any, ...] | None) -> list[tuple[Any, ...]]:

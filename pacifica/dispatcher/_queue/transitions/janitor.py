@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pacifica.dispatcher._queue import history
+from pacifica.dispatcher._queue.failures import failure_group
 from pacifica.dispatcher._queue.record import CLAIMED, PROCESSING, TABLE, placeholders, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -45,13 +46,13 @@ def rescue(
         ('lease_expires < ?', now - (time.monotonic() - asked)) if worker_id is None else
         ('claim_token LIKE ?', f'{worker_id}%'))
     rows = session.execute(
-        f'SELECT uuid, claim_token, attempts, postponed, claim_owner, claimed, history, destination FROM {TABLE}'
+        f'SELECT uuid, claim_token, attempts, postponed, claim_owner, claimed, history, destination, route FROM {TABLE}'
         f' WHERE {PROCESSING} AND {over}'
         f' ORDER BY lease_expires LIMIT {_RESCUED_ROWS} {session.dialect.skip_locked}',
         (*queue, parameter),
     ).fetchall()
     again, ended = 0, []
-    for uuid, token, attempts, postponed, owner, claimed_at, so_far, destination in rows:
+    for uuid, token, attempts, postponed, owner, claimed_at, so_far, destination, route in rows:
         most = postponed + (max_attempts if destination is None else OUTGOING_ATTEMPTS)
         last = attempts >= most
         status = (Status.FAILED if last else Status.ACCEPTED).value
@@ -62,10 +63,11 @@ def rescue(
         delay = random.uniform(0.0, 10.0) if attempts > 1 else 0.0
         changed = session.execute(
             f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, due = ?,'
-            ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL'
-            f' WHERE {CLAIMED}',
-            (status, 'WorkerLostError', message, '', now + delay, timestamp(now) if last else None, timestamp(now),
-             history.extend(so_far, entry), uuid, token),
+            ' failure_group = ?, finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL,'
+            f' lease_expires = NULL WHERE {CLAIMED}',
+            (status, 'WorkerLostError', message, '', now + delay,
+             failure_group(route, 'WorkerLostError', message) if last else None,
+             timestamp(now) if last else None, timestamp(now), history.extend(so_far, entry), uuid, token),
         ).rowcount
         if changed and last:
             ended.append(uuid)

@@ -35,7 +35,8 @@ def retry(
     entry = history.act('replay' if afresh else 'retry', now, by, parameters)
     return bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = 0, postponed = 0, due = ?, finalized = NULL, updated = ?,'
-        f' history = ?, lease_expires = NULL, cancelled_by = NULL, parameters = ?,'
+        ' history = ?, lease_expires = NULL, cancelled_by = NULL, failure_group = NULL,'
+        ' parameters = ?,'
         f' result = {"NULL" if afresh or parameters else _RESULT}, skipped = NULL WHERE uuid = ? AND {_ENDED}',
         (Status.ACCEPTED.value, now, timestamp(now), history.extend(row[1], entry), json.dumps(own) if own else None,
          row[0], *_FINAL),
