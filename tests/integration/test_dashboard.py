@@ -78,7 +78,7 @@ def test_plots_have_a_title_a_description_and_the_same_as_a_table(site: Site) ->
 def test_workers_are_listed_until_they_are_lost(site: Site) -> None:
     site.show_worker('a', 'host:77', 'processes', 8)
     html = site.text()
-    assert re.search(r'host:77.*<span class="badge s200">there</span>.*processes</td><td class="number">8<', html)
+    assert re.search(r'host:77.*<span class="badge s200">alive</span>.*processes</td><td class="number">8<', html)
     site.model._meta.database.execute_sql('UPDATE receivetaskworker SET seen = seen - 3600')
     assert '<span class="badge s500">lost</span>' in site.text()
 

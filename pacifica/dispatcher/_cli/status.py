@@ -129,7 +129,7 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
     found += [('outage', each.service, f'{each.since:.3f}', each.fault, each.waiting) for each in report.outages]
     found += [
         ('worker', worker.owner, worker.application, worker.task, worker.engine, worker.concurrency,
-         f'{worker.age:.3f}', 'lost' if worker.lost else 'there') for worker in report.workers
+         f'{worker.age:.3f}', 'lost' if worker.lost else 'alive') for worker in report.workers
     ]
     found += [('free', what, size) for what, size in report.free.items()]
     for span, ended in report.ended.items():

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 from pacifica.dispatcher._operate.disks import free_bytes
 from pacifica.dispatcher._operate.words import moment
+from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.overview import Bucket, OutageState, Overview, QueueState
-    from pacifica.dispatcher._queue.status import Status
+    from pacifica.dispatcher._queue.overview import Bucket, LaneState, OutageState, Overview, QueueState, WorkerState
 
 # span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
-_SPANS = {'hour': (60.0, 60), 'day': (3600.0, 24)}
+_SPANS = {'hour': (120.0, 30), 'day': (3600.0, 24)}
+
+OPEN = (Status.ACCEPTED, Status.PROCESSING)
+
+_LATE = 60.0  # seconds
 
 MOST_GROUPS = 20
 """So many groups of failures are shown to people, those of the most failures."""
@@ -25,10 +29,13 @@ MOST_LANES = 20
 
 
 class StatusReport:
-    """How many events are in which status, what waits, who works, and how fast; read from *overview* now."""
+    """How many events are in which status, what waits, who works, and how fast; read from *overview* now.
 
-    def __init__(self, overview: Overview) -> None:
-        self.counts = overview.counts()
+    :param ended: whether to count all that have ended too, not only those of the last hour and day.
+    """
+
+    def __init__(self, overview: Overview, *, ended: bool = True) -> None:
+        self.counts = overview.counts() if ended else overview.counts(OPEN)
         self.skipped = overview.skipped()
         self.unrouted = overview.unrouted()
         self.failing = overview.failing()
@@ -38,6 +45,26 @@ class StatusReport:
         self.workers = overview.workers()
         self.free = free_bytes(overview.sqlite_file)
         self.ended = {span: EndedEvents(overview.ended(*buckets)) for span, buckets in _SPANS.items()}
+
+    @property
+    def late(self) -> list[QueueState]:
+        """The queues in which an event has been due for so long that somebody should look."""
+        return [queue for queue in self.queues if queue.oldest_age > _LATE]
+
+    @property
+    def full(self) -> list[LaneState]:
+        """The limits that events wait for."""
+        return [lane for lane in self.lanes if lane.waiting and lane.running]
+
+    @property
+    def lost(self) -> list[WorkerState]:
+        """The workers that are silent for longer than their claims hold."""
+        return [worker for worker in self.workers if worker.lost]
+
+    @property
+    def unattended(self) -> bool:
+        """Whether something waits, and no worker is at work."""
+        return bool(self.queues) and len(self.lost) == len(self.workers)
 
     def longest_waiting(self) -> QueueState | None:
         """Return the queue whose oldest event has been due for the longest time; ``None`` if nothing waits."""

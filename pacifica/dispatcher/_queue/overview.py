@@ -8,7 +8,7 @@ Each number is read from an index, and none costs more than ``COUNT_LIMIT`` of i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,17 +142,17 @@ class Overview:
         """Whether the database is known to answer nothing."""
         return self._connections.availability.away
 
-    def counts(self) -> dict[Status, int]:
-        """Return how many events are in each status, each at most ``COUNT_LIMIT``.
+    def counts(self, statuses: Iterable[Status] = Status) -> dict[Status, int]:
+        """Return how many events are in each of the *statuses*, each at most ``COUNT_LIMIT``.
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        return self._connections.read(self._counts)
+        return self._connections.read(lambda session: self._counts(session, statuses))
 
-    def _counts(self, session: Session) -> dict[Status, int]:
+    def _counts(self, session: Session, statuses: Iterable[Status]) -> dict[Status, int]:
         now = session.now()
         found = {}
-        for status in Status:
+        for status in statuses:
             if now - self._many.get(status, -_KNOWN) < _KNOWN:
                 found[status] = COUNT_LIMIT
                 continue

@@ -12,10 +12,12 @@ from pacifica.dispatcher._queue.overview import Bucket
 from pacifica.dispatcher._queue.status import Status
 
 #: The plot's area in the units of its ``viewBox``, 600 × 180.
-LEFT, TOP, WIDTH, HEIGHT = 56, 10, 536, 140
+LEFT, TOP, WIDTH, HEIGHT = 72, 10, 520, 140
 #: From the bottom of a bar to its top.
 _STACK = ((Status.OK, 'ok'), (Status.UNPROCESSABLE, 'unrouted'), (Status.FAILED, 'failed'))
 _LABELS = 6
+# Lengths of time that people have a word for, as they have for their halves.
+_NICE_SECONDS = (60, 120, 240, 600, 1200, 3600, 7200, 14_400, 43_200, 86_400, 172_800)
 
 
 class Rect(NamedTuple):
@@ -65,7 +67,8 @@ def seconds_chart(ended: EndedEvents) -> Chart:
     """Return the median and the 95th percentile of the seconds from acceptance to the end, in each part of a span."""
     buckets = ended.buckets
     ends = [(percentile(bucket.seconds, 0.5), percentile(bucket.seconds, 0.95)) for bucket in buckets]
-    top = _nice(max((high or 0 for _, high in ends), default=0), whole=False)
+    most = max((high or 0 for _, high in ends), default=0)
+    top = _nice(most, whole=False) if most <= 20 else _nice_seconds(most)
     step = WIDTH / max(1, len(buckets))
     rects = []
     for position, (median, high) in enumerate(ends):
@@ -100,6 +103,11 @@ def _nice(most: float, *, whole: bool) -> float:
     power = 10.0 ** math.floor(math.log10(most))
     nice = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= most * 0.9999)
     return max(nice, 2.0) if whole else nice
+
+
+def _nice_seconds(most: float) -> float:
+    days = 86_400 * _nice(most / 86_400, whole=True)
+    return next((each for each in _NICE_SECONDS if each >= most), days)
 
 
 def _across(top: float, show: Callable[[float], str]) -> list[Tick]:

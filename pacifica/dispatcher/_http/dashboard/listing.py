@@ -24,7 +24,7 @@ _PAGE = 50
 #: The fields of the list's form, with what the terminal calls the first one; what an act adds to the list's address.
 _FIELDS = (
     'q', 'text', 'status', 'transaction', 'parent', 'project', 'instrument', 'submitter', 'route', 'kv', 'file', 'type',
-    'source', 'since', 'until',
+    'source', 'since', 'until', 'group',
 )
 _TOLD = ('action', 'done', 'left', 'more')
 
@@ -107,7 +107,7 @@ class PageQuery:
             transaction_id=given.get('transaction'), parent_transaction=given.get('parent'),
             project=given.get('project'), instrument=given.get('instrument'), submitter=given.get('submitter'),
             route=given.get('route'), key_value=given.get('kv'), file=given.get('file'),
-            since=times['since'], until=times['until'], text=given.get('q'),
+            since=times['since'], until=times['until'], text=given.get('q'), group=given.get('group'),
         )
         return cls(given, wanted, parameters.get('before') or None)
 

@@ -19,7 +19,7 @@ from pacifica.dispatcher._http.resource import end_of_path, query_parameters, ta
 from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, RETRY
-from pacifica.dispatcher._operate.report import MOST_LANES, StatusReport
+from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, StatusReport
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.records import Records
@@ -52,12 +52,14 @@ class Dashboard:
         return with_database(self._page)
 
     def _page(self) -> bytes:
-        report = StatusReport(self._overview)
+        report = StatusReport(self._overview, ended=False)
         spans = [{
             'title': f'The last {span}', 'number': number, 'throughput': charts.throughput_chart(ended),
             'seconds': charts.seconds_chart(ended), 'rows': charts.table(ended),
         } for number, (span, ended) in enumerate(report.ended.items())]
-        return page('overview.html', report=report, spans=spans, statuses=Status, most_lanes=MOST_LANES)
+        return page(
+            'overview.html', report=report, spans=spans, statuses=Status, most_lanes=MOST_LANES,
+            most_groups=MOST_GROUPS)
 
 
 class Events:
