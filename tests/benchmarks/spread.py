@@ -102,6 +102,8 @@ def _insert(kind: str, start: int, count: int, rows: int, now: float) -> tuple[s
                     " THEN 'RouteNotFoundRouterError' END",
         'exc_value': f"CASE WHEN {done} AND {failed} THEN {message} WHEN {done} AND {unrouted} THEN 'no route' END",
         'route': "'$[?(@[\"eventType\"] = \"org.pacifica.metadata.ingest\")]'",
+        'route_key': f'CASE WHEN {done} THEN {number} % 5 END',
+        'failure_group': f"CASE WHEN {done} AND {failed} THEN {dialect['text'].format(n=f'({number} % 3)')} END",
         'created': dialect['moment'].format(s=created),
         'updated': dialect['moment'].format(s=ended),
         'finalized': f"CASE WHEN {done} THEN {dialect['moment'].format(s=ended)} END",

@@ -126,7 +126,7 @@ def test_a_rescue_reads_the_index_of_leases(plans: dict[str, str]) -> None:
 def test_pruning_reads_the_index_of_ends(plans: dict[str, str]) -> None:
     others = {statement: plan for statement, plan in plans.items() if _UNROUTED not in statement}
 
-    assert 'receivetaskmodel_finalized' in _only(others, 'finalized <')
+    assert 'receivetaskmodel_ended' in _only(others, 'finalized <')
 
 
 def test_pruning_of_the_unrouted_reads_the_index_of_these(plans: dict[str, str]) -> None:
@@ -241,7 +241,8 @@ def test_a_search_reads_indexes(table: Any, wanted: dict[str, Any], paged: bool)
     lambda overview: overview.counts(), lambda overview: overview.queues(),
     lambda overview: overview.unrouted(), lambda overview: overview.ended(3600.0, 24),
     lambda overview: overview.longest_attempts(), lambda overview: overview.failing(),
-], ids=['counts', 'queues', 'unrouted', 'ended', 'longest_attempts', 'failing'])
+    lambda overview: overview.route_names([7], 0.0),
+], ids=['counts', 'queues', 'unrouted', 'ended', 'longest_attempts', 'failing', 'route_names'])
 def test_the_overview_reads_indexes(table: Any, query: Any) -> None:
     _check_plans(table, lambda connections: query(Overview(connections)))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pacifica.dispatcher._operate.report import StatusReport
 from pacifica.dispatcher._queue import overview as module
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
@@ -107,6 +108,20 @@ def test_what_ended_is_in_the_span_in_which_it_ended(model: Any, connections: Co
     seconds = [each for bucket in buckets[-2:] for each in bucket.seconds]
     assert len(seconds) == 4 and all(0 <= each < 60 for each in seconds)
     assert all(not any(bucket.counts.values()) and not bucket.seconds for bucket in buckets[:-2])
+
+
+def test_each_route_tells_what_of_it_ended_and_how_long_it_took(model: Any, connections: Connections) -> None:
+    queue = queue_of(model, ROUTER)
+    queue.accept([received(eventType=kind) for kind in ('broken', 'good', 'good', 'none')])
+    drain(queue.create_worker())
+
+    [route] = StatusReport(Overview(connections)).routes
+
+    assert (route.name, route.limited) == (next(iter(ROUTER)).name, False)
+    for ended in route.ended.values():
+        assert +ended.counts == {Status.OK: 2, Status.FAILED: 1}
+        median, high = ended.percentile(0.5), ended.percentile(0.95)
+        assert median is not None and high is not None and 0 <= median <= high < 60
 
 
 def test_a_span_that_is_over_is_remembered_and_the_current_one_is_not(model: Any, connections: Connections) -> None:

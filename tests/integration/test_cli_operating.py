@@ -655,6 +655,9 @@ def test_failures_that_are_alike_are_a_group_that_is_listed_and_run_again(events
     listed = call(events, 'list', '--group', group)[1]
     retried = call(events, 'retry', '--group', group, '--yes')[1]
 
+    [route] = json.loads(call(events, 'status', '--json')[1])['routes']
+
+    assert route['hour']['p50'] <= route['day']['p95'] and route['day']['counts']['200 OK'] == 0
     assert [(each['count'], each['exceptionType']) for each in groups] == [(3, 'ValueError'), (1, 'ValueError')]
     assert groups[0]['taskID'] in alike and 'no calibration for run' in groups[0]['exceptionValue']
     assert [line[:3] for line in lines] == [['group', each['group'], str(each['count'])] for each in groups]

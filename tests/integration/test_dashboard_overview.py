@@ -53,3 +53,16 @@ def test_what_is_late_and_who_is_lost_is_said(site: Site) -> None:
     site.model._meta.database.execute_sql('UPDATE receivetaskworker SET seen = seen - 3600')
     html = site.text()
     assert 'no worker is at work' in html and '1 of 1 workers is lost' in html
+
+
+def test_each_route_has_a_line(site: Site) -> None:
+    site.accept()
+    site.accept(eventType='broken')
+    site.run()
+
+    html = site.text()
+
+    name = next(iter(site.queue.router)).name
+    cells = '<td class="number">1</td><td class="number">1</td>'
+    assert re.search(rf'<bdi>{re.escape(name)}</bdi></td><td class="number"></td><td class="number"></td>{cells}', html)
+    assert html.count('<svg class="spark"') == 1

@@ -16,8 +16,11 @@ from pacifica.dispatcher._cli.output import (
     EXIT_FAILED, Column, console, notice, on_terminal, print_json, print_table, rich_table, status_text, styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
-from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, StatusReport, counted, outage_text
+from pacifica.dispatcher._operate.report import (
+    MOST_GROUPS, MOST_LANES, MOST_ROUTES, EndedEvents, RouteHealth, StatusReport, counted, outage_text,
+)
 from pacifica.dispatcher._operate.words import duration, error_text, moment, one_line
+from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,12 +50,13 @@ def status_command(database: Any, as_json: bool, watch: float | None, fail_if_ol
     200. What is free is of this machine's disks: where a SQLite file lies, and where files are staged unless a handler
     says otherwise.
 
-    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, group, queue, limit,
+    In a pipe it prints lines of values parted by tabs, each beginning with count, unrouted, group, route, queue, limit,
     outage, worker, free or ended. --json prints an object: counts (status to number); skipped; unrouted (event type to
-    number); failing (group, count, since, last, route, exceptionType, exceptionValue, taskID of the newest); queues
-    (taskApplicationName, taskName, oldestAge in seconds); limits (taskApplicationName, taskName, route, key, running,
-    waiting); outages (service, fault, since, waiting); workers (owner, taskApplicationName, taskName, engine,
-    concurrency, lease, started, age, lost); free (database, staging: bytes); ended (hour and day: counts, p50, p95).
+    number); failing (group, count, since, last, route, exceptionType, exceptionValue, taskID of the newest); routes
+    (route, running and waiting if it has a limit, hour and day: counts, p50, p95); queues (taskApplicationName,
+    taskName, oldestAge in seconds); limits (taskApplicationName, taskName, route, key, running, waiting); outages
+    (service, fault, since, waiting); workers (owner, taskApplicationName, taskName, engine, concurrency, lease,
+    started, age, lost); free (database, staging: bytes); ended (hour and day: counts, p50, p95).
     """
     if watch is not None and (as_json or fail_if_older is not None or not on_terminal()):
         raise click.UsageError('--watch is for a terminal, without --json and --fail-if-older')
@@ -91,22 +95,29 @@ def _as_json(report: StatusReport) -> dict[str, Any]:
         'skipped': report.skipped,
         'unrouted': report.unrouted,
         'failing': [_group(each) for each in report.failing],
+        'routes': [_route(each) for each in report.routes],
         'queues': [{'taskApplicationName': queue.application, 'taskName': queue.task,
                     'oldestAge': queue.oldest_age} for queue in report.queues],
         'limits': [_as_record(lane) for lane in report.lanes],
         'outages': [asdict(outage) for outage in report.outages],
         'workers': [{**_as_record(worker), 'lost': worker.lost} for worker in report.workers],
         'free': report.free,
-        'ended': {
-            span: {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
-            for span, ended in report.ended.items()
-        },
+        'ended': {span: _ended(ended) for span, ended in report.ended.items()},
     }
 
 
 def _as_record(state: WorkerState | LaneState) -> dict[str, Any]:
     values = asdict(state)
     return {'taskApplicationName': values.pop('application'), 'taskName': values.pop('task'), **values}
+
+
+def _ended(ended: EndedEvents) -> dict[str, Any]:
+    return {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
+
+
+def _route(route: RouteHealth) -> dict[str, Any]:
+    limit = {'running': route.running, 'waiting': route.waiting} if route.limited else {}
+    return {'route': route.name, **limit, **{span: _ended(ended) for span, ended in route.ended.items()}}
 
 
 def _group(group: FailureGroup) -> dict[str, Any]:
@@ -123,6 +134,12 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
     found += [('unrouted', event_type, count) for event_type, count in report.unrouted.items()]
     found += [('group', each.group, each.count, each.since, each.last, each.route, each.exc_type, each.exc_value)
               for each in report.failing]
+    found += [
+        ('route', each.name, span, ended.counts[Status.OK], ended.counts[Status.FAILED],
+         *('' if took is None else f'{took:.3f}'
+           for _, part, _ in _PERCENTILES for took in [ended.percentile(part)]))
+        for each in report.routes for span, ended in each.ended.items()
+    ]
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in report.queues]
     found += [('limit', each.application, each.task, each.route, each.key, each.running, each.waiting)
               for each in report.lanes]
@@ -153,6 +170,8 @@ def _tables(report: StatusReport) -> RenderableType:
              Column('LAST (UTC)', whole=True), Column('ROUTE'), Column('LAST ERROR')],
             [(each.group, counted(each.count), moment(each.since), moment(each.last), each.route,
               one_line(error_text(each.exc_type, each.exc_value))) for each in report.failing[:MOST_GROUPS]]))
+    if report.routes:
+        parts.append(_routes(report.routes))
     parts.append('no event is due' if not report.queues else rich_table(
         [Column('APPLICATION'), Column('TASK'), Column('OLDEST DUE FOR', whole=True)],
         [(queue.application, queue.task, duration(queue.oldest_age)) for queue in report.queues]))
@@ -171,6 +190,19 @@ def _tables(report: StatusReport) -> RenderableType:
             [Column('DISK OF'), Column('FREE', right=True)],
             [(what, f'{size / (1 << 30):,.1f} GiB') for what, size in report.free.items()]))
     return Group(*(line for part in parts for line in (part, styled())))
+
+
+def _routes(routes: Sequence[RouteHealth]) -> RenderableType:
+    columns = [Column('ROUTE')]
+    for span in ('HOUR', 'DAY'):
+        columns += [Column(f'HANDLED, LAST {span}', right=True), Column('FAILED', right=True),
+                    *(Column(name.upper(), right=True) for name, _, _ in _PERCENTILES)]
+    return rich_table(columns, [
+        [each.name, *(value for ended in each.ended.values() for value in (
+            f'{ended.counts[Status.OK]:,}', f'{ended.counts[Status.FAILED]:,}',
+            *(duration(ended.percentile(part)) for _, part, _ in _PERCENTILES)))]
+        for each in routes[:MOST_ROUTES]
+    ])
 
 
 def _statuses(report: StatusReport) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pacifica.dispatcher._operate.disks import free_bytes
@@ -20,6 +21,9 @@ _SPANS = {'hour': (120.0, 30), 'day': (3600.0, 24)}
 OPEN = (Status.ACCEPTED, Status.PROCESSING)
 
 _LATE = 60.0  # seconds
+
+MOST_ROUTES = 50
+"""So many routes are shown to people, those of which the most events have ended."""
 
 MOST_GROUPS = 20
 """So many groups of failures are shown to people, those of the most failures."""
@@ -45,6 +49,7 @@ class StatusReport:
         self.workers = overview.workers()
         self.free = free_bytes(overview.sqlite_file)
         self.ended = {span: EndedEvents(overview.ended(*buckets)) for span, buckets in _SPANS.items()}
+        self.routes = self._routes(overview)
 
     @property
     def late(self) -> list[QueueState]:
@@ -66,9 +71,38 @@ class StatusReport:
         """Whether something waits, and no worker is at work."""
         return bool(self.queues) and len(self.lost) == len(self.workers)
 
+    def _routes(self, overview: Overview) -> list[RouteHealth]:
+        day = self.ended['day'].buckets
+        keys = {key for bucket in day for key in bucket.routes}
+        names = overview.route_names(keys, day[0].begin)
+        found = []
+        for key in keys & set(names):
+            lanes = [lane for lane in self.lanes if lane.route == names[key]]
+            found.append(RouteHealth(
+                names[key], sum(lane.waiting for lane in lanes), sum(lane.running for lane in lanes), bool(lanes),
+                {span: ended.of_route(key) for span, ended in self.ended.items()}))
+        return sorted(found, key=lambda each: (-sum(each.ended['day'].counts.values()), each.name))
+
     def longest_waiting(self) -> QueueState | None:
         """Return the queue whose oldest event has been due for the longest time; ``None`` if nothing waits."""
         return max(self.queues, key=lambda queue: queue.oldest_age, default=None)
+
+
+@dataclass(frozen=True)
+class RouteHealth:
+    """How a route does of which events have ended in the last day.
+
+    :param waiting: how many of its events wait, if it has a limit: what takes the others isn't known before they run.
+    :param running: how many run, if it has a limit.
+    :param limited: whether it is known what waits and runs.
+    :param ended: what has ended in the last hour and day.
+    """
+
+    name: str
+    waiting: int
+    running: int
+    limited: bool
+    ended: dict[str, EndedEvents]
 
 
 class EndedEvents:
@@ -80,6 +114,10 @@ class EndedEvents:
         for bucket in buckets:
             self.counts.update(bucket.counts)
         self._seconds = sorted(seconds for bucket in buckets for seconds in bucket.seconds)
+
+    def of_route(self, key: int) -> EndedEvents:
+        """Return those of one route, by the parts of the same span."""
+        return EndedEvents([bucket.routes.get(key) or type(bucket)(bucket.begin, {}, []) for bucket in self.buckets])
 
     def percentile(self, part: float) -> float | None:
         """Return within how many seconds of their acceptance *part* of them ended; ``None`` if none did."""

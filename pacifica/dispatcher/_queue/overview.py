@@ -7,9 +7,10 @@ Each number is read from an index, and none costs more than ``COUNT_LIMIT`` of i
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -112,11 +113,13 @@ class Bucket:
     :param begin: its beginning.
     :param counts: how many ended in each final status.
     :param seconds: from acceptance to the end, of some of them, in ascending order.
+    :param routes: the same of each route, by :func:`~pacifica.dispatcher._queue.record.route_key`.
     """
 
     begin: float
     counts: dict[Status, int]
-    seconds: Sequence[float]
+    seconds: list[float]
+    routes: dict[int, Bucket] = field(default_factory=dict)
 
 
 class Overview:
@@ -125,6 +128,7 @@ class Overview:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._many: dict[Status, float] = {}  # when it was seen that the limit is reached
+        self._names: dict[int, str] = {}
         self._over: dict[tuple[float, float], tuple[float, Bucket]] = {}  # width and beginning → until when it is good
 
     @property
@@ -222,6 +226,16 @@ class Overview:
         :raises DatabaseUnavailableError: if the database does not answer.
         """
         return self._connections.read(lambda session: self._ended(session, width, number))
+
+    def route_names(self, keys: Iterable[int], since: float) -> dict[int, str]:
+        """Return the names of routes by their keys, as events that ended since then have them.
+
+        :raises DatabaseUnavailableError: if the database does not answer.
+        """
+        unknown = [key for key in keys if key not in self._names]
+        if unknown:
+            self._names.update(self._connections.read(lambda session: _route_names(session, unknown, since)))
+        return self._names
 
     def _ended(self, session: Session, width: float, number: int) -> list[Bucket]:
         now = session.now()
@@ -332,20 +346,43 @@ def _buckets(session: Session, begins: Sequence[float], width: float) -> list[Bu
     if not begins:
         return []
     spans = [(timestamp(begin), timestamp(begin + width)) for begin in begins]
-    counts = [dict.fromkeys(sorted(FINAL), 0) for _ in spans]
-    for position, status, count in _union(session, spans, (
-        f'SELECT {{position}} AS position, task_status, COUNT(*) AS number FROM {TABLE}'
-        ' WHERE finalized >= ? AND finalized < ? GROUP BY task_status'
+    found = [_empty(begin) for begin in begins]
+    for position, status, key, count in _union(session, spans, (
+        f'SELECT {{position}} AS position, task_status, route_key, COUNT(*) AS number FROM {TABLE}'
+        ' WHERE finalized >= ? AND finalized < ? GROUP BY task_status, route_key'
     )):
-        counts[int(position)][Status(status)] = count
-    took: list[list[float]] = [[] for _ in spans]
-    busy = [position for position in range(len(spans)) if any(counts[position].values())]
-    for position, created, finalized in _union(session, [spans[position] for position in busy], (
-        f'SELECT * FROM (SELECT {{position}} AS position, created, finalized FROM {TABLE}'
+        for bucket in _of(found[int(position)], key):
+            bucket.counts[Status(status)] += count
+    busy = [bucket for bucket in found if any(bucket.counts.values())]
+    for position, created, finalized, key in _union(session, [
+        span for bucket, span in zip(found, spans) if any(bucket.counts.values())
+    ], (
+        f'SELECT * FROM (SELECT {{position}} AS position, created, finalized, route_key FROM {TABLE}'
         f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}) AS s{{position}}'
     )):
-        took[busy[int(position)]].append(seconds(finalized) - seconds(created))
-    return [Bucket(*values) for values in zip(begins, counts, map(sorted, took))]
+        for bucket in _of(busy[int(position)], key):
+            insort(bucket.seconds, seconds(finalized) - seconds(created))
+    return found
+
+
+def _empty(begin: float) -> Bucket:
+    return Bucket(begin, dict.fromkeys(sorted(FINAL), 0), [])
+
+
+def _of(bucket: Bucket, key: int | None) -> Sequence[Bucket]:
+    """Return the buckets that an event of the route *key* is in."""
+    return [bucket] if key is None else [bucket, bucket.routes.setdefault(key, _empty(bucket.begin))]
+
+
+def _route_names(session: Session, keys: Iterable[int], since: float) -> dict[int, str]:
+    names = {}
+    for key in keys:
+        row = session.execute(
+            f'SELECT route FROM {TABLE} WHERE finalized >= ? AND route_key = ? LIMIT 1', (timestamp(since), key),
+        ).fetchone()
+        if row is not None:
+            names[key] = row[0]
+    return names
 
 
 def _union(session: Session, spans: Sequence[tuple[str, str]], select: str) -> list[Any]:

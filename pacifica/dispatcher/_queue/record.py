@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
@@ -86,6 +87,11 @@ def event_key(source: str, event_id: str) -> str:
     return hashlib.sha256(json.dumps([source, event_id]).encode('ascii')).hexdigest()
 
 
+def route_key(route: str | None) -> int | None:
+    """Return what stands for a route's name in the index of ends, in 31 bits, which every database has a type for."""
+    return None if route is None else zlib.crc32(route.encode('utf-8', 'backslashreplace')) & 0x7FFF_FFFF
+
+
 def new_task_id() -> UUID:
     """Return a new UUID of version 7 (RFC 9562, section 5.7), which sorts by time, so that an index grows at its end.
 
@@ -160,6 +166,7 @@ class Record(peewee.Model):
     submitter = peewee.CharField(max_length=64, null=True)
     file_count = peewee.IntegerField(null=True)
     file_bytes = peewee.BigIntegerField(null=True)
+    route_key = peewee.IntegerField(null=True)  # see route_key
     failure_group = peewee.CharField(max_length=32, null=True)  # see failures; that of rows in 500 alone
 
     class Meta:

@@ -108,10 +108,10 @@ _INDEXES = (
     ('line', False, f'{_QUEUE}, priority, due', f"task_status = '{Status.ACCEPTED}'"),
     ('lane', False, 'lane, due', f"task_status = '{Status.ACCEPTED}' AND lane IS NOT NULL"),
     ('leased', False, f'{_QUEUE}, lease_expires', f"task_status = '{Status.PROCESSING}'"),
-    ('finalized', False, 'finalized, task_status, created', 'finalized IS NOT NULL'),
+    ('ended', False, 'finalized, task_status, created, route_key', 'finalized IS NOT NULL'),
     ('event_key', True, 'event_key', ''),  # last, see ensure_schema
 )
-_OBSOLETE_INDEXES = ('claimable',)
+_OBSOLETE_INDEXES = ('claimable', 'finalized')
 
 
 def ensure_schema(session: Session) -> str:

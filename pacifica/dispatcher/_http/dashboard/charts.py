@@ -82,6 +82,22 @@ def seconds_chart(ended: EndedEvents) -> Chart:
     return Chart(rects, _across(top, duration), _along(buckets, step), summary)
 
 
+def sparkline(ended: EndedEvents) -> Sequence[Rect]:
+    """Return bars for a plot of 120 × 24 without axes: how many events ended in each part of a span, and how."""
+    most = max((sum(bucket.counts.values()) for bucket in ended.buckets), default=0)
+    step = 120 / max(1, len(ended.buckets))
+    width = round(step * 0.8, 1)
+    rects = []
+    for position, bucket in enumerate(ended.buckets):
+        base = 24.0
+        for status, kind in _STACK:
+            height = 24 * bucket.counts.get(status, 0) / max(1, most)
+            if height:
+                base -= height
+                rects.append(Rect(round(position * step, 1), round(base, 1), width, round(height, 1), kind))
+    return rects
+
+
 def table(ended: EndedEvents) -> list[dict[str, object]]:
     """Return the rows of both charts' table, the newest first, without parts of the span in which nothing ended."""
     return [

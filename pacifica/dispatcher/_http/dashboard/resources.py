@@ -19,7 +19,7 @@ from pacifica.dispatcher._http.resource import end_of_path, query_parameters, ta
 from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
 from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, RETRY
-from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, StatusReport
+from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, MOST_ROUTES, StatusReport
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.records import Records
@@ -59,7 +59,8 @@ class Dashboard:
         } for number, (span, ended) in enumerate(report.ended.items())]
         return page(
             'overview.html', report=report, spans=spans, statuses=Status, most_lanes=MOST_LANES,
-            most_groups=MOST_GROUPS)
+            most_groups=MOST_GROUPS, routes=[
+                (route, charts.sparkline(route.ended['day'])) for route in report.routes[:MOST_ROUTES]])
 
 
 class Events:

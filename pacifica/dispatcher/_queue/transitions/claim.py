@@ -12,7 +12,7 @@ import peewee
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.failures import failure_group
-from pacifica.dispatcher._queue.record import CLAIMED, TABLE, WAITING, placeholders, storable, timestamp
+from pacifica.dispatcher._queue.record import CLAIMED, TABLE, WAITING, placeholders, route_key, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions import line
@@ -237,7 +237,7 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
     group = failure_group(outcome.route, outcome.exc_type, outcome.exc_value) if failed else None
     written = bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, exc_type = ?, exc_value = ?, exc_traceback = ?, route = ?,'
-        ' failure_group = ?,'
+        ' route_key = ?, failure_group = ?,'
         ' due = CASE WHEN cancelled_by IS NULL THEN ? ELSE 1 END,'  # the next claim ends what was cancelled
         ' finalized = ?, updated = ?, history = ?, claim_token = NULL, claim_owner = NULL, lease_expires = NULL,'
         ' awaits = NULL, postponed = postponed + ?,'
@@ -245,7 +245,7 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
         f'{", skipped = 1, result = ?" if outcome.skipped else ""} WHERE {CLAIMED}',
         (outcome.status.value, storable(outcome.exc_type), storable(outcome.exc_value),
          storable(outcome.exc_traceback, limit=None), storable(outcome.route),
-         group, now + (outcome.delay or 0.0), time if outcome.status in FINAL else None, time,
+         route_key(outcome.route), group, now + (outcome.delay or 0.0), time if outcome.status in FINAL else None, time,
          history.extend(claimed.history, attempt), int(outcome.postpones), outcome.postpones,
          *([outcome.result] if outcome.skipped else ()), claimed.uuid, claimed.token),
     ).rowcount)
