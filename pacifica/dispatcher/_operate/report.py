@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 _SPANS = {'hour': (120.0, 30), 'day': (3600.0, 24)}
 
 OPEN = (Status.ACCEPTED, Status.PROCESSING)
+"""What has not ended."""
 
-_LATE = 60.0  # seconds
+_LATE = 60.0  # seconds for which something may be due before somebody should look
 
 MOST_ROUTES = 50
 """So many routes are shown to people, those of which the most events have ended."""

@@ -38,6 +38,12 @@ _TEMPLATES.filters.update(
     size=size, took=took)
 
 
+def compile_templates() -> None:
+    """Compile all pages now, which takes some ten milliseconds each, so that nobody's first look waits for it."""
+    for name in _TEMPLATES.list_templates():
+        _TEMPLATES.get_template(name)
+
+
 def page(template: str, **values: Any) -> bytes:
     """Return the page that *template* makes of *values*, as the body of the current response.
 

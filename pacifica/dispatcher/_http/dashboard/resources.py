@@ -14,7 +14,7 @@ from pacifica.dispatcher._http.dashboard import charts
 from pacifica.dispatcher._http.dashboard.forms import MAX_FORM, read_form, see
 from pacifica.dispatcher._http.dashboard.listing import EventList
 from pacifica.dispatcher._http.dashboard.output import shown
-from pacifica.dispatcher._http.dashboard.rendering import may_operate, page, render_error, secure
+from pacifica.dispatcher._http.dashboard.rendering import compile_templates, may_operate, page, render_error, secure
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
 from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
 from pacifica.dispatcher._operate import timeline
@@ -39,6 +39,7 @@ class Dashboard:
     render_error = staticmethod(render_error)
 
     def __init__(self, records: Records, search: Search, overview: Overview, operator: Operator) -> None:
+        compile_templates()
         self._overview = overview
         self.events = Events(records, search, operator)
         self.static = Static()
