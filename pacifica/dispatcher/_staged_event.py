@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from cloudevents.model import Event
 
+from pacifica.dispatcher._gallery import Gallery
 from pacifica.dispatcher._lineage import SOURCE_KEY
 from pacifica.dispatcher._parameters import overlaid
 from pacifica.dispatcher._paths import claim_path, make_parents, safe_path
@@ -56,6 +57,7 @@ class StagedEvent(Event):
         self.files = list(files)
         self._openers = _by_path(self.files, openers)
         self._fetch = fetch
+        self._gallery = Gallery(output_directory, (output_directory, input_directory, output_directory.parent))
         source = Transaction.from_cloudevents_model(event)
         self.transaction = Transaction(
             submitter=source.submitter, instrument=source.instrument, project=source.project)
@@ -132,6 +134,18 @@ class StagedEvent(Event):
             return open(target, mode.replace('w', 'x'), encoding=encoding, **kwargs)
         except FileExistsError as exc:
             raise FileExistsError(f'{relative!a} was created already: choose another path') from exc
+
+    def preview(self, path: File | str | os.PathLike[str]) -> bool:
+        """Keep a small image with the event, shown on its page; return whether it is kept.
+
+        PNG, JPEG, WebP and SVG are, told by their content: at most five of an event, of 1 MB each. Of one that is not
+        kept the event's log says why (``preview.refused``): a plot is no reason to fail. Given again, a path takes the
+        place of its earlier image, also while the handler runs.
+
+        :param path: where it lies, relative to the output directory; or a whole path, of a file in the directories of
+            this event.
+        """
+        return self._gallery.keep(self.output_directory / _text(path))
 
     @classmethod
     def for_test(

@@ -61,6 +61,8 @@ class StagedEventHandler(EventHandler):
     :param stage_in: which of the files are fetched, as patterns of ``.gitignore``: ``*.csv`` is at any depth,
         ``raw/**`` all below ``raw``; ``None`` for all of them. ``event.fetch()`` gets another.
     :param key_values: key-values of each upload, texts, to which the handler may add.
+    :param previews: which of the files that the handler made are kept as images to be looked at, as patterns of
+        ``.gitignore``: ``*.png``; the first five in the order of their paths. See :meth:`StagedEvent.preview`.
     :raises ConfigurationError: for a pattern that can't be.
     """
 
@@ -75,12 +77,14 @@ class StagedEventHandler(EventHandler):
     keep_downloads: int = 10 << 30
     stage_in: Sequence[str] | None = None
     key_values: Mapping[str, str] | None = None
+    previews: Sequence[str] | None = None
 
     #: Whether the directories of every event are left: for who runs one to look at them.
     leaves = False
 
     def __post_init__(self) -> None:
         self._wanted = None if self.stage_in is None else Patterns(self.stage_in)
+        self._previews = None if self.previews is None else Patterns(self.previews)
 
     def handle(self, event: Event) -> None:
         """Stage in, handle, stage out.
@@ -98,6 +102,8 @@ class StagedEventHandler(EventHandler):
             given = _description(staged)
             with stage('handle'):
                 self.event_handler.handle(staged)
+            if self._previews is not None:
+                staged._gallery.keep_matching(self._previews)
             self._stage_out(staged, _description(staged) != given)
 
     def _stage_in(self, event: Event, root: Path, files: list[File], wanted: list[File]) -> StagedEvent:

@@ -103,6 +103,8 @@ class TaskContext:
     :param output: keeps with the event what a program has written to its ``'stdout'`` or ``'stderr'``; given by the
         engine, without which it goes to this process's own.
     :param report: keeps what :meth:`progress` says; given by the engine.
+    :param keep_preview: keeps an image with the event, given its name, media type and bytes, and returns why it was not
+        kept, ``None`` if it was; given by the engine.
     """
 
     task_id: UUID
@@ -124,6 +126,7 @@ class TaskContext:
     tell: Callable[[str, Any], None] = field(default=lambda what, value: None)
     output: Callable[[str, bytes], None] = field(default=write_to_own)
     report: Callable[[float | None, str], None] = field(default=lambda fraction, text: None)
+    keep_preview: Callable[[str, str, bytes], str | None] = field(default=lambda name, media, content: None)
 
     def progress(self, fraction: float | None = None, text: str = '') -> None:
         """Say how far the attempt is, shown with the event while it runs; may be called as often as you like.

@@ -13,16 +13,19 @@ from jsonpath2.path import Path
 from pacifica.dispatcher._engine.places import RouterPlaces
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.overview import Overview
+from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.values import Outcome, QueueName
+from pacifica.dispatcher._queue.transitions import trim_previews
+from pacifica.dispatcher._queue.values import Outcome, Preview, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.router import Router
 from support.databases import KINDS, connections_to, model_in, temporary_database
 from support.events import Calling, received
+from support.images import png
 from support.queues import APPLICATION, TASK, queue_of
 
 pytestmark = pytest.mark.xdist_group('indexes')  # so that one process fills the tables, and not each
@@ -65,6 +68,31 @@ def test_claims_within_limits_read_indexes_and_never_what_waits_behind(model: An
                 'optimized away' in plan or 'No matching min/max row' in plan), (statement, plan)
             sorts = 'TEMP B-TREE' in plan or 'filesort' in plan or 'Sort' in plan
             assert not ('ORDER BY' in statement and sorts), (statement, plan)
+
+
+def test_images_are_found_by_indexes_and_counted_without_their_bytes(model: Any, store: Store) -> None:
+    store.accept([received() for _ in range(100)])
+    for number in range(100):
+        event = store.claim('me', 60)
+        assert event is not None
+        assert store.keep_preview(event, Preview('a.png', 'image/png', png(), f'route {number % 9}', '54')) is None
+    previews = Previews(store.connections)
+    _analyze(model)
+    with store.connections.reading() as session:  # the one that is used next, too
+        pass
+    with _recorded(session) as looks, _recorded(store.connections.writer) as writes:
+        previews.of(event.task_id)
+        previews.content(event.task_id, 1)
+        previews.latest(5)
+        previews.latest(5, route='route 1')
+        previews.latest(5, instrument='104')
+        store.keep_preview(event, Preview('b.png', 'image/png', png()))
+        store._writer.run(lambda session: trim_previews(session, 1 << 40))
+
+    for statement, parameters in [*looks, *writes]:
+        if statement.startswith('SELECT') and 'receivetaskpreview' in statement:
+            plan = _plan(model, statement, parameters)
+            assert 'receivetaskpreview_' in plan, (statement, plan)
 
 
 @contextmanager

@@ -22,10 +22,11 @@ from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.capture import captured
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
 from pacifica.dispatcher._engine.output import Output
+from pacifica.dispatcher._engine.places import field_of
 from pacifica.dispatcher._lineage import Lineage, made_by, step
 from pacifica.dispatcher._parameters import overlaid
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.values import ClaimedEvent, MadeBy, Outcome
+from pacifica.dispatcher._queue.values import ClaimedEvent, MadeBy, Outcome, Preview
 from pacifica.dispatcher.exceptions import (
     CancelledError, ConfigurationError, DatabaseUnavailableError, RetryLater, RouteNotFoundRouterError, TransferError,
 )
@@ -228,6 +229,8 @@ class Executor:
                 deadline=watch.limit(route),
                 output=watch.output,
                 report=watch.report,
+                keep_preview=lambda image, media, content: self.store.keep_preview(
+                    claimed, Preview(image, media, content, route.name, field_of('instrument', event_data))),
             )
             # A context of its own: what a handler sets in a context variable is gone for the next event.
             contextvars.copy_context().run(_handle, task, route, event_data)

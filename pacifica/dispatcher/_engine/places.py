@@ -54,7 +54,7 @@ class _Places:
             return Place()
         if route.concurrency is None and route.concurrency_key is None:
             return Place(None, route.priority)
-        return Place(f'{_bounded(route.name)}/{_bounded(_key(route.concurrency_key, event_data))}', route.priority)
+        return Place(f'{_bounded(route.name)}/{_bounded(field_of(route.concurrency_key, event_data))}', route.priority)
 
     def room(self, lane: str, running: int) -> bool:
         """Return whether one more of a lane may run beside so many."""
@@ -70,7 +70,7 @@ def _bounded(name: str) -> str:
     return f'{text[:_HALF - 33]}~{hashlib.sha256(text.encode()).hexdigest()[:32]}'
 
 
-def _key(name: str | None, event_data: Mapping[str, Any]) -> str:
+def field_of(name: str | None, event_data: Mapping[str, Any]) -> str:
     """Return what an event's limit goes by: the value of a field of its transaction, or of a key-value."""
     if name is None:
         return ''

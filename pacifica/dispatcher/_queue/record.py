@@ -33,6 +33,9 @@ OUTAGES = 'receivetaskoutage'
 OUTPUTS = 'receivetaskoutput'
 """The table of what runs have printed and logged, one row for each run."""
 
+PREVIEWS = 'receivetaskpreview'
+"""The table of the images that handlers have made to be looked at, one row for each."""
+
 # The status is written out: a planner that sees a parameter can't know that a partial index holds all such rows.
 _OF_QUEUE = 'task_application_name = ? AND task_name = ?'
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pacifica.dispatcher._queue import history
@@ -100,6 +100,15 @@ class Conditions:
         return f' WHERE {" AND ".join(self.texts)}' if self.texts else ''
 
 
+class Running(NamedTuple):
+    """An attempt that runs: by whom, since when in seconds since 1970, for how long, and how long its lease holds."""
+
+    worker: str
+    since: float
+    seconds: float
+    lease: float
+
+
 class Records:
     """The records of one table, those of every queue in it."""
 
@@ -120,6 +129,20 @@ class Records:
             f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
         ).fetchone())
         return None if row is None else as_json(_FIELDS, row)
+
+    def running(self, task_id: UUID) -> Running | None:
+        """Return which worker runs the task, since when and until when it holds it; ``None`` if none does."""
+        def query(session: Session) -> Running | None:
+            row = session.execute(
+                f'SELECT claim_owner, claimed, lease_expires FROM {TABLE} WHERE task_id = ?'
+                f" AND task_status = '{Status.PROCESSING}' AND claimed IS NOT NULL AND lease_expires IS NOT NULL",
+                (session.dialect.uuid(task_id),)).fetchone()
+            if row is None:
+                return None
+            now = session.now()
+            return Running(row[0] or '', row[1], max(0.0, now - row[1]), row[2] - now)
+
+        return self._connections.read(query)
 
     def outputs(self, task_id: UUID) -> list[KeptOutput] | None:
         """Return what each run of the task has printed, the oldest first, or ``None`` if the task is unknown."""

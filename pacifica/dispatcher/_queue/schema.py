@@ -13,7 +13,9 @@ from typing import Any
 import peewee
 
 from pacifica.dispatcher._queue.facts import Facts
-from pacifica.dispatcher._queue.record import OUTAGES, OUTPUTS, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record
+from pacifica.dispatcher._queue.record import (
+    OUTAGES, OUTPUTS, PREVIEWS, RECONCILIATIONS, TABLE, WORKERS, DocumentField, Record,
+)
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.upgrade import fill_in, fill_in_facts, fill_in_failure_groups, widen
@@ -78,9 +80,30 @@ _OUTPUT_COLUMNS = (
     ('progress', 'seconds', ''),
     ('progress_text', 'text', 'NOT NULL'),
 )
+_PREVIEW_COLUMNS = (
+    ('id', 'key', 'NOT NULL PRIMARY KEY'),  # see transitions.previews
+    ('uuid', 'uuid', 'NOT NULL'),
+    ('number', 'integer', 'NOT NULL'),
+    ('claim_token', 'token', 'NOT NULL'),
+    ('route', 'name', 'NOT NULL'),
+    ('instrument', 'key', 'NOT NULL'),
+    ('name', 'name', 'NOT NULL'),
+    ('media', 'key', 'NOT NULL'),
+    ('size', 'integer', 'NOT NULL'),
+    ('created', 'seconds', 'NOT NULL'),
+    ('content', 'binary', 'NOT NULL'),  # last: what lists the others does not read through it
+)
 _OTHER_TABLES = {
     WORKERS: _WORKER_COLUMNS, RECONCILIATIONS: _RECONCILIATION_COLUMNS, OUTAGES: _OUTAGE_COLUMNS,
-    OUTPUTS: _OUTPUT_COLUMNS,
+    OUTPUTS: _OUTPUT_COLUMNS, PREVIEWS: _PREVIEW_COLUMNS,
+}
+# name → the table, its columns
+_OTHER_INDEXES = {
+    f'{OUTPUTS}_uuid': (OUTPUTS, 'uuid'),
+    f'{PREVIEWS}_uuid': (PREVIEWS, 'uuid'),
+    f'{PREVIEWS}_created': (PREVIEWS, 'created, size'),
+    f'{PREVIEWS}_route': (PREVIEWS, 'route, created'),
+    f'{PREVIEWS}_instrument': (PREVIEWS, 'instrument, created'),
 }
 PREFIXED = frozenset({'source', 'event_type', 'event_id'})
 """Columns found by their first ``PREFIX_CHARACTERS``: no database indexes texts of any length."""
@@ -194,8 +217,8 @@ def _existing(session: Session) -> tuple[set[str], set[str]]:
     """Return the names of the table's columns, and of all indexes; empty without a table."""
     database, columns = session.database, _columns(session, TABLE)
     indexes = {index.name for index in database.get_indexes(TABLE)} if columns else set()
-    if columns and OUTPUTS in database.get_tables():
-        indexes |= {index.name for index in database.get_indexes(OUTPUTS)}
+    for table in {OUTPUTS, PREVIEWS}.intersection(database.get_tables() if columns else ()):
+        indexes |= {index.name for index in database.get_indexes(table)}
     return columns, indexes
 
 
@@ -246,7 +269,8 @@ def _create_indexes(session: Session) -> None:
 
 def _indexes(session: Session) -> Iterator[tuple[str, str]]:
     """Yield the name and the definition of each index that this kind of database has."""
-    yield f'{OUTPUTS}_uuid', f'CREATE INDEX {OUTPUTS}_uuid ON {OUTPUTS} (uuid)'
+    for name, (table, columns) in _OTHER_INDEXES.items():
+        yield name, f'CREATE INDEX {name} ON {table} ({columns})'
     dialect = session.dialect
     beginnings = {
         column: dialect.prefix_index.format(column=column, length=PREFIX_CHARACTERS, expression=prefix(column))

@@ -20,7 +20,7 @@ from pacifica.dispatcher._queue.record import event_key, new_task_id
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.transitions import Accept, Claim, Heartbeat, Process, Reconciliation, Rescued
 from pacifica.dispatcher._queue.values import (
-    ClaimedEvent, Outage, Outcome, Outgoing, Place, Places, QueueName, RunOutput,
+    ClaimedEvent, Outage, Outcome, Outgoing, Place, Places, Preview, QueueName, RunOutput,
 )
 from pacifica.dispatcher._queue.wakeups import Wakeups
 from pacifica.dispatcher._queue.writer import Writer
@@ -39,11 +39,12 @@ class Store:
     :param deduplicate: whether an event with the source and id of an earlier one is that event again.
     :param max_backlog: how many events may wait before more are refused; ``None`` for any number.
     :param places: returns what routes say of limits and priorities now; ``None`` if nothing.
+    :param keep_previews: bytes of images that are kept in all; a process looks again after each sixty-fourth of that.
     """
 
     def __init__(
         self, writer: Writer, name: QueueName, *, deduplicate: bool = True, max_backlog: int | None = None,
-        places: Callable[[], Places | None] = lambda: None,
+        places: Callable[[], Places | None] = lambda: None, keep_previews: int = 1_000_000_000,
     ) -> None:
         self.connections = writer.connections
         self.name = name
@@ -53,12 +54,14 @@ class Store:
         self._backlog_full = False
         self._writer = writer
         self._places = places
+        self._most_previews, self._preview_room = keep_previews, 0
         self._listeners: list[Callable[[int], bool]] = []
         self._wakeups = Wakeups(self.connections, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process without the listeners of this one."""
-        return partial(Store, deduplicate=self.deduplicate, max_backlog=self._max_backlog), (self._writer, self.name)
+        return partial(Store, deduplicate=self.deduplicate, max_backlog=self._max_backlog,
+                       keep_previews=self._most_previews), (self._writer, self.name)
 
     def subscribe(self, listener: Callable[[int], bool]) -> None:
         """Call *listener* with the number of events that this process has just stored to be run, after their commit.
@@ -223,6 +226,18 @@ class Store:
     def keep_output(self, claimed: ClaimedEvent, output: RunOutput) -> bool:
         """Write what a run has printed so far; return whether its claim still held."""
         return bool(self._run(transitions.keep_output, claimed, output))
+
+    def keep_preview(self, claimed: ClaimedEvent, preview: Preview) -> str | None:
+        """Keep an image with the event; return why it was not kept, ``None`` if it was."""
+        if not self._most_previews:
+            return 'no images are kept: keep_previews is 0'
+        reason: str | None = self._run(transitions.keep_preview, claimed, preview)
+        if reason is None:
+            self._preview_room -= len(preview.content)
+            if self._preview_room < 0:
+                self._run(transitions.trim_previews, self._most_previews)
+                self._preview_room = self._most_previews // 64
+        return reason
 
     def rescue(
         self, max_attempts: int, asked: float | None = None,

@@ -138,6 +138,19 @@ class MadeBy(NamedTuple):
     parameters: Mapping[str, Any]
 
 
+class Preview(NamedTuple):
+    """An image that a handler has made to be looked at: its path or name, its media type, its bytes.
+
+    ``route`` and ``instrument`` are what it is found by, as text.
+    """
+
+    name: str
+    media: str
+    content: bytes
+    route: str = ''
+    instrument: str = ''
+
+
 class Outcome(NamedTuple):
     """How an attempt ended. Use the named constructors.
 

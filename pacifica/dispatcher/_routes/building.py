@@ -26,11 +26,12 @@ from pacifica.dispatcher.uploader_runners import UploaderRunner
 
 _CONCURRENCY_KEYS = ('project', 'instrument', 'submitter')
 _LOOPS = ('stop', 'allow')
+_FAULTY = object()
 # The defaults of keys that say something of a program alone, or of the staging around a handler.
 _OF_COMMANDS: dict[str, Any] = {'shell': False, 'environment': None, 'nice': 0}
 _OF_STAGING: dict[str, Any] = {
     'download': True, 'upload': True, 'stage_in': None, 'keep_failed': False, 'download_timeout': None,
-    'upload_timeout': None,
+    'upload_timeout': None, 'previews': None,
 }
 
 
@@ -174,11 +175,19 @@ class Builder:
         times: dict[str, Any] = {
             name: IdleTimeout(seconds) for name in ('download_timeout', 'upload_timeout')
             if (seconds := self._limit(route, where, name))}
-        stage_in = [route.stage_in] if isinstance(route.stage_in, str) else route.stage_in
-        if stage_in is not None and self._try(where, 'stage_in', lambda: Patterns(stage_in)) is None:
+        stage_in, previews = (self._patterns(route, where, key) for key in ('stage_in', 'previews'))
+        if stage_in is _FAULTY or previews is _FAULTY:
             return None
         keep = route.keep_failed
         return StagedEventHandler(
             self._downloader if route.download else None, handler, self._uploader if route.upload else None,
             keep_failed=keep if isinstance(keep, bool) else self._directory / keep, stage_in=stage_in,
-            key_values=route.upload.key_values if isinstance(route.upload, Upload) else None, **times)
+            key_values=route.upload.key_values if isinstance(route.upload, Upload) else None, previews=previews,
+            **times)
+
+    def _patterns(self, route: RouteTable, where: Where, key: str) -> Any:
+        given: str | list[str] | None = getattr(route, key)
+        patterns = [given] if isinstance(given, str) else given
+        if patterns is not None and self._try(where, key, lambda: Patterns(patterns)) is None:
+            return _FAULTY
+        return patterns

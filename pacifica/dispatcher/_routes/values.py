@@ -71,6 +71,8 @@ class RouteTable(Struct, forbid_unknown_fields=True, omit_defaults=True):
         description='Patterns of .gitignore: which of the files are fetched; all, if this is left out.')] = None
     upload: Annotated[bool | Upload, Meta(
         description='false: results are not uploaded. { key_values = {…} }: they are, with these.')] = True
+    previews: Annotated[str | list[str] | None, Meta(
+        description='Patterns of .gitignore: which of the files it makes are images to be shown, "*.png".')] = None
     timeout: Annotated[Quantity | None, Meta(
         description='How long it may run until it is killed: "90s", "10m", "2h"; a number is seconds.')] = None
     memory: Annotated[Quantity | None, Meta(

@@ -18,6 +18,7 @@ from pacifica.dispatcher._queue.transitions.outages import (
     begin_outage, end_outage, outages, probe_outages, take_probe, wait,
 )
 from pacifica.dispatcher._queue.transitions.output import keep_output
+from pacifica.dispatcher._queue.transitions.previews import keep_preview, trim_previews
 from pacifica.dispatcher._queue.transitions.services import (
     Heartbeat, Process, Reconciliation, beat, claim_reconciliation, deregister, finish_reconciliation, note_death,
     renew_reconciliation, workers_on,
@@ -26,7 +27,7 @@ from pacifica.dispatcher._queue.transitions.services import (
 __all__ = [
     'Accept', 'Claim', 'Heartbeat', 'Process', 'Reconciliation', 'Rescued', 'announce', 'beat', 'begin_outage',
     'cancel', 'cancelled', 'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable', 'deregister',
-    'end_outage', 'finish', 'finish_reconciliation', 'keep_output', 'note_death', 'outages', 'probe_outages', 'prune',
-    'release', 'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result', 'straighten', 'take_probe', 'wait',
-    'workers_on',
+    'end_outage', 'finish', 'finish_reconciliation', 'keep_output', 'keep_preview', 'note_death', 'outages',
+    'probe_outages', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result',
+    'straighten', 'take_probe', 'trim_previews', 'wait', 'workers_on',
 ]

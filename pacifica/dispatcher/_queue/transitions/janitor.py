@@ -16,6 +16,7 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.transitions.output import delete_outputs
+from pacifica.dispatcher._queue.transitions.previews import delete_previews
 from pacifica.dispatcher._queue.values import OUTGOING_ATTEMPTS, QueueName
 from pacifica.dispatcher.hooks import FinishedTask
 
@@ -116,6 +117,7 @@ def prune(
         return 0
     uuids = [row[0] for row in rows]
     delete_outputs(session, uuids)
+    delete_previews(session, uuids)
     return int(session.execute(
         f'DELETE FROM {TABLE} WHERE uuid IN ({placeholders(len(uuids))})', uuids).rowcount)
 
