@@ -27,9 +27,11 @@ from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._engine.places import RouterPlaces
 from pacifica.dispatcher._events import ReceivedEvent, loads
 from pacifica.dispatcher._http import WorkerPlugin
+from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
+from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.readiness import Readiness
 from pacifica.dispatcher._queue.record import Record
 from pacifica.dispatcher._queue.records import Records
@@ -78,7 +80,7 @@ class ReceiveTaskModelBase(Record):
         cls, router: Router, name: str, receive_task_name: str, *, retry_for: Sequence[type[BaseException]] = (),
         max_attempts: int = 3, backoff: float = 5.0, patience: float = 86_400.0, deduplicate: bool = True,
         max_backlog: int | None = None, on_finished: Callback | None = None, on_failed: Callback | None = None,
-        notify: Notifies = None, metrics: bool = False, tracing: bool = False,
+        notify: Notifies = None, metrics: bool = False, tracing: bool = False, keep_previews: int = 1_000_000_000,
     ) -> EventQueue:
         """Return the event queue of an application in this table.
 
@@ -104,12 +106,15 @@ class ReceiveTaskModelBase(Record):
         :param metrics: whether what the workers do is counted for Prometheus; needs the extra ``metrics``.
         :param tracing: whether each attempt is a span of OpenTelemetry's; needs the extra ``otel``, and the SDK set up
             by the application.
+        :param keep_previews: bytes of all images together that handlers have made to be looked at
+            (``event.preview()``); the oldest go first. 0 keeps none.
         :raises ConfigurationError: if two of *notify* have the same name, or metrics or tracing are wanted and not
             installed.
         """
         queue, receivers = QueueName(name, receive_task_name), listed(notify)
         store = Store(
-            cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog, places=RouterPlaces(router))
+            cls._writer, queue, deduplicate=deduplicate, max_backlog=max_backlog, places=RouterPlaces(router),
+            keep_previews=keep_previews)
         policy = RetryPolicy(tuple(retry_for), max_attempts, backoff, patience=patience)
         services = SharedServices(store) if patience else Services()
         extensions = extras.extensions(queue, on_finished, on_failed, receivers, metrics, tracing)
@@ -123,7 +128,7 @@ class ReceiveTaskModelBase(Record):
         patience: float = 86_400.0, deduplicate: bool = True, max_backlog: int | None = None,
         on_finished: Callback | None = None, on_failed: Callback | None = None, notify: Notifies = None,
         lease: float = 15.0, keep_unrouted: float | None = 86_400.0, metrics: bool = False, tracing: bool = False,
-        **kwargs: Any,
+        keep_previews: int = 1_000_000_000, **kwargs: Any,
     ) -> celery.Celery:
         """Return a Celery application with a task that runs the events of this table.
 
@@ -142,7 +147,7 @@ class ReceiveTaskModelBase(Record):
         queue = cls.create_queue(
             router, name, receive_task_name, retry_for=retry_for, max_attempts=max_attempts, backoff=backoff,
             patience=patience, deduplicate=deduplicate, max_backlog=max_backlog, on_finished=on_finished,
-            on_failed=on_failed, notify=notify, metrics=metrics, tracing=tracing)
+            on_failed=on_failed, notify=notify, metrics=metrics, tracing=tracing, keep_previews=keep_previews)
         return create_celery_app(
             queue.create_task_runner(lease, keep_unrouted), receive_task_name, name, *args, **kwargs)
 
@@ -151,6 +156,7 @@ class ReceiveTaskModelBase(Record):
         cls, receive_task: Any, script_name: str = '', *, authenticate: Authenticate | None = None,
         allowed_origins: Iterable[str] | None = None, allowed_rate: int | None = None, max_body: int = 100_000_000,
         request_timeout: float = 30.0, metrics: bool = False, dashboard: bool = True,
+        transaction_url: str | None = None,
     ) -> cherrypy.Application:
         """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
 
@@ -168,13 +174,16 @@ class ReceiveTaskModelBase(Record):
         :param metrics: whether ``/metrics`` is served to who may read: what the front door receives, what is in the
             database, and what the queues of this process count if they do; needs the extra ``metrics``.
         :param dashboard: whether there are pages for people at ``/dashboard/``.
-        :raises ConfigurationError: if metrics are wanted and not installed.
+        :param transaction_url: the address of the archive's page of a transaction, which the dashboard links to:
+            ``https://archive.example/transactions/{transaction}``.
+        :raises ConfigurationError: if metrics are wanted and not installed, or *transaction_url* is no such address.
         """
         def delay(events: Sequence[ReceivedEvent]) -> list[str]:
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
 
         connections = cls._writer.connections
-        records, operator = Records(connections), Operator(cls._writer)
+        records, operator, previews = Records(connections), Operator(cls._writer), Previews(connections)
+        archive = None if transaction_url is None else TransactionUrl(transaction_url)
         return _http.create_application(
             receive_task.accept if isinstance(receive_task, Acceptor) else delay,
             records,
@@ -188,8 +197,10 @@ class ReceiveTaskModelBase(Record):
             allowed_rate=allowed_rate,
             max_body=max_body,
             request_timeout=request_timeout,
-            dashboard=_http.Dashboard(records, Search(connections), Overview(connections), operator)
+            dashboard=_http.Dashboard(
+                records, Search(connections), Overview(connections), operator, previews, archive)
             if dashboard else None,
+            previews=previews,
         )
 
     @classmethod

@@ -19,12 +19,13 @@ from pacifica.dispatcher.task_context import current_task, stage
 from support.browsers import chromium
 from support.dashboard import Site, dashboard_site
 from support.databases import connections_to
+from support.images import SCRIPTED, png
 from support.queues import APPLICATION, TASK
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group('browser')]
 
 SCREENSHOTS = Path(__file__).parents[2] / 'docs' / 'screenshots'
-PAGES = ('overview', 'events', 'event', 'failed', 'error')
+PAGES = ('overview', 'events', 'event', 'failed', 'previews', 'error')
 LOOKS: dict[str, dict[str, Any]] = {
     'light': {'color_scheme': 'light', 'viewport': {'width': 1200, 'height': 800}},
     'dark': {'color_scheme': 'dark', 'viewport': {'width': 1200, 'height': 800}},
@@ -49,6 +50,8 @@ class Lab:
             upload.job_id = 4242
         task = current_task()
         assert task is not None
+        for name, media, content in (('fit.png', 'image/png', png()), ('plot.svg', 'image/svg+xml', SCRIPTED)):
+            assert task.keep_preview(name, media, content) is None
         task.save_result(uploads=[{
             'service': 'https://ingest.example.org', 'job_id': 4242, 'contents': 'x', 'attempt': task.attempt,
             'state': {'state': 'OK', 'task': 'ingest metadata'}}])
@@ -102,7 +105,7 @@ def address(site: Site, name: str) -> str:
         found = re.search(r'href="\./(events/[0-9a-f-]{36})"', site.text(f'events?status={status.replace(" ", "+")}'))
         assert found
         return found[1]
-    return {'overview': '', 'events': 'events', 'error': 'events?status=unknown'}[name]
+    return {'overview': '', 'events': 'events', 'previews': 'previews', 'error': 'events?status=unknown'}[name]
 
 
 @pytest.mark.parametrize('look', LOOKS)
@@ -326,3 +329,21 @@ def test_a_browser_logs_in_with_a_password_and_stays_so(browser: Any, guarded: C
             with page.expect_response(re.compile('fragment=1'), timeout=20_000) as answered:
                 page.goto(f'http://127.0.0.1:{client.port}/dashboard/')
             assert 'Overview' in page.inner_text('h1') and answered.value.status == 200
+
+
+def test_the_script_of_an_image_runs_neither_in_a_page_nor_by_itself(browser: Any, site: Site) -> None:
+    loaded = '() => [...document.images].every(each => each.complete && each.naturalWidth > 0)'
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url + address(site, 'event'))
+        page.wait_for_function(loaded)
+        assert page.locator('.images img').count() == 2
+        assert page.title().startswith('Event metadata.ingest.')
+        [by_itself] = page.locator('img[alt="plot.svg"]').evaluate_all('found => found.map(each => each.src)')
+        page.goto(site.url + 'previews')
+        page.wait_for_function('() => document.images[0].naturalWidth > 0')
+
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(by_itself)
+    assert page.locator('rect').count() == 1 and page.title() != 'taken'
+    context.close()

@@ -360,7 +360,7 @@ def test_show_tells_the_whole_story_of_an_event(events: Events, call: Call) -> N
     assert re.search(r'^Transaction   \d+$', out, re.MULTILINE)
     timeline = out[out.index('Timeline'):]
     told = [
-        r'accepted', r'attempt 1 by \S+ → 500 Internal Server Error after \d+ ms', r'download: .*2 files, 2,000 b',
+        r'accepted', r'attempt 1 by \S+ → 500 Internal Server Error after \d+ ms', r'download: .*2 files, 2.0 kB',
         r'ValueError: first line …', r'retry by the operator', r'attempt 1 by \S+ → 200 OK', r'Uploads',
         r'http://ingest: job 42, confirmed', r'"cloudEventsVersion": "0.1"', r'… \d+ more lines: --full',
     ]

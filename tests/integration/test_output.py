@@ -78,7 +78,7 @@ def output_of(site: Site, task_id: str) -> Any:
 
 
 def ended(site: Site, task_id: str) -> None:
-    wait_until(lambda: (site.status(task_id) or '')[0] in '245' and site.status(task_id) != '202 Accepted')
+    wait_until(lambda: (site.status(task_id) or '')[:3] in ('200', '422', '500'))
 
 
 def page_with(text: str, site: Site, address: str) -> str:

@@ -63,7 +63,8 @@ def read(name: str, *arguments: str) -> dict[str, Any]:
 
 def another_value(option: click.Option) -> bool | int | str:
     """Return a value of the option that isn't its default; an option of a new kind needs a line here."""
-    special = {'--database': 'sqlite:///other.db', '--since': '2026-11-24'}
+    special = {'--database': 'sqlite:///other.db', '--since': '2026-11-24',
+               '--transaction-url': 'https://other/{transaction}'}
     if option.is_flag:
         return True
     if isinstance(option.type, click.IntRange):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,6 +11,7 @@ from uuid import UUID
 import click
 
 from pacifica.dispatcher._cli.event_output import attempt_paragraphs, follow
+from pacifica.dispatcher._cli.event_sections import EventSections
 from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import (
     Column, UsageFault, console, notice, on_terminal, print_json, print_table, status_name, status_text, styled,
@@ -19,12 +19,15 @@ from pacifica.dispatcher._cli.output import (
 from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._operate.actions import batches, events, is_empty
 from pacifica.dispatcher._operate.listing import age, files, took
-from pacifica.dispatcher._operate.timeline import TimelineEntry, document, entries, skip_reason, uploads
-from pacifica.dispatcher._operate.words import duration, error_text, printable
+from pacifica.dispatcher._operate.timeline import (
+    TimelineEntry, document, entries, saved, skip_reason, stage_facts, uploads,
+)
+from pacifica.dispatcher._operate.words import duration, error_text, moment, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from pacifica.dispatcher._queue.records import Running
     from pacifica.dispatcher._queue.search import Filter
 
 _SHOWN = (
@@ -132,7 +135,7 @@ def show_command(
     database: Any, task_id: UUID, as_json: bool, traceback: bool, lines: int, full: bool, attempt: int | None,
     following: bool,
 ) -> None:
-    """Show one event by its task ID: its attributes, timeline, error, uploads and output, and the event itself.
+    """Show one event by its task ID: its attributes, timeline, error, uploads, output, data and images; the event.
 
     --json prints the object that GET /get/ID answers. Times are UTC. The exit status is 1 if there is no such event, or
     no output of the attempt that is asked for. Ctrl-C ends --follow.
@@ -144,31 +147,38 @@ def show_command(
             follow(table.records, task_id)
             return
         record = table.records.get(task_id)
-        runs = () if record is None or as_json else table.records.outputs(task_id) or ()
-    if record is None:
-        raise click.ClickException(f'there is no event {task_id}')
-    if as_json:
-        print_json(record)
-        return
+        if record is None:
+            raise click.ClickException(f'there is no event {task_id}')
+        if as_json:
+            print_json(record)
+            return
+        runs, running = table.records.outputs(task_id) or (), table.records.running(task_id)
+        sections = EventSections(table, task_id, record)
     out, most = console(), None if full else lines
     output = list(attempt_paragraphs(runs, attempt, most))
-    for text in (*_paragraphs(record, traceback), *output, *_event(record, most)):
+    for text in (*_paragraphs(record, traceback, running, sections), *output, *sections.paragraphs(most),
+                 *_event(record, most)):
         out.print(text, soft_wrap=True)
 
 
-def _paragraphs(record: Mapping[str, Any], traceback: bool) -> Iterator[str | Text]:
+def _paragraphs(
+    record: Mapping[str, Any], traceback: bool, running: Running | None, sections: EventSections,
+) -> Iterator[str | Text]:
     yield _named('Task id', record['taskID'])
     skipped = f', skipped: {printable(skip_reason(record))}' if record['skipped'] else ''
     yield styled(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']), skipped)
     for name, key in _ATTRIBUTES:
         if record[key] is not None:
             yield _named(name, record[key])
+    yield from sections.facts()
+    if running is not None:
+        yield _named('Runs', f'since {moment(running.since)}, for {duration(running.seconds)}, by {running.worker}, '
+                     + ('whose lease holds' if running.lease > 0 else 'whose lease is over'))
     yield from _error(record, traceback)
     yield _heading('Timeline (UTC)')
-    for entry in entries(record):
+    for entry in entries(record, None if running is None else moment(running.since)):
         yield from _entry(entry)
-    if not record['skipped']:
-        yield from _result(record)
+    yield from _result(record)
 
 
 def _event(record: Mapping[str, Any], lines: int | None) -> Iterator[str | Text]:
@@ -222,30 +232,21 @@ def _entry(entry: TimelineEntry) -> Iterator[str | Text]:
 
 def stage_text(stage: Mapping[str, Any]) -> str:
     """Return what a part of an attempt was, and how long it took."""
-    facts = [duration(stage['seconds'])]
-    facts += [f'{stage[key]:,} {key}' for key in ('files', 'bytes') if stage.get(key) is not None]
-    facts += [f'job {stage["job_id"]}'] if stage.get('job_id') is not None else []
-    facts += ['failed'] if stage.get('failed') else []
+    facts = stage_facts(stage) + (['failed'] if stage.get('failed') else [])
     return f'{printable(stage["name"])}: {", ".join(facts)}'
 
 
 def _result(record: Mapping[str, Any]) -> Iterator[str | Text]:
     """What the handler has saved: uploads in words, the rest as JSON."""
-    result = record['result']
-    if not result:
-        return
-    saved = dict(result) if isinstance(result, dict) else {'result': result}
-    made = uploads(record)
-    if made and len(made) == len(saved['uploads']):
-        del saved['uploads']
+    if made := uploads(record):
         yield _heading('Uploads')
         for upload in made:
             confirmed = 'not confirmed yet' if upload.state is None else 'confirmed'
             known = 'no job was begun' if upload.job_id is None else f'job {upload.job_id}, {confirmed}'
             yield f'  {printable(upload.service)}: {printable(known)}'
-    if saved:
+    if text := saved(record):
         yield _heading('Saved by the handler')
-        yield from _document(json.dumps(saved), None)
+        yield from (f'  {printable(line)}' for line in text.splitlines())
 
 
 def _document(text: str, lines: int | None) -> Iterator[str | Text]:

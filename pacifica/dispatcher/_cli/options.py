@@ -14,6 +14,7 @@ import click
 from pacifica.dispatcher._cli.configuration import config_option
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import ROUTER, router_reference
+from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._operate.words import read_status, read_time, without_password
 from pacifica.dispatcher._parameters import parse
 from pacifica.dispatcher._units import seconds_of, seconds_or_bare
@@ -251,6 +252,16 @@ def http_url(value: str) -> str:
         raise click.BadParameter('a URL with a user or password in it can be seen by others: use --user and its kin')
     if not fine:
         raise click.BadParameter(f'{value!r} is no URL of a service: write http://HOST:PORT/PATH or https://…')
+    return value
+
+
+@converting
+def transaction_url(value: str) -> str:
+    """Check the address of the archive's page of a transaction."""
+    try:
+        TransactionUrl(value)
+    except ConfigurationError as exc:
+        raise click.BadParameter(str(exc)) from exc
     return value
 
 

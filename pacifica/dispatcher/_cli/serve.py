@@ -10,7 +10,7 @@ import click
 
 from pacifica.dispatcher._cli.configuration import SERVICE
 from pacifica.dispatcher._cli.options import (
-    combined, http_url, json_option, moment, options, router_options, tracing_option,
+    combined, http_url, json_option, moment, options, router_options, tracing_option, transaction_url,
 )
 from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
@@ -84,6 +84,9 @@ _log_options = options(
 @click.option('--since', callback=moment, metavar='TIME',
               help='From when on the very first look finds them: ISO 8601, UTC if it names no zone, or how long ago, '
                    'such as 2h or 3d. By default from now on; later looks begin where the last one ended.')
+@click.option('--transaction-url', metavar='URL', callback=transaction_url,
+              help='The archive\'s page of a transaction, which the dashboard links to, e.g. '
+                   'https://HOST/PATH/{transaction}.')
 @click.option('--metrics', is_flag=True,
               help='Serve /metrics for Prometheus, to who may read; needs the extra metrics.')
 @tracing_option
@@ -98,7 +101,8 @@ def serve_command(
     worker_settings: dict[str, Any], queue_settings: dict[str, Any], host: str, port: int,
     authenticate: Authenticate | None, insecure: bool, notify: Notify | None, max_body: int, max_connections: int,
     max_connections_per_address: int, metadata: str | None, reconcile_interval: float, since: str | None,
-    metrics: bool, tracing: bool, processes: int, reload: bool, log_level: str, log_format: str,
+    transaction_url: str | None, metrics: bool, tracing: bool, processes: int, reload: bool,
+    log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, or by the routes of a file, FILE.toml.
 
@@ -127,7 +131,8 @@ def serve_command(
         reference, database, name, task_name, notify=notify, metrics=metrics, tracing=tracing, **queue_settings)
     model.close_connections()  # what has to do with a database is not to be copied
     worker = queue.create_worker(**worker_settings, import_name=reference.import_name)  # before there are threads
-    application = model.create_cherrypy_app(queue, authenticate=authenticate, metrics=metrics, max_body=max_body)
+    application = model.create_cherrypy_app(
+        queue, authenticate=authenticate, metrics=metrics, max_body=max_body, transaction_url=transaction_url)
     server = HttpServer(
         application, host, port, None if supervised is None else supervised.listening,
         max_connections=max_connections, max_connections_per_address=max_connections_per_address)

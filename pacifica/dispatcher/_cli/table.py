@@ -16,6 +16,7 @@ from pacifica.dispatcher._operate.words import one_line
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.operator import Operator
     from pacifica.dispatcher._queue.overview import Overview
+    from pacifica.dispatcher._queue.previews import Previews
     from pacifica.dispatcher._queue.records import Records
     from pacifica.dispatcher._queue.search import Search
     from pacifica.dispatcher.receiver import ReceiveTaskModelBase
@@ -33,6 +34,7 @@ class Table(NamedTuple):
     search: Search
     overview: Overview
     operator: Operator
+    previews: Previews
 
 
 @contextmanager
@@ -46,6 +48,7 @@ def existing_table(database: Any) -> Iterator[Table]:
     from pacifica.dispatcher._queue.connections import Connections
     from pacifica.dispatcher._queue.operator import Operator
     from pacifica.dispatcher._queue.overview import Overview
+    from pacifica.dispatcher._queue.previews import Previews
     from pacifica.dispatcher._queue.records import Records
     from pacifica.dispatcher._queue.search import Search
     from pacifica.dispatcher._queue.writer import Writer
@@ -54,7 +57,8 @@ def existing_table(database: Any) -> Iterator[Table]:
     try:
         _require(database)
         yield Table(
-            Records(connections), Search(connections), Overview(connections), Operator(Writer(connections)))
+            Records(connections), Search(connections), Overview(connections), Operator(Writer(connections)),
+            Previews(connections))
     except peewee.PeeweeException as exc:
         raise _open_fault(database, exc) from exc
     finally:

@@ -15,6 +15,7 @@ from pacifica.dispatcher._http import monitoring, tasks
 from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher._http.dashboard import Dashboard
 from pacifica.dispatcher._http.openapi import OpenApi
+from pacifica.dispatcher._http.previews import TaskPreview
 from pacifica.dispatcher._http.receive import AcceptEvents, Receive
 from pacifica.dispatcher._http.request import FrontDoorRequest, dispatch
 from pacifica.dispatcher._http.resource import Resource
@@ -22,6 +23,7 @@ from pacifica.dispatcher._http.server import limit_exchange, use_for
 from pacifica.dispatcher._http.tools import TOOL, schemes_of
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
 from pacifica.dispatcher._queue.operator import Operator
+from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher.authentication import Authenticate, Scheme
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -72,6 +74,7 @@ class Root(tasks.TaskList):
     def __init__(
         self, receive: Receive, records: Records, schemes: Sequence[Scheme], operator: Operator | None,
         ready: monitoring.Ready | None, metrics: Exposition | None, dashboard: Dashboard | None,
+        previews: Previews | None,
     ) -> None:
         super().__init__(records)
         self.resources: dict[str, Any] = {
@@ -81,6 +84,8 @@ class Root(tasks.TaskList):
         }
         if operator is not None:
             self.resources['cancel'] = tasks.TaskCancel(records, operator)
+        if previews is not None:
+            self.resources['preview'] = TaskPreview(previews)
         if metrics is not None:
             self.resources['metrics'] = monitoring.Metrics(metrics)
         if dashboard is not None:
@@ -92,7 +97,8 @@ class Root(tasks.TaskList):
         """Return each resource by its path, as a template; the dashboard is for people, and not among them."""
         described = {
             '/receive': 'receive', '/status/{task_id}': 'status', '/get/{task_id}': 'get',
-            '/output/{task_id}': 'output', '/cancel/{task_id}': 'cancel', '/openapi.json': 'openapi.json',
+            '/output/{task_id}': 'output', '/preview/{task_id}/{n}': 'preview',
+            '/cancel/{task_id}': 'cancel', '/openapi.json': 'openapi.json',
             '/metrics': 'metrics',
         }
         health = self.resources['health'].resources
@@ -152,19 +158,21 @@ def create_application(
     max_body: int = MAX_BODY,
     request_timeout: float = 30.0,
     dashboard: Dashboard | None = None,
+    previews: Previews | None = None,
 ) -> FrontDoor:
     """Return the application; nothing is opened or connected by this.
 
     The parameters that aren't listed are those of ``ReceiveTaskModel.create_cherrypy_app``.
 
     :param operator: ends tasks; without it there is no ``/cancel/{id}``.
+    :param previews: the images of tasks; without them there is no ``/preview/{id}/{n}``.
     :param ready: says whether events can be taken; by default they always can.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
     """
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)
-    root = Root(receive, records, schemes, operator, ready, metrics, dashboard)
+    root = Root(receive, records, schemes, operator, ready, metrics, dashboard, previews)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

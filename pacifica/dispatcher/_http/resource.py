@@ -54,7 +54,8 @@ class Operation:
     :param right: what the client's credentials must allow; ``None`` if it needs no credentials.
     :param answer: the JSON Schema of the good answer, of the type *media*; errors are always JSON.
     :param errors: the HTTP statuses of errors, besides those of its path, its query and its right.
-    :param parameters: :data:`TASK_ID` is given to the method as a UUID; those of the query as a dict, if there are any.
+    :param parameters: :data:`TASK_ID` is given to the method as a UUID, what follows it in the path as texts; those of
+        the query as a dict, if there are any and no :data:`TASK_ID`.
     :param body: media type → schema.
     :param answer_headers: name → description.
     :param revalidates: whether the answer has an ``ETag``, and ``304`` is possible.
@@ -77,13 +78,15 @@ def operation(**declared: Any) -> Callable[[Callable[..., bytes]], Callable[...,
     """
     declaration = Operation(**declared)
     names = tuple(parameter.name for parameter in declaration.parameters if parameter.where == 'query')
+    in_path = sum(parameter.where == 'path' for parameter in declaration.parameters)
 
     def declare(method: Callable[..., bytes]) -> Callable[..., bytes]:
         @wraps(method)
         def checked(self: Resource, *parts: str, **_params: Any) -> bytes:
             if TASK_ID in declaration.parameters:
                 query_parameters(names)
-                return method(self, task_id_in(parts))
+                end_of_path(parts[in_path:])
+                return method(self, task_id_in(parts[:1]), *parts[1:])
             end_of_path(parts)
             query = query_parameters(names)
             return method(self, query) if names else method(self)

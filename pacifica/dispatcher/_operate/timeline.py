@@ -9,7 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from pacifica.dispatcher._lineage import Code
+from pacifica.dispatcher._operate.words import duration, size
 from pacifica.dispatcher._queue.status import FINAL, Status
+
+_SHORTEST = 0.001  # seconds of a stage whose rate says anything
 
 _ACTS = {'retry': 'Retried', 'replay': 'Replayed from the beginning', 'cancel': 'Cancelled'}
 _NOW: dict[str, str] = {
@@ -50,10 +53,14 @@ class RecordedUpload:
     task: object  # what the job was doing then
 
 
-def entries(record: Mapping[str, Any]) -> list[TimelineEntry]:
+def entries(record: Mapping[str, Any], since: str | None = None) -> list[TimelineEntry]:
+    """Return what happened to the event, the oldest first.
+
+    :param since: when the attempt began that runs, if one does.
+    """
     history = record.get('history') or []
     first = TimelineEntry('received', record['created'], 'Received')
-    return [first, *map(_entry, history), _last(record, bool(history))]
+    return [first, *map(_entry, history), _last(record, bool(history), since)]
 
 
 def _entry(told: Mapping[str, Any]) -> TimelineEntry:
@@ -74,7 +81,7 @@ def _as_json(parameters: Mapping[str, Any] | None) -> str | None:
     return json.dumps(parameters, ensure_ascii=False) if parameters else None
 
 
-def _last(record: Mapping[str, Any], told: bool) -> TimelineEntry:
+def _last(record: Mapping[str, Any], told: bool, since: str | None) -> TimelineEntry:
     """Return where the event is now."""
     status = record['taskStatus']
     if status in FINAL:
@@ -82,7 +89,32 @@ def _last(record: Mapping[str, Any], told: bool) -> TimelineEntry:
         return TimelineEntry('end', ended, 'Ended', _between(record['created'], ended), status=status)
     again = told and status == Status.ACCEPTED
     return TimelineEntry(
-        'now', record['updated'], 'Waits for its next attempt' if again else _NOW[status], status=status)
+        'now', since or record['updated'], 'Waits for its next attempt' if again else _NOW[status], status=status)
+
+
+def stage_facts(stage: Mapping[str, Any]) -> list[str]:
+    """Return what is known of a stage of an attempt, in words: its duration, files, bytes, rate and ingest job."""
+    seconds, count = stage['seconds'], stage.get('bytes')
+    facts = [duration(seconds)]
+    if (files := stage.get('files')) is not None:
+        facts.append(f'{files:,} file{"" if files == 1 else "s"}')
+    if count is not None:
+        facts.append(size(count))
+        if count and seconds > _SHORTEST:
+            facts.append(f'{count / seconds / 1e6:,.1f} MB/s')
+    return facts + ([] if stage.get('job_id') is None else [f'ingest job {stage["job_id"]}'])
+
+
+def saved(record: Mapping[str, Any]) -> str | None:
+    """Return what the handler has saved with the event, as JSON; without the uploads that :func:`uploads` tells of."""
+    result = record.get('result')
+    if not result or record.get('skipped'):
+        return None
+    rest = dict(result) if isinstance(result, Mapping) else {'result': result}
+    made = uploads(record)
+    if made and len(made) == len(rest['uploads']):
+        del rest['uploads']
+    return document(json.dumps(rest, ensure_ascii=False)) if rest else None
 
 
 def _between(begin: str | None, end: str | None) -> float | None:

@@ -12,6 +12,7 @@ import jinja2
 from pacifica.dispatcher._http.answers import status_line
 from pacifica.dispatcher._operate.listing import age, files, took
 from pacifica.dispatcher._operate.report import counted, outage_text
+from pacifica.dispatcher._operate.timeline import stage_facts
 from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
 _POLICY = '; '.join((
@@ -35,7 +36,7 @@ _TEMPLATES = jinja2.Environment(
 )
 _TEMPLATES.filters.update(
     age=age, counted=counted, cut=cut, duration=duration, files=files, moment=moment, outage_text=outage_text,
-    size=size, took=took)
+    size=size, stage_facts=stage_facts, took=took)
 
 
 def compile_templates() -> None:

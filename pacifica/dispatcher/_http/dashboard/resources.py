@@ -11,22 +11,23 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, revalidated
 from pacifica.dispatcher._http.dashboard import charts
+from pacifica.dispatcher._http.dashboard.event import EventPage
 from pacifica.dispatcher._http.dashboard.forms import MAX_FORM, read_form, see
+from pacifica.dispatcher._http.dashboard.gallery import Gallery
 from pacifica.dispatcher._http.dashboard.listing import EventList
-from pacifica.dispatcher._http.dashboard.output import shown
 from pacifica.dispatcher._http.dashboard.rendering import compile_templates, may_operate, page, render_error, secure
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
 from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
-from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, RETRY
+from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, MOST_ROUTES, StatusReport
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
+from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.status import Status
 
-_MOST_CHARACTERS = 200_000  # of an event that a page shows
 _BUTTONS = {action.name: action for action in (RETRY, CANCEL)}
 _TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
 
@@ -38,12 +39,17 @@ class Dashboard:
     _cp_config = {f'tools.{TOOL}.right': 'read', 'request.max_body': MAX_FORM}
     render_error = staticmethod(render_error)
 
-    def __init__(self, records: Records, search: Search, overview: Overview, operator: Operator) -> None:
+    def __init__(
+        self, records: Records, search: Search, overview: Overview, operator: Operator, previews: Previews,
+        archive: TransactionUrl | None,
+    ) -> None:
         compile_templates()
         self._overview = overview
-        self.events = Events(records, search, operator)
+        self.events = Events(records, search, operator, EventPage(records, search, previews, archive))
+        self.previews = Gallery(previews)
         self.static = Static()
-        self.resources: dict[str, Any] = {'events': self.events, 'static': self.static}
+        self.resources: dict[str, Any] = {
+            'events': self.events, 'previews': self.previews, 'static': self.static}
 
     def GET(self, *parts: str, **_params: Any) -> bytes:
         end_of_path(parts)
@@ -70,7 +76,8 @@ class Events:
     exposed = True
     _cp_config = Dashboard._cp_config
 
-    def __init__(self, records: Records, search: Search, operator: Operator) -> None:
+    def __init__(self, records: Records, search: Search, operator: Operator, event_page: EventPage) -> None:
+        self._event_page = event_page
         self._records = records
         self._list = EventList(search, operator)
         self._operator = operator
@@ -104,19 +111,12 @@ class Events:
             raise Refusal(409, f'nothing was changed: {action.why_not(self._records.status(task_id))}')
 
     def _one(self, task_id: UUID) -> bytes:
-        parameters = query_parameters(('done', 'fragment'))
-        record = with_database(lambda: self._records.get(task_id))
-        if record is None:
+        parameters = query_parameters(('done', 'file', 'fragment'))
+        values = with_database(lambda: self._event_page.values(
+            task_id, file=parameters.get('file', '').strip() or None, changing=bool(parameters.get('fragment'))))
+        if values is None:
             raise Refusal(404, f'there is no event {task_id}')
-        runs = with_database(lambda: self._records.outputs(task_id)) or []
-        event = timeline.document(record['eventData'])
-        return page(
-            'event.html', record=record, entries=timeline.entries(record), uploads=timeline.uploads(record),
-            skip_reason=timeline.skip_reason(record), event=event[:_MOST_CHARACTERS],
-            whole=len(event) <= _MOST_CHARACTERS, outputs=shown(runs), latest=runs[-1] if runs else None,
-            done=parameters.get('done'),
-            can_retry=record['taskStatus'] in RETRY.possible, can_cancel=record['taskStatus'] in CANCEL.possible,
-        )
+        return page('event.html', done=parameters.get('done'), **values)
 
 
 class Static:
