@@ -13,6 +13,7 @@ from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.writer import Writer
+from support.databases import model_in
 from support.events import received
 from support.queues import drain, queue_of
 
@@ -240,3 +241,17 @@ def test_a_row_says_what_scientists_know_of_the_event(found: Found) -> None:
 
     assert [row[key] for key in ('project', 'instrument', 'submitter', 'fileCount', 'fileBytes')] == [
         'p1', '55', '10', 1, 1500]
+
+
+def test_events_of_an_earlier_table_are_known_once_it_is_upgraded(database_url: str) -> None:
+    with model_in(database_url) as model:
+        queue_of(model).accept([received(data=_upload(number)) for number in range(60)])
+        database = model._meta.database
+        of_table = ' ON receivetaskmodel' if 'mysql' in database_url else ''
+        for name in ('project', 'instrument', 'submitter'):
+            database.execute_sql(f'DROP INDEX receivetaskmodel_{name}{of_table}')
+            database.execute_sql(f'ALTER TABLE receivetaskmodel DROP COLUMN {name}')
+
+    with model_in(database_url) as model:
+        assert model.migrate() == 'upgraded'
+        assert model.select().where(model.project == 'p1', model.submitter == '10').count() == 30
