@@ -166,9 +166,9 @@ def _tables(report: StatusReport) -> RenderableType:
             [(event_type, f'{count:,}') for event_type, count in report.unrouted.items()]))
     if report.failing:
         parts.append(rich_table(
-            [Column('FAILING GROUP', whole=True), Column('IN A DAY', right=True), Column('SINCE (UTC)', whole=True),
+            [Column('FAILED IN A DAY', right=True), Column('GROUP', whole=True), Column('SINCE (UTC)', whole=True),
              Column('LAST (UTC)', whole=True), Column('ROUTE'), Column('LAST ERROR')],
-            [(each.group, counted(each.count), moment(each.since), moment(each.last), each.route,
+            [(counted(each.count), each.group, moment(each.since), moment(each.last), each.route,
               one_line(error_text(each.exc_type, each.exc_value))) for each in report.failing[:MOST_GROUPS]]))
     if report.routes:
         parts.append(_routes(report.routes))
