@@ -33,10 +33,15 @@ def test_what_failed_alike_is_one_line_that_runs_all_of_it_again(site: Site) -> 
     html = site.text()
     [group] = re.findall(r'id="group-([0-9a-f]{16})"[^>]*>3</a>', html)
     listed = site.text(f'events?group={group}')
-    done = site.press('events', {'status': '500 Internal Server Error', 'group': group}, on='')
+    these = {'all': '1', 'status': '500 Internal Server Error', 'group': group, 'action': 'retry'}
+    asked = site.press('events', these, on='')
+    unchanged = {site.status(task_id) for task_id in task_ids}
+    done = site.press('events', {**these, 'confirmed': '1'}, on='')
 
     assert html.index('id="needs-title"') < html.index('id="counts-title"')
     assert set(ids_in(listed)) == task_ids and 'These failed alike' in listed
+    assert f'id="retry-{group}" name="action" value="retry"' in html
+    assert asked.status == 200 and unchanged == {'500 Internal Server Error'}
     assert done.status == 303
     assert {site.status(task_id) for task_id in task_ids} == {'202 Accepted'}
     assert 'Failures of the last day' not in site.text()
