@@ -161,7 +161,7 @@ def test_stages_have_their_rate_and_what_the_handler_saved_is_shown_here_and_in_
         main(['show', task_id, '--database', f'sqlite:///{tmp_path / "events.db"}'])
     shown = capsys.readouterr().out
     assert re.search(r'download: \S+ m?s, 1 file, 3.0 MB, [\d.,]+ MB/s', shown)
-    assert re.search(r'Project +1234a\n', shown) and re.search(r'Files +3, 4.5 kB\n', shown)
+    assert re.search(r'Project +1234a\n', shown) and re.search(r'Files +3\nBytes +4500\n', shown)
     assert '\nFiles\n  spectra/a/run-0.csv' in shown and '\nKey-values\n  Sample  Fe\n' in shown
 
 

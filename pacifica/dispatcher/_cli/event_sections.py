@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._cli.table import Table
 
 _MOST_RELATED = 20
-_WIDTH = 14
 
 
 class EventSections:
@@ -31,13 +30,6 @@ class EventSections:
                 ('Made from', Filter(transaction_id=record['parentTransactionID']), record['parentTransactionID']),
                 ('Results', Filter(parent_transaction=record['transactionID']), record['transactionID'])):
             self._related[title] = () if id_ is None else table.search.page(wanted, limit=_MOST_RELATED).rows
-
-    def facts(self) -> Iterator[str]:
-        """Yield project, instrument and submitter, and how many files there are."""
-        for name, value in self._contents.fields.items():
-            yield f'{name.capitalize():<{_WIDTH}}{printable(value)}'
-        if self._contents.count:
-            yield f'{"Files":<{_WIDTH}}{self._contents.count:,}, {size(self._contents.size)}'
 
     def paragraphs(self, most: int | None) -> Iterator[str | Text]:
         """Yield the relatives, the images, and the first *most* files and key-values."""

@@ -156,21 +156,18 @@ def show_command(
         sections = EventSections(table, task_id, record)
     out, most = console(), None if full else lines
     output = list(attempt_paragraphs(runs, attempt, most))
-    for text in (*_paragraphs(record, traceback, running, sections), *output, *sections.paragraphs(most),
+    for text in (*_paragraphs(record, traceback, running), *output, *sections.paragraphs(most),
                  *_event(record, most)):
         out.print(text, soft_wrap=True)
 
 
-def _paragraphs(
-    record: Mapping[str, Any], traceback: bool, running: Running | None, sections: EventSections,
-) -> Iterator[str | Text]:
+def _paragraphs(record: Mapping[str, Any], traceback: bool, running: Running | None) -> Iterator[str | Text]:
     yield _named('Task id', record['taskID'])
     skipped = f', skipped: {printable(skip_reason(record))}' if record['skipped'] else ''
     yield styled(f'{"Status":<{_WIDTH}}', status_text(record['taskStatus']), skipped)
     for name, key in _ATTRIBUTES:
         if record[key] is not None:
             yield _named(name, record[key])
-    yield from sections.facts()
     if running is not None:
         yield _named('Runs', f'since {moment(running.since)}, for {duration(running.seconds)}, by {running.worker}, '
                      + ('whose lease holds' if running.lease > 0 else 'whose lease is over'))
