@@ -92,6 +92,16 @@ def test_in_memory_events_are_run_in_the_thread_that_accepted_them() -> None:
     assert seen == [event['eventID']]
 
 
+def test_in_memory_the_applications_transactions_are_its_own() -> None:
+    database = connect('sqlite:///:memory:')
+    queue = queue_on(database)
+
+    queue.delay(ingest_event())
+
+    assert not database.in_transaction()
+    database.close()
+
+
 def test_in_memory_a_worker_is_refused_at_start() -> None:
     worker = queue_on(connect('sqlite:///:memory:')).create_worker()
 

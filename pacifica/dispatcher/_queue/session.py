@@ -53,6 +53,10 @@ class Session:
     def connect(self) -> None:
         """Open this thread's connection."""
         self.database.connect()
+        if self.dialect.clock is not None:  # a server's, and so our own: one in memory is the application's
+            # peewee's ReconnectMixin leaves a transaction alone. In one that it doesn't know of it would go on with a
+            # new connection: what came before would be gone, and the COMMIT answered.
+            self.database.push_transaction(self)
         if not self._patient:
             self.dialect.limit_silence(self.database.connection())
         for statement in self._on_connect:
