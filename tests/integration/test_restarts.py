@@ -11,7 +11,7 @@ import pytest
 from support.database_servers import MariaDB, PostgreSQL, own_server
 from support.databases import model_in
 from support.events import ingest_event, wait_until
-from support.kills import FINAL, post_all, runs_without_reason
+from support.kills import FINAL, ended_in, post_all, runs_without_reason
 from support.processes import Service
 
 
@@ -43,3 +43,4 @@ def test_a_database_that_crashes_costs_time_and_no_event_and_no_second_run(kind:
         assert len(set(task_ids.values())) == len(events)
         assert statuses == {'200 OK'}
         assert runs_without_reason(service) == {}
+        assert {event['eventID'] for event in events} == ended_in(service)

@@ -60,3 +60,8 @@ def runs_without_reason(service: Service) -> dict[str, Any]:
         event_id: lines for event_id, lines in service.runs().items()
         if any(pid not in service.killed for pid in [pid for what, pid, _ in lines if what == 'start'][:-1])
     }
+
+
+def ended_in(service: Service) -> set[str]:
+    """Return the ids of the events that a handler has brought to its end."""
+    return {event_id for event_id, lines in service.runs().items() if 'end' in {what for what, _, _ in lines}}

@@ -65,6 +65,12 @@ def extend(history: str | None, entry: dict[str, Any]) -> str:
     return json.dumps([*entries, entry])
 
 
+def holds(history: str | None, entry: dict[str, Any]) -> bool:
+    """Return whether *history* has *entry*, whenever that ended."""
+    wanted = {**json.loads(json.dumps(entry)), 'ended': None}
+    return any({**each, 'ended': None} == wanted for each in json.loads(history or '[]'))
+
+
 def read(history: str | None) -> list[dict[str, Any]]:
     """Return the entries of *history*, the oldest first."""
     if history is None:

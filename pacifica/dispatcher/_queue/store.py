@@ -23,8 +23,8 @@ from pacifica.dispatcher._queue.values import (
     ClaimedEvent, Outage, Outcome, Outgoing, Place, Places, Preview, QueueName, RunOutput,
 )
 from pacifica.dispatcher._queue.wakeups import Wakeups
-from pacifica.dispatcher._queue.writer import Writer
-from pacifica.dispatcher.exceptions import LeaseLostError, QueueFullError
+from pacifica.dispatcher._queue.writer import Operation, Writer
+from pacifica.dispatcher.exceptions import DatabaseUnavailableError, LeaseLostError, QueueFullError
 from pacifica.dispatcher.hooks import FinishedTask
 
 _BACKLOG_CHECK_SECONDS = 1.0
@@ -56,6 +56,7 @@ class Store:
         self._places = places
         self._most_previews, self._preview_room = keep_previews, 0
         self._listeners: list[Callable[[int], bool]] = []
+        self._unanswered: set[str] = set()
         self._wakeups = Wakeups(self.connections, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -133,16 +134,28 @@ class Store:
         :param owner: who that is, for people.
         :param worker_id: the id of its heartbeats, by which others on its machine know what it has claimed.
         """
-        claimed: ClaimedEvent | None = self._writer.run(self._claim(owner, lease, worker_id), waits=True)[0]
+        claim = self._claim(owner, lease, worker_id)
+        claimed: ClaimedEvent | None = self._run_claim(claim, claim)[0]
         return claimed
 
     def _claim(self, owner: str, lease: float, worker_id: str) -> Claim:
-        return Claim(self.name, owner, lease, worker_id, self._places())
+        return Claim(self.name, owner, lease, worker_id, self._places(), unanswered=set(self._unanswered))
+
+    def _run_claim(self, claim: Claim, *operations: Operation) -> list[Any]:
+        """Run *operations*, which make the claim; without an answer the next claim undoes what it may have done."""
+        try:
+            results = self._writer.run(*operations, waits=True)
+        except DatabaseUnavailableError:  # which all callers of a transaction get, or none: nobody has an event of it
+            self._unanswered |= claim.unanswered
+            raise
+        self._unanswered -= claim.unanswered
+        return results
 
     def claim_task(self, task_id: UUID, owner: str, lease: float, worker_id: str = '') -> ClaimedEvent | None:
         """Claim the event with this id, if it is due, as :meth:`claim` does."""
-        claimed: ClaimedEvent | None = self._run(
-            transitions.claim_task, task_id, self._claim(owner, lease, worker_id))
+        claim = self._claim(owner, lease, worker_id)
+        claimed: ClaimedEvent | None = self._run_claim(
+            claim, lambda session: transitions.claim_task(session, task_id, claim))[0]
         return claimed
 
     def count_due(self, most: int) -> int:
@@ -181,7 +194,7 @@ class Store:
             partial(transitions.wait, claimed=claimed, outcome=outcome) if outcome.waits else
             partial(transitions.finish, claimed=claimed, outcome=outcome, outgoing=accepts)
         )
-        results = self._writer.run(end, *claim, waits=True)
+        results = self._run_claim(*claim, end, *claim) if claim else self._writer.run(end, waits=True)
         if results[0]:
             self._notify(len(accepts))
             if claimed.lane is not None and not (claim and results[1] and results[1].lane == claimed.lane):

@@ -174,5 +174,5 @@ def _run(batch: Sequence[_Pending], session: Session) -> None:
                 groups.setdefault(type(operation), []).append((pending, index))
     for kind, members in groups.items():
         results = kind.run(session, [pending.operations[index] for pending, index in members])
-        for (pending, index), result in zip(members, results):
+        for (pending, index), result in zip(members, results, strict=True):
             pending.results[index] = result

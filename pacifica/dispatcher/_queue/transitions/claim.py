@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,9 @@ import peewee
 
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.failures import failure_group
-from pacifica.dispatcher._queue.record import CLAIMED, TABLE, WAITING, placeholders, route_key, storable, timestamp
+from pacifica.dispatcher._queue.record import (
+    CLAIMED, PROCESSING, TABLE, WAITING, placeholders, route_key, storable, timestamp,
+)
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 from pacifica.dispatcher._queue.transitions import line
@@ -33,6 +35,10 @@ class Claim:
 
     ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people;
     ``worker_id`` is the id of its heartbeats, if it sends any; ``places`` what routes say of limits, if they do.
+
+    ``unanswered`` are the tokens under which earlier tries, of this claim or others, may have claimed events that
+    nobody knows of, because the answer to a commit was lost. They go back into the line first, as if never claimed:
+    otherwise they would wait for the end of a lease that nobody renews, one attempt poorer, and fill their lanes.
     """
 
     queue: QueueName
@@ -40,11 +46,30 @@ class Claim:
     lease: float
     worker_id: str = ''
     places: Places | None = None
+    nonce: str = field(default_factory=lambda: secrets.token_hex(16), compare=False)
+    unanswered: set[str] = field(default_factory=set, compare=False)
+
+    @property
+    def token(self) -> str:
+        """What proves the claim. Begins with the worker's id, so that what a dead one has claimed is found."""
+        return (self.worker_id + self.nonce)[:32]
+
+    def begin_try(self, session: Session) -> None:
+        """Undo what earlier tries may have done, and note that this one may do something."""
+        if self.unanswered:
+            session.execute(
+                f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, updated = ?, claim_token = NULL,'
+                f' claim_owner = NULL, lease_expires = NULL WHERE {PROCESSING}'
+                f' AND claim_token IN ({placeholders(len(self.unanswered))})',
+                (Status.ACCEPTED.value, timestamp(session.now()), *self.queue, *self.unanswered))
+        self.unanswered.add(self.token)
 
     @staticmethod
     def run(session: Session, operations: Sequence[Claim]) -> Sequence[ClaimedEvent | None]:
         """Claim as many events as there are operations, of the highest priority the longest due first."""
         groups: dict[Claim, list[int]] = {}
+        for operation in operations:
+            operation.begin_try(session)
         for index, operation in enumerate(operations):
             groups.setdefault(operation, []).append(index)
         results: list[ClaimedEvent | None] = [None] * len(operations)
@@ -123,6 +148,7 @@ class _InPlaces:
 
 def claim_task(session: Session, task_id: UUID, wanted: Claim) -> ClaimedEvent | None:
     """Claim one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
+    wanted.begin_try(session)
     now = session.now()
     select = (f'SELECT {_COLUMNS} FROM {TABLE} WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ?'
               f' {session.dialect.skip_locked}')
@@ -142,19 +168,18 @@ def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> 
     """Move *rows*, which this transaction has selected to change, from ``202`` to ``102``."""
     if not rows:
         return []
-    # Begins with the worker's id, so that what a dead one has claimed is found.
-    token = (wanted.worker_id + secrets.token_hex(16))[:32]
     changed = session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = attempts + 1, claim_token = ?, claim_owner = ?,'
         f' claimed = ?, lease_expires = ?, updated = ? WHERE uuid IN ({placeholders(len(rows))}) AND task_status = ?',
-        (Status.PROCESSING.value, token, wanted.owner, now, now + wanted.lease, timestamp(now),
+        (Status.PROCESSING.value, wanted.token, wanted.owner, now, now + wanted.lease, timestamp(now),
          *(row[0] for row in rows), Status.ACCEPTED.value),
     ).rowcount
     if changed != len(rows):  # another worker came between, which the locks rule out: leave all, try again
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
-        ClaimedEvent(uuid, UUID(str(task_id)), token, attempts + 1, event_data, result, so_far, wanted.owner, now,
-                     created, destination, waiting_since, cancelled_by, lane, postponed, parameters, wanted.lease)
+        ClaimedEvent(uuid, UUID(str(task_id)), wanted.token, attempts + 1, event_data, result, so_far, wanted.owner,
+                     now, created, destination, waiting_since, cancelled_by, lane, postponed, parameters,
+                     wanted.lease)
         for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created,
         postponed, lane, _, parameters in rows
     ]
@@ -225,7 +250,8 @@ def save_result(session: Session, claimed: ClaimedEvent, result: str) -> bool:
 def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: Sequence[Accept]) -> bool:
     """Write how an attempt ended: ``102`` → the outcome's status. Return whether the claim still held.
 
-    If it did, the events of *outgoing* are stored with the end, and what is left of its output to write.
+    If it did, the events of *outgoing* are stored with the end, and what is left of its output to write. It did, too,
+    if this very end was written before, by a try whose commit was done and its answer lost.
     """
     now = session.now()
     attempt = history.attempt(
@@ -253,7 +279,13 @@ def finish(session: Session, claimed: ClaimedEvent, outcome: Outcome, outgoing: 
         write_output(session, claimed, outcome.output)
     if written and outgoing:
         Accept.run(session, outgoing)
-    return written
+    return written or is_written(session, claimed, attempt)
+
+
+def is_written(session: Session, claimed: ClaimedEvent, attempt: dict[str, Any]) -> bool:
+    """Return whether the event's history has the end of this attempt, which only its own claim can have written."""
+    row = session.execute(f'SELECT history FROM {TABLE} WHERE uuid = ?', (claimed.uuid,)).fetchone()
+    return row is not None and history.holds(row[0], attempt)
 
 
 def release(session: Session, claimed: Sequence[ClaimedEvent]) -> list[bool]:

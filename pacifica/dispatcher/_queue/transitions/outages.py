@@ -10,6 +10,7 @@ from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.record import CLAIMED, OUTAGES, TABLE, WAITING, event_key, storable, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher._queue.transitions.claim import is_written
 from pacifica.dispatcher._queue.transitions.output import write_output
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, QueueName
 
@@ -24,23 +25,23 @@ def wait(session: Session, claimed: ClaimedEvent, outcome: Outcome) -> bool:
 
     Its timeline shows the first such attempt of many.
     """
-    now = session.now()
-    so_far = claimed.history
-    if claimed.waiting_since is None:
-        so_far = history.extend(so_far, history.attempt(
-            claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
-            exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages, made_by=outcome.made_by))
+    now, first = session.now(), claimed.waiting_since is None
+    attempt = history.attempt(
+        claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
+        exc_type=outcome.exc_type, exc_value=outcome.exc_value, stages=outcome.stages, made_by=outcome.made_by)
     written = bool(session.execute(
         f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, exc_type = ?, exc_value = ?, route = ?,'
         ' due = CASE WHEN cancelled_by IS NULL THEN ? ELSE 1 END, updated = ?, history = ?, awaits = ?,'
         ' waiting_since = COALESCE(waiting_since, claimed),'
         f' claim_token = NULL, claim_owner = NULL, lease_expires = NULL WHERE {CLAIMED}',
         (Status.ACCEPTED.value, storable(outcome.exc_type), storable(outcome.exc_value), storable(outcome.route),
-         now + (outcome.delay or 0.0), timestamp(now), so_far, outcome.awaits, claimed.uuid, claimed.token),
+         now + (outcome.delay or 0.0), timestamp(now),
+         history.extend(claimed.history, attempt) if first else claimed.history, outcome.awaits, claimed.uuid,
+         claimed.token),
     ).rowcount)
     if written and outcome.output is not None:
         write_output(session, claimed, outcome.output)
-    return written
+    return written or (first and is_written(session, claimed, attempt))
 
 
 def begin_outage(session: Session, service: str, fault: str) -> bool:
