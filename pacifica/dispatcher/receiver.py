@@ -154,9 +154,9 @@ class ReceiveTaskModelBase(Record):
     @classmethod
     def create_cherrypy_app(
         cls, receive_task: Any, script_name: str = '', *, authenticate: Authenticate | None = None,
-        allowed_origins: Iterable[str] | None = None, allowed_rate: int | None = None, max_body: int = 100_000_000,
-        request_timeout: float = 30.0, metrics: bool = False, dashboard: bool = True,
-        transaction_url: str | None = None,
+        allowed_hosts: Iterable[str] | None = None, allowed_origins: Iterable[str] | None = None,
+        allowed_rate: int | None = None, max_body: int = 100_000_000, request_timeout: float = 30.0,
+        metrics: bool = False, dashboard: bool = True, transaction_url: str | None = None,
     ) -> cherrypy.Application:
         """Return the front door as a CherryPy application: mount it, or call it from any WSGI server.
 
@@ -164,6 +164,9 @@ class ReceiveTaskModelBase(Record):
             CloudEvent given as a dict and returns an object with an ``id``, such as a Celery task.
         :param script_name: where it is mounted, for example ``/events``; the default is the root.
         :param authenticate: who may come in, see :mod:`pacifica.dispatcher.authentication`; by default everybody.
+        :param allowed_hosts: by which names browsers may ask for it, ``['*']`` for any, besides ``localhost`` and
+            addresses, if there is no authentication; also programs that read, if the server listens on the loopback
+            only. Other names may be those of web sites that lead a browser here.
         :param allowed_origins: which senders of webhooks get a yes to their handshake, ``['*']`` for all; by default
             none do, but all if there is no authentication and the server listens on the loopback only.
         :param allowed_rate: deliveries per minute that are taken, of all senders together, before ``429`` is answered;
@@ -176,7 +179,7 @@ class ReceiveTaskModelBase(Record):
         :param dashboard: whether there are pages for people at ``/dashboard/``.
         :param transaction_url: the address of the archive's page of a transaction, which the dashboard links to:
             ``https://archive.example/transactions/{transaction}``.
-        :raises ConfigurationError: if metrics are wanted and not installed, or *transaction_url* is no such address.
+        :raises ConfigurationError: if metrics are wanted and not installed, or an argument is none of these.
         """
         def delay(events: Sequence[ReceivedEvent]) -> list[str]:
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
@@ -193,6 +196,7 @@ class ReceiveTaskModelBase(Record):
             script_name=script_name,
             on_start=cls._on_start,
             authenticate=authenticate,
+            allowed_hosts=allowed_hosts,
             allowed_origins=allowed_origins,
             allowed_rate=allowed_rate,
             max_body=max_body,

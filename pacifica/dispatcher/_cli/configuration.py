@@ -84,6 +84,8 @@ class _File(NamedTuple):
         fits, kind = _KINDS.get(option.type.name, ((str, int, float), 'a string or a number'))
         if not isinstance(value, fits) or isinstance(value, bool) != option.is_flag:
             raise self.fault(key, f'{key} in [service] must be {kind}, not of type {type(value).__name__}')
+        if option.multiple:
+            return str(value).split()  # as click takes a variable apart
         return value if option.type.name in _KINDS else str(value)
 
 

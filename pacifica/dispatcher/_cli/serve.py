@@ -66,6 +66,9 @@ _log_options = options(
               help='Port to listen on; 0 takes a free one.')
 @click.option('--authenticate', metavar='MODULE:NAME', callback=authentication, default=None,
               help='Who may send and read: a scheme of pacifica.dispatcher.authentication, or a list of them.')
+@click.option('--allow-host', metavar='NAME', multiple=True,
+              help='A name by which browsers may ask for this server, besides localhost and addresses, if there is no '
+                   'authentication; "*" for any. May be repeated; in a variable or file, spaces part several.')
 @click.option('--insecure', is_flag=True,
               help='Let everybody in who reaches an address that is not the loopback.')
 @_notify_options
@@ -99,10 +102,10 @@ _log_options = options(
 def serve_command(
     reference: RouterReference, database: Any, name: str | None, task_name: str | None,
     worker_settings: dict[str, Any], queue_settings: dict[str, Any], host: str, port: int,
-    authenticate: Authenticate | None, insecure: bool, notify: Notify | None, max_body: int, max_connections: int,
-    max_connections_per_address: int, metadata: str | None, reconcile_interval: float, since: str | None,
-    transaction_url: str | None, metrics: bool, tracing: bool, processes: int, reload: bool,
-    log_level: str, log_format: str,
+    authenticate: Authenticate | None, allow_host: tuple[str, ...], insecure: bool, notify: Notify | None,
+    max_body: int, max_connections: int, max_connections_per_address: int, metadata: str | None,
+    reconcile_interval: float, since: str | None, transaction_url: str | None, metrics: bool, tracing: bool,
+    processes: int, reload: bool, log_level: str, log_format: str,
 ) -> None:
     """Receive events over HTTP, and run them by ROUTER of MODULE, or by the routes of a file, FILE.toml.
 
@@ -132,7 +135,8 @@ def serve_command(
     model.close_connections()  # what has to do with a database is not to be copied
     worker = queue.create_worker(**worker_settings, import_name=reference.import_name)  # before there are threads
     application = model.create_cherrypy_app(
-        queue, authenticate=authenticate, metrics=metrics, max_body=max_body, transaction_url=transaction_url)
+        queue, authenticate=authenticate, allowed_hosts=allow_host, metrics=metrics, max_body=max_body,
+        transaction_url=transaction_url)
     server = HttpServer(
         application, host, port, None if supervised is None else supervised.listening,
         max_connections=max_connections, max_connections_per_address=max_connections_per_address)

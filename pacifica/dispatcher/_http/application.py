@@ -14,6 +14,7 @@ from cherrypy.process.plugins import SimplePlugin
 from pacifica.dispatcher._http import monitoring, tasks
 from pacifica.dispatcher._http.body import MAX_BODY
 from pacifica.dispatcher._http.dashboard import Dashboard
+from pacifica.dispatcher._http.hosts import AllowedHosts
 from pacifica.dispatcher._http.openapi import OpenApi
 from pacifica.dispatcher._http.previews import TaskPreview
 from pacifica.dispatcher._http.receive import AcceptEvents, Receive
@@ -115,9 +116,11 @@ class FrontDoor(cherrypy.Application):  # type: ignore[misc]  # CherryPy has no 
 
     def __init__(
         self, root: Root, script_name: str, config: dict[str, Any], request_timeout: float,
-        exposition: Exposition | None,
+        exposition: Exposition | None, hosts: AllowedHosts | None,
     ) -> None:
         super().__init__(root, script_name, config)
+        #: By which names it may be asked, ``None`` for any.
+        self.hosts = hosts
         self.log = _Log(id(self), cherrypy.log.logger_root)
         self.exposition = exposition
         self._request_timeout = request_timeout
@@ -153,6 +156,7 @@ def create_application(
     script_name: str = '',
     on_start: Callable[[], None] | None = None,
     authenticate: Authenticate | None = None,
+    allowed_hosts: Iterable[str] | None = None,
     allowed_origins: Iterable[str] | None = None,
     allowed_rate: int | None = None,
     max_body: int = MAX_BODY,
@@ -170,6 +174,9 @@ def create_application(
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
     """
+    if not f'{script_name}/'.startswith('/'):
+        raise ConfigurationError(
+            f'script_name must be a path such as "/events", or "" for the root, not {script_name!r}')
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)
     root = Root(receive, records, schemes, operator, ready, metrics, dashboard, previews)
@@ -184,7 +191,7 @@ def create_application(
             'tools.log_tracebacks.on': False,
             'tools.trailing_slash.on': False,
         },
-    }, request_timeout, metrics)
+    }, request_timeout, metrics, None if schemes else AllowedHosts(allowed_hosts))
     _start_with_engine(application, on_start)
     return application
 

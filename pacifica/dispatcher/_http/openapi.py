@@ -19,7 +19,7 @@ from pacifica.dispatcher.authentication import Scheme
 _ERRORS = {
     400: 'the request is malformed, or not a CloudEvent; all faults are named',
     401: 'credentials are missing or not known',
-    403: 'these credentials, or this origin, are not allowed to do that',
+    403: 'these credentials, this origin, or this name of the server (Host) are not allowed to do that',
     404: 'there is no such task, path or parameter',
     408: 'the body did not arrive in time',
     409: 'the task is not in a status in which that can be done',
@@ -103,7 +103,9 @@ def _path(resource: Resource, authenticated: bool) -> dict[str, Any]:
 
 def _described(operation: Operation, text: str, authenticated: bool) -> dict[str, Any]:
     summary, _, description = text.partition('\n')
-    errors = {404, *operation.errors, *((401, 403) if authenticated and operation.right else ())}
+    errors = {404, *operation.errors}
+    if operation.right:
+        errors |= {401, 403} if authenticated else {403}
     if any(parameter.where in ('path', 'query') for parameter in operation.parameters):
         errors.add(422)
     described: dict[str, Any] = {

@@ -46,8 +46,7 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
     @property
     def render_error(self) -> Callable[..., bytes]:
         """How errors look here, also those found before the request came to a resource."""
-        first = self.path_info.strip('/').partition('/')[0]
-        resource = getattr(self.app.root, 'resources', {}).get(first)
+        resource = getattr(self.app.root, 'resources', {}).get(self._first)
         render: Callable[..., bytes] = getattr(resource, 'render_error', json_error)
         return render
 
@@ -62,7 +61,21 @@ class FrontDoorRequest(Request):  # type: ignore[misc]  # CherryPy has no types
             headers['Host'] = httputil.SanitizedHost(headers['Host'])
         elif self.protocol >= (1, 1):
             raise Refusal(400, 'HTTP/1.1 requires a Host header')
+        self._require_known_host()
         self.base = f'{self.scheme}://{headers.get("Host") or self.local.name or self.local.ip}'
+
+    @property
+    def _first(self) -> str:
+        """The first part of the path."""
+        first: str = self.path_info.strip('/').partition('/')[0]
+        return first
+
+    def _require_known_host(self) -> None:
+        hosts = self.app.hosts
+        if hosts and hosts.refuse(self.headers, self._first, self.wsgi_environ.get('SERVER_NAME', '')):
+            raise Refusal(
+                403, f'this server is not known as {self.headers["Host"][:255]!r}: ask for it by its address, or have '
+                     'the name allowed (serve --allow-host NAME, allowed_hosts=)')
 
     def process_query_string(self) -> None:
         """Take the query string apart; CherryPy calls it."""

@@ -37,6 +37,8 @@ _ORIGIN = re.compile(r'^[A-Za-z][A-Za-z0-9+.-]*://[^/]*')
 
 class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
     header_reader = HeaderReader()
+    authority: bytes
+    path: bytes
 
     def __init__(self, server: Any, conn: Connection) -> None:
         super().__init__(server, conn)
@@ -51,10 +53,15 @@ class Request(CPWSGIHTTPRequest):  # type: ignore[misc]  # CherryPy has no types
     def read_request_line(self) -> bool:
         """Read the request line; ``False`` if an error was answered. cheroot fails on some that are no URI."""
         try:
-            return bool(super().read_request_line())
+            if not super().read_request_line():
+                return False
         except ValueError:
             self.simple_response('400 Bad Request', 'Malformed Request-URI')
             return False
+        if self.uri.startswith(b'//'):  # a path all the same (RFC 9112, section 3.2.1)
+            self.path = b'/' + self.authority + self.path
+            self.authority = b''
+        return True
 
     def read_request_headers(self) -> bool:
         """Read the headers; ``False`` if an error was answered."""

@@ -252,6 +252,7 @@ class Connections:
         if _is_in_memory(database):
             self._owner = threading.get_ident()
             return Session(database, dialect, self._clock)
+        _make_private(sqlite_path(database))
         limits = {} if patient else dialect.limits
         return Session(_clone(database, dialect, limits), dialect, self._clock, reads, patient)
 
@@ -277,6 +278,13 @@ def sqlite_path(database: Any) -> Path | None:
     if not _is_sqlite(database) or name == ':memory:' or name.startswith('file:'):
         return None
     return Path(name).absolute()
+
+
+def _make_private(file: Path | None) -> None:
+    """Make the file of a SQLite database, if it isn't there, its owner's alone; SQLite makes those beside it alike."""
+    if file is not None:
+        with suppress(OSError):  # it is there, or can't be made, which SQLite will say
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _is_sqlite(database: Any) -> bool:
