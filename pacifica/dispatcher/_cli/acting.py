@@ -18,6 +18,7 @@ from pacifica.dispatcher._cli.options import (
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action, TaskIDs, events, is_empty
+from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
@@ -168,4 +169,4 @@ def report(table: Table, action: Action, batch: Sequence[UUID], results: Sequenc
         elif done:
             click.echo(f'{task_id}\t{"would be " if how.dry_run else ""}{action.done}')
         else:
-            click.echo(f'{task_id}\tnot {action.done}: {action.why_not(status)}')
+            click.echo(f'{task_id}\tnot {action.done}: {printable(action.why_not(status))}')

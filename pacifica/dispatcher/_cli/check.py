@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pacifica.dispatcher._cli.configuration import config_option
-from pacifica.dispatcher._cli.output import EXIT_FAILED
+from pacifica.dispatcher._cli.output import EXIT_FAILED, say
 from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
-from pacifica.dispatcher._operate.words import one_line, printable
+from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher.exceptions import InvalidEventError
 
 if TYPE_CHECKING:
@@ -70,14 +70,12 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
     else:
         click.echo(reference.described())
         for warning in reference.router.warnings:
-            click.secho(f'warning: {warning}', fg='yellow')
+            say(f'warning: {warning}', 'yellow')
         for number, before in hidden.items():
-            click.secho(
-                f'warning: no event reaches route {number}: route {before} takes all that it matches', fg='yellow')
+            say(f'warning: no event reaches route {number}: route {before} takes all that it matches', 'yellow')
         for number, route in enumerate(routes, 1):
             for why in why_never(route.path):
-                click.secho(
-                    f'warning: route {number} matches no event of Pacifica Metadata: {printable(why)}', fg='yellow')
+                say(f'warning: route {number} matches no event of Pacifica Metadata: {why}', 'yellow')
         for each in checked:
             show_event(each, routes)
     sys.exit(0 if all(each.winner for each in checked) else EXIT_FAILED)
@@ -152,28 +150,29 @@ def _ask(route: Route, seen: dict[str, Any]) -> CheckedRoute:
 
 def show_event(checked: CheckedEvent, routes: Sequence[Route]) -> None:
     received = checked.received
+    click.echo()
     if received is None:
-        click.secho(f'\n{checked.name}: the receiver refuses it', fg='red')
+        say(f'{checked.name}: the receiver refuses it', 'red')
         for fault in checked.faults:
-            click.echo(f'  {fault}')
+            say(f'  {fault}')
         return
-    click.echo(f'\n{checked.name}: CloudEvents {received.cloud_events_version}, type {received.event_type}, '
-               f'id {received.event_id}')
+    say(f'{checked.name}: CloudEvents {received.cloud_events_version}, type {received.event_type}, '
+        f'id {received.event_id}')
     for number, found in enumerate(checked.routes, 1):
         verdict = {True: 'matches', False: 'doesn\'t match', None: 'can\'t be asked'}[found.matches]
         if found.matches and number != checked.winner:
             verdict += f', but route {checked.winner} comes first'
         first, *rest = found.explanation
-        click.echo(f'  {number}. {verdict}: {first}')
+        say(f'  {number}. {verdict}: {first}')
         for line in rest:
-            click.echo(f'       {line}')
+            say(f'       {line}')
     if checked.winner is None:
-        click.secho('  → no route: it will end in 422', fg='red')
+        say('  → no route: it will end in 422', 'red')
     else:
         handler = routes[checked.winner - 1].handler_name
-        click.secho(f'  → route {checked.winner}, {handler}', fg='green')
+        say(f'  → route {checked.winner}, {handler}', 'green')
         if checked.skipped:
-            click.secho(f'    which skips it: {printable(checked.skipped)}', fg='yellow')
+            say(f'    which skips it: {checked.skipped}', 'yellow')
 
 
 def _as_json(

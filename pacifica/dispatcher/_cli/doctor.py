@@ -13,6 +13,7 @@ from pacifica.dispatcher._cli.doctor_checks import CHECKS
 from pacifica.dispatcher._cli.doctor_findings import Finding, Settings, address, run_checks
 from pacifica.dispatcher._cli.options import database_option, http_url
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, rich_table, styled
+from pacifica.dispatcher._operate.words import printable
 
 _STYLE = {'ok': 'green', 'warning': 'yellow', 'failed': 'bold red', 'skipped': 'dim'}
 
@@ -59,7 +60,7 @@ def doctor_command(
         click.echo(json.dumps({'ok': good, 'checks': [
             {'check': name, 'status': finding.status, 'found': finding.found, 'advice': finding.advice or None}
             for name, finding in findings
-        ]}, indent=2, ensure_ascii=False))
+        ]}, indent=2))
     else:
         _print_table(findings)
     sys.exit(0 if good else EXIT_FAILED)
@@ -70,8 +71,8 @@ def _print_table(findings: Sequence[tuple[str, Finding]]) -> None:
     columns = [Column('check', whole=True), Column('status', whole=True), Column('found', fold=True)]
     rows: list[list[object]] = []
     for name, finding in findings:
-        found = styled(finding.found)
+        found = styled(printable(finding.found))
         if finding.advice and finding.status != 'skipped':
-            found.append(f'\n→ {finding.advice}', style='italic')
+            found.append(f'\n→ {printable(finding.advice)}', style='italic')
         rows.append([name, styled((finding.status, _STYLE[finding.status])), found])
     console().print(rich_table(columns, rows))

@@ -14,7 +14,8 @@ from pacifica.dispatcher._cli.event_output import attempt_paragraphs, follow
 from pacifica.dispatcher._cli.event_sections import EventSections
 from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import (
-    Column, UsageFault, console, notice, on_terminal, print_json, print_table, status_name, status_text, styled,
+    Column, UsageFault, console, notice, on_terminal, print_document, print_json, print_table, status_name, status_text,
+    styled,
 )
 from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._operate.actions import batches, events, is_empty
@@ -127,21 +128,22 @@ def _short_error(row: Mapping[str, Any]) -> str | None:
 @click.option('--lines', type=click.IntRange(min=0), default=20, show_default=True, metavar='N',
               help='How many lines of the event, and of its output, are shown.')
 @click.option('--full', is_flag=True, help='Show the whole event, and all of the output that is kept.')
+@click.option('--event', 'as_event', is_flag=True, help='Print the event alone, as JSON that "send" and "check" take.')
 @click.option('--attempt', type=click.IntRange(min=1), default=None, metavar='N',
               help='Show the output of this attempt.  [default: the latest that has any]')
 @click.option('--follow', 'following', is_flag=True,
               help='Print what the event\'s handler prints and logs, as it comes, until the event has ended.')
 def show_command(
-    database: Any, task_id: UUID, as_json: bool, traceback: bool, lines: int, full: bool, attempt: int | None,
-    following: bool,
+    database: Any, task_id: UUID, as_json: bool, traceback: bool, lines: int, full: bool, as_event: bool,
+    attempt: int | None, following: bool,
 ) -> None:
     """Show one event by its task ID: its attributes, timeline, error, uploads, output, data and images; the event.
 
     --json prints the object that GET /get/ID answers. Times are UTC. The exit status is 1 if there is no such event, or
     no output of the attempt that is asked for. Ctrl-C ends --follow.
     """
-    if following and (as_json or attempt is not None):
-        raise click.UsageError('--follow shows every attempt as it comes, without --json and --attempt')
+    if following and (as_json or as_event or attempt is not None):
+        raise click.UsageError('--follow shows every attempt as it comes, without --json, --event and --attempt')
     with existing_table(database) as table:
         if following:
             follow(table.records, task_id)
@@ -149,6 +151,9 @@ def show_command(
         record = table.records.get(task_id)
         if record is None:
             raise click.ClickException(f'there is no event {task_id}')
+        if as_event:
+            print_document(record['eventData'])
+            return
         if as_json:
             print_json(record)
             return

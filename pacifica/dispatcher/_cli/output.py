@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pacifica.dispatcher._operate.words import STATUS_NAMES, printable
+from pacifica.dispatcher._operate.words import STATUS_NAMES, escaped, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +64,17 @@ def console(*, stderr: bool = False, wide: bool = False) -> Console:
 def print_json(value: Any) -> None:
     """Print *value* as one line of JSON in ASCII, which no terminal takes for anything else."""
     click.echo(json.dumps(value))
+
+
+def print_document(text: str) -> None:
+    """Print the JSON *text* as one line in ASCII, its numbers as they were written."""
+    # Outside of strings there is nothing else than white space to replace, and inside no control as it is.
+    click.echo(re.sub(r'[^ -~]', lambda found: ' ' if found[0] in '\t\n\r' else escaped(found[0]), text))
+
+
+def say(text: str, colour: str | None = None) -> None:
+    """Print *text*, which may hold what others wrote, as one line."""
+    click.secho(printable(text), fg=colour)
 
 
 def notice(text: str) -> None:

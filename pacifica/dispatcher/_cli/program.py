@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from pacifica.dispatcher._cli.configuration import tell_source
-from pacifica.dispatcher._cli.output import EXIT_INTERRUPTED, EXIT_STATUSES, EXIT_USAGE
+from pacifica.dispatcher._cli.output import EXIT_INTERRUPTED, EXIT_STATUSES, EXIT_USAGE, notice
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _complain(message: object) -> None:
-    click.echo(f'{NAME}: {one_line(message)}', err=True)
+    notice(f'{NAME}: {one_line(message)}')
 
 
 def _hint(exc: click.ClickException) -> str:

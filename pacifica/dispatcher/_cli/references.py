@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from pacifica.dispatcher._modules import import_from
+from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
 
@@ -43,7 +44,7 @@ class RouterReference(NamedTuple):
 
         labels = [route_label(route) if self.router.file is None else f'{route.name}: {route_label(route)}'
                   for route in self.router]
-        routes = [f'  {number}. {label}' for number, label in enumerate(labels, 1)]
+        routes = [f'  {number}. {printable(label)}' for number, label in enumerate(labels, 1)]
         return '\n'.join([f'{self}, routes:', *(routes or ['  none: every event will end in 422'])])
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pacifica.dispatcher._cli.options import credentials_options, http_url
-from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, progress, rich_table, styled
+from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, notice, progress, rich_table, styled
 from pacifica.dispatcher._clients import ClientError
+from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
@@ -114,11 +115,11 @@ def _show(done: Sequence[Sent], waited: bool, as_json: bool) -> None:
     for sent in done:
         if sent.refusal is not None:
             refusal = sent.refusal.partition(':')[0] if sent.faults else sent.refusal  # the rest says the same of them
-            click.echo(f'{sent.event.name} was refused: {refusal}', err=True)
+            notice(f'{sent.event.name} was refused: {refusal}')
             for name, reason in sent.faults:
-                click.echo(f'  {name}: {reason}', err=True)
+                notice(f'  {name}: {reason}')
         elif waited and not sent.finished:
-            click.echo(f'{sent.event.name} has not ended yet: {sent.status or "its status is not known"}', err=True)
+            notice(f'{sent.event.name} has not ended yet: {sent.status or "its status is not known"}')
 
 
 def _as_json(sent: Sent) -> dict[str, Any]:
@@ -135,6 +136,6 @@ def _show_table(done: Sequence[Sent], waited: bool) -> None:
     for sent in done:
         task = sent.task_id or 'accepted' if sent.refusal is None else styled(('refused', 'bold red'))
         style = 'green' if sent.status == Status.OK else 'bold red' if sent.finished else 'yellow'
-        status = [styled((sent.status or '', style))] if waited else []
+        status = [styled((printable(sent.status or ''), style))] if waited else []
         rows.append([sent.event.name, sent.event.event_id, task, *status])
     console(wide=True).print(rich_table([Column(title, fold=True) for title in titles], rows))

@@ -12,7 +12,7 @@ from pacifica.dispatcher._cli.configuration import SERVICE
 from pacifica.dispatcher._cli.options import (
     combined, http_url, json_option, moment, options, router_options, tracing_option, transaction_url,
 )
-from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
+from pacifica.dispatcher._cli.output import UsageFault, notice, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
 from pacifica.dispatcher._cli.reloading import Reload
 from pacifica.dispatcher._cli.serving import LOG_LEVELS, HttpServer, configure_log, open_queue, running, serving_metrics
@@ -68,7 +68,7 @@ _log_options = options(
               help='Who may send and read: a scheme of pacifica.dispatcher.authentication, or a list of them.')
 @click.option('--allow-host', metavar='NAME', multiple=True,
               help='A name by which browsers may ask for this server, besides localhost and addresses, if there is no '
-                   'authentication; "*" for any. May be repeated; in a variable or file, spaces part several.')
+                   'authentication; "*" for any. May be repeated; spaces part names in variables and files.')
 @click.option('--insecure', is_flag=True,
               help='Let everybody in who reaches an address that is not the loopback.')
 @_notify_options
@@ -252,7 +252,7 @@ def _say(found: Reconciled, since: str, dry_run: bool) -> None:
     click.echo(f'{found.looked_at} transactions since {since[:19]} UTC, {len(found.missing)} of which were missing'
                + (f'; {len(found.unwanted)} more that no route wants' if found.unwanted else ''))
     for said in found.unreadable.values():
-        click.echo(f'left out: {said}', err=True)
+        notice(f'left out: {said}')
     if found.missing:
         named = ', '.join(map(str, list(found.missing)[:_NAMED]))
         more = len(found.missing) - _NAMED

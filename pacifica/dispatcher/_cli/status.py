@@ -19,7 +19,7 @@ from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._operate.report import (
     MOST_GROUPS, MOST_LANES, MOST_ROUTES, EndedEvents, RouteHealth, StatusReport, counted, outage_text,
 )
-from pacifica.dispatcher._operate.words import duration, error_text, moment, one_line
+from pacifica.dispatcher._operate.words import duration, error_text, moment, one_line, printable
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _tables(report: StatusReport) -> RenderableType:
         parts.append(rich_table(
             [Column('LIMITED ROUTE'), Column('FOR'), Column('RUNNING', right=True), Column('WAITING', right=True)],
             [(each.route, each.key, f'{each.running:,}', f'{each.waiting:,}') for each in report.lanes[:MOST_LANES]]))
-    parts += [styled((outage_text(each), 'bold red')) for each in report.outages]
+    parts += [styled((printable(outage_text(each)), 'bold red')) for each in report.outages]
     parts.append(styled(('no workers', 'yellow')) if not report.workers else rich_table(
         [Column('WORKER'), Column('APPLICATION'), Column('TASK'), Column('ENGINE', whole=True),
          Column('CONCURRENCY', right=True), Column('LAST SEEN', whole=True)],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pacifica.dispatcher._cli.options import converting, credentials, http_url, route_of
-from pacifica.dispatcher._cli.output import UsageFault
+from pacifica.dispatcher._cli.output import UsageFault, notice, say
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals, serving_metrics
 from pacifica.dispatcher._engine.turns import Signalled
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -125,7 +125,7 @@ def _keep(
     keeper = SubscriptionKeeper(notifications, receiver, wanted, redelivery=redelivery, observe=observe)
     stop = Signalled()
     with handling_signals(lambda _number, _frame: stop.set()):
-        click.echo(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
+        say(f'looking after the subscription {wanted.name!r} for {wanted.target_url}')
         keeper.run(stop, interval)
     click.echo('stopped')
 
@@ -135,14 +135,14 @@ def _subscribe(notifications: Notifications, receiver: ReceiverClient, wanted: W
     from pacifica.dispatcher._clients.subscription import NOBODY, ensure, find
 
     done = ensure(notifications, wanted, find(notifications.subscriptions(), wanted))
-    click.echo(_said(done))
-    click.echo(f'events in which {wanted.jsonpath} matches go to {wanted.target_url}')
+    say(_said(done))
+    say(f'events in which {wanted.jsonpath} matches go to {wanted.target_url}')
     if done.record.get('user') == NOBODY:
-        click.echo(f'warning: it belongs to {NOBODY!r}, whom Policy does not know, so that the first event will '
-                   'disable it: say whose it is with --user', err=True)
+        notice(f'warning: it belongs to {NOBODY!r}, whom Policy does not know, so that the first event will '
+               'disable it: say whose it is with --user')
     if fault := receiver.fault():
-        click.echo(f'warning: the receiver does not seem to be ready, and the first event that it does not take will '
-                   f'disable the subscription: {fault}', err=True)
+        notice(f'warning: the receiver does not seem to be ready, and the first event that it does not take will '
+               f'disable the subscription: {fault}')
 
 
 def _unsubscribe(notifications: Notifications, wanted: Wanted) -> None:
@@ -152,9 +152,9 @@ def _unsubscribe(notifications: Notifications, wanted: Wanted) -> None:
     found = of_this_name(notifications.subscriptions(), wanted)
     for record in found:
         notifications.delete(record['uuid'])
-        click.echo(f'removed the subscription {record.get("name")!r} of {record.get("user")}')
+        say(f'removed the subscription {record.get("name")!r} of {record.get("user")}')
     if not found:
-        click.echo(f'there is no subscription {wanted.name!r} for {wanted.target_url}')
+        say(f'there is no subscription {wanted.name!r} for {wanted.target_url}')
 
 
 def _said(done: Done) -> str:

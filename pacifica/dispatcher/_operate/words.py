@@ -36,10 +36,11 @@ def printable(text: object) -> str:
     shown = str(text)
     if shown.isprintable():
         return shown
-    return ''.join(character if character.isprintable() else _escaped(character) for character in shown)
+    return ''.join(character if character.isprintable() else escaped(character) for character in shown)
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """Return *character* as JSON escapes it."""
     return '\\u007f' if character == '\x7f' else json.dumps(character)[1:-1]
 
 
