@@ -617,6 +617,26 @@ def test_prune_deletes_what_ended_long_ago(events_anywhere: Events, call: Call) 
     assert {str(row.task_id) for row in model.select()} == {fresh, waiting}
 
 
+def test_prune_says_that_a_sqlite_file_keeps_its_size_and_makes_it_smaller_if_asked_to(
+    events: Events, call: Call, tmp_path: Path,
+) -> None:
+    file = Path(events.database.database)
+    for number in (1, 2):
+        events.ended(3, data='x' * 1_000_000)
+        events.model.close_connections()
+        before = file.stat().st_size
+        code, out, err = call(events, 'prune', '--older-than', '0s', *(['--vacuum'] if number == 2 else []))
+        assert (code, out) == (0, '3 events were deleted\n')
+        assert ('--vacuum makes it smaller' in err) == (number == 1)
+    assert file.stat().st_size < before / 10
+
+
+def test_only_a_sqlite_file_is_vacuumed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['prune', '--older-than', '1d', '--vacuum', '--database', 'postgresql://127.0.0.1/none'])
+    assert '--vacuum is for SQLite files' in capsys.readouterr().err
+
+
 # --- status
 
 def test_status_counts_and_says_how_long_and_who(events: Events, call: Call) -> None:

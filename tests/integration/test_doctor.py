@@ -95,6 +95,20 @@ def test_a_file_that_is_not_there_is_not_made(doctor: Doctor, directory: Path) -
     assert not (directory / 'events.db').exists()
 
 
+def test_a_directory_that_is_not_there_is_named(doctor: Doctor, directory: Path) -> None:
+    found = doctor('--database', 'sqlite:///nowhere/events.db')
+    assert found['database'] == {'check': 'database', 'status': 'failed', 'found': (
+        f'there is no directory {directory}/nowhere for events.db'
+    ), 'advice': 'make it, or correct --database or DATABASE_URL'}
+    assert statuses(found, 'schema', 'sqlite-file') == ['skipped', 'skipped']
+
+
+def test_what_is_no_sqlite_file_has_no_host_and_no_password(doctor: Doctor, directory: Path) -> None:
+    (directory / 'events.db').write_text('something else' * 100)
+    found = doctor('--database', 'sqlite:///events.db')['database']
+    assert found['status'] == 'failed' and 'host' not in found['advice'] and 'SQLite file' in found['advice']
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_database_is_named_with_its_version_and_the_state_of_its_table(
     kind: str, doctor: Doctor, tmp_path: Path, capsys: pytest.CaptureFixture[str],
@@ -281,8 +295,16 @@ def test_what_is_something_else_is_told(doctor: Doctor) -> None:
 def test_another_service_is_not_taken_for_the_one_that_was_named(doctor: Doctor) -> None:
     with FakeReceiver() as other:
         other.fail('GET', *[status(200, b'{"message": "Pacifica Status Up and Running"}')] * 10)
-        found = doctor(*options(other.url)[:8])
-    assert statuses(found, *CHECKED[:4]) == ['failed'] * 4
+        found = doctor(*options(other.url))
+    assert statuses(found, *CHECKED) == ['failed'] * 5
+
+
+def test_a_receiver_of_the_0_2_series_is_one() -> None:
+    with FakeReceiver() as receiver:
+        receiver.fail('GET', status(404, b'null'), status(200, b'[]'))
+        settings = Settings(peewee.SqliteDatabase('x'), *[Address('', False)] * 3, receiver=receiver.url)
+        [(_, found)] = run_checks([check for check in CHECKS if check.name == 'receiver-alive'], settings)
+    assert found.status == 'ok'
 
 
 def test_what_is_silent_costs_its_time_once(doctor: Doctor) -> None:

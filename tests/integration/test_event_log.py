@@ -97,6 +97,12 @@ def test_serve_logs_json_at_the_level_that_is_asked_for(tmp_path: Path) -> None:
     assert (theirs['level'], theirs['message'], theirs['task_id']) == ('DEBUG', 'look', task_id)
     finished, = [entry for entry in entries if entry['message'] == 'event.finished']
     assert finished['task_id'] == task_id and finished['status'] == '200 OK' and finished['timestamp'].endswith('Z')
+    accepted, = [entry for entry in entries if entry['message'] == 'front_door.accepted']
+    assert (accepted['task_id'], accepted['sender']) == (task_id, '127.0.0.1')
+    answered, = [entry for entry in entries if entry['logger'].startswith('cherrypy.access')]
+    assert answered.items() >= {
+        'message': 'front_door.answered', 'method': 'POST', 'path': '/receive', 'status': 200, 'address': '127.0.0.1',
+        'user': None, 'bytes': 38}.items()
 
 
 def test_every_message_of_the_library_is_a_constant_key(caplog: pytest.LogCaptureFixture) -> None:

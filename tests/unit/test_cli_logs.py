@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pacifica.dispatcher._cli.serving import JsonFormatter, KeyValueFormatter
+import pytest
+
+from pacifica.dispatcher._cli.serving import JsonFormatter, KeyValueFormatter, configure_log
 from pacifica.dispatcher.task_context import TaskContext, TaskLogFilter, task_context
 
 
@@ -24,13 +26,23 @@ def test_extras_are_appended_in_order_and_times_are_utc() -> None:
     )
 
 
-def test_a_traceback_follows_the_line() -> None:
+def test_as_text_an_entry_is_one_line_whatever_it_carries() -> None:
     try:
-        raise ValueError('broken')
+        raise ValueError('broken\x1b[2J')
     except ValueError as exc:
-        record = record_of(msg='front_door.request_failed', exc_info=(type(exc), exc, exc.__traceback__))
+        record = record_of(
+            msg='front_door.request_failed', error='two\nlines', exc_info=(type(exc), exc, exc.__traceback__))
     assert re.search(
-        r'front_door\.request_failed\nTraceback [^$]*ValueError: broken$', KeyValueFormatter().format(record))
+        r'front_door\.request_failed error=two\\nlines\\nTraceback [^\n]*ValueError: broken\\u001b\[2J$',
+        KeyValueFormatter().format(record))
+
+
+def test_loggers_with_levels_of_their_own_log_no_more_than_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(logging, 'basicConfig', given.update)
+    configure_log('error')
+    [handler] = given['handlers']
+    assert handler.level == logging.ERROR
 
 
 def test_as_json_an_entry_is_one_line_whatever_it_carries() -> None:

@@ -57,8 +57,9 @@ _SCHEMA = {
     'current': ok('the table is up to date'),
 }
 
+_SERVER_CURE = 'check that it is up, and --database or DATABASE_URL: host, port, name, user and password'
+_FILE_CURE = 'check --database or DATABASE_URL, and that it is a SQLite file that this user may read and write'
 _CURES: dict[Fault, str] = {
-    'away': 'check that it is up, and --database or DATABASE_URL: host, port, name, user and password',
     'full': 'make room on the disk of the database: until then no event is stored',
     'read-only': 'see the rights of its user, the disk, and whether the server is a replica that takes no changes',
 }
@@ -161,7 +162,7 @@ def connected(settings: Settings) -> Iterator[Session]:
         fault = dialect_of(settings.database).fault_of(exc)
         raise NotConnectedError(failed(
             f'{_where(settings.database)} can\'t be used: {settings.told(exc)}',
-            _CURES.get(fault, _CURES['away'])), fault) from exc
+            _CURES.get(fault, _SERVER_CURE if sqlite_path(settings.database) is None else _FILE_CURE)), fault) from exc
 
 
 def _openable(settings: Settings) -> Any:
@@ -174,6 +175,10 @@ def _openable(settings: Settings) -> Any:
             raise NotConnectedError(warning(
                 f'there is no file {path} yet', 'it is made at the first start; if there should be one, check '
                 '--database or DATABASE_URL, and the current directory'))
+        if not path.exists():
+            raise NotConnectedError(failed(
+                f'there is no directory {path.parent} for {path.name}',
+                'make it, or correct --database or DATABASE_URL'))
         return peewee.SqliteDatabase(f'file:{quote(str(path))}?mode=rw', uri=True, timeout=settings.timeout)
     seconds = max(2, int(settings.timeout))  # PostgreSQL's client takes one second for two
     database.connect_params.setdefault('connect_timeout', seconds)
@@ -189,6 +194,8 @@ def check_sqlite_file(settings: Settings) -> Finding:
     path = sqlite_path(settings.database)
     if path is None:
         return skipped('the events are in no SQLite file')
+    if not path.parent.is_dir():
+        return skipped('see "database"')
     beside = [path, Path(f'{path}-wal'), Path(f'{path}-shm')]
     closed = [each for each in beside if each.exists() and not os.access(each, os.W_OK)]
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -383,15 +390,22 @@ def check_receiver_alive(settings: Settings) -> Finding:
         return skipped('not configured', 'say where it is with --receiver')
     receiver = _receiver(settings)
     try:
-        status = receiver.get('/health/live').status_code
-        if status == 404:
-            status = receiver.get('/').status_code
+        answer = receiver.get('/health/live')
+        if answer.status_code == 404:  # of the 0.2 series, which answers a list of tasks
+            answer = receiver.get('/')
+        said = answer.json()
     except ClientError as exc:
         return failed(exc.message, 'start it, or correct --receiver')
-    if status >= 500 or status == 404:
-        return failed(
-            f'{receiver.url_of("")} was answered {status}', 'see its log; correct --receiver: where it is mounted')
-    return ok(f'answers at {receiver.url_of("")}')
+    except ValueError:
+        said = None
+    if answer.status_code == 200 and (said == {'status': 'ok'} or isinstance(said, list)):
+        return ok(f'answers at {receiver.url_of("")}')
+    if answer.status_code in (401, 403):
+        return warning(
+            f'{receiver.url_of("")} wants to know who asks ({answer.status_code})', 'see whether events come')
+    return failed(
+        f'{receiver.url_of("")} was answered {answer.status_code}, not as a receiver does',
+        'see its log; correct --receiver: where it is mounted')
 
 
 def check_receiver_ready(settings: Settings) -> Finding:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.table import open_table
 from pacifica.dispatcher._engine.turns import Signalled
+from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher.task_context import TaskLogFilter, log_extras
 
 if TYPE_CHECKING:
@@ -180,7 +181,11 @@ def serving_metrics(port: int | None, host: str) -> AbstractContextManager[None]
 
 
 class KeyValueFormatter(logging.Formatter):
-    """Appends ``key=value`` for everything that an entry carries beside its message; times are UTC."""
+    """Appends ``key=value`` for everything that an entry carries beside its message; times are UTC.
+
+    An entry is a line, whatever is in it: what can't be printed is written as in JSON, the ends of a traceback's lines
+    too.
+    """
 
     converter = staticmethod(time.gmtime)
     default_time_format = '%Y-%m-%dT%H:%M:%S'
@@ -188,6 +193,9 @@ class KeyValueFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__('%(asctime)s %(levelname)s %(name)s %(message)s')
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return ' '.join([super().formatMessage(record), *(f'{name}={value}' for name, value in log_extras(record))])
@@ -212,8 +220,26 @@ class JsonFormatter(KeyValueFormatter):
         return json.dumps(entry, default=str, ensure_ascii=False)
 
 
+def access_as_fields(record: logging.LogRecord) -> bool:
+    """Give an entry of the access log its values as fields, in place of Apache's line, which has them all in one."""
+    if record.name.startswith('cherrypy.access'):
+        import cherrypy
+
+        request, response = cherrypy.serving.request, cherrypy.serving.response
+        record.msg, record.args = 'front_door.answered', ()
+        vars(record).update(
+            method=request.method, path=f'{request.script_name}{request.path_info}',
+            status=int(str(response.status)[:3]), address=request.remote.ip, user=request.login or None,
+            bytes=int(response.headers.get('Content-Length') or 0),
+            seconds=round(time.time() - response.time, 4))
+    return True
+
+
 def configure_log(level: str = 'info', form: str = 'text') -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == 'json' else KeyValueFormatter())
     handler.addFilter(TaskLogFilter())
+    handler.setLevel(level.upper())  # loggers may have levels of their own, as CherryPy's do
+    if form == 'json':
+        handler.addFilter(access_as_fields)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from pacifica.dispatcher._cli.options import database_option, duration, json_option
-from pacifica.dispatcher._cli.output import UsageFault, print_json, progress
-from pacifica.dispatcher._operate.words import one_line
+from pacifica.dispatcher._cli.output import UsageFault, notice, print_json, progress
+from pacifica.dispatcher._operate.words import one_line, size
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.operator import Operator
@@ -140,21 +140,31 @@ def migrate_command(database: Any) -> None:
 @click.option('--name', metavar='NAME', default=None,
               help='Only events of this application, as of "serve".  [default: of all]')
 @click.option('--task-name', metavar='NAME', default=None, help='Only events of this task.  [default: NAME.receive]')
+@click.option('--vacuum', is_flag=True,
+              help='Then give the room of what was deleted back, of a SQLite file; nobody else writes meanwhile.')
 @click.option('--dry-run', is_flag=True, help='Only say how many there are.')
 @json_option
 def prune_command(
-    database: Any, older_than: float, name: str | None, task_name: str | None, dry_run: bool, as_json: bool,
+    database: Any, older_than: float, name: str | None, task_name: str | None, vacuum: bool, dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Delete events that ended long ago, and say how many.
 
     Events that wait or are being processed are never deleted. Each thousand is a transaction of its own, so that
     workers go on meanwhile, and what was deleted before an interruption stays deleted. An event that was deleted is
     forgotten: it is a new one if it comes again. Does not ask, since it is meant for cron.
+
+    A SQLite file keeps its size, and has room for new events; --vacuum makes it smaller. That writes all that is left
+    anew, for which the disk needs as much room again.
     """
+    from pacifica.dispatcher._queue.connections import sqlite_path
     from pacifica.dispatcher._queue.values import QueueName
 
     if task_name is not None and name is None:
         raise click.UsageError('--task-name needs --name, the application whose task it is')
+    file = sqlite_path(database)
+    if vacuum and file is None:
+        raise UsageFault('--vacuum is for SQLite files: a server gives room back, or uses it again, by itself')
     queue = None if name is None else QueueName(name, task_name or f'{name}.receive')
     with existing_table(database) as table:
         found = table.operator.count_prunable(older_than, queue)
@@ -164,7 +174,11 @@ def prune_command(
                 while batch := table.operator.prune(older_than, queue, limit=_BATCH):
                     deleted += batch
                     advance(batch)
+            if vacuum:
+                table.operator.vacuum()
     if as_json:
         print_json({'found': found, 'deleted': deleted})
     else:
         click.echo(f'{found:,} events would be deleted' if dry_run else f'{deleted:,} events were deleted')
+        if file is not None and deleted and not vacuum:
+            notice(f'{file} keeps its size, {size(file.stat().st_size)}: --vacuum makes it smaller')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from pacifica.dispatcher._http.answers import Refusal, answer
 from pacifica.dispatcher._http.body import raw_body
 from pacifica.dispatcher._http.monitoring import counting
 from pacifica.dispatcher._http.resource import Parameter, Resource, operation, with_database
+from pacifica.dispatcher._http.tools import sender
 from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit, is_loopback, requested_rate
 from pacifica.dispatcher.exceptions import InvalidEventError, QueueFullError
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 #: Stores all of the events durably, in one transaction, and returns their task ids in order; or raises
 #: ``QueueFullError`` or ``DatabaseUnavailableError`` and stores none. Our queue does, or Celery's task.
 AcceptEvents = Callable[[Sequence[ReceivedEvent]], Sequence[str]]
+
+_LOG = logging.getLogger('pacifica.dispatcher.http')
 
 _ALLOW = 'OPTIONS, POST'
 _ID = {'type': 'string', 'format': 'uuid'}
@@ -78,6 +82,9 @@ class Receive(Resource):
         except QueueFullError as exc:
             raise Refusal(429, str(exc), retry_after=exc.retry_after) from exc
         cherrypy.serving.request.dispatcher_accepted = len(events)
+        for event, task_id in zip(events, ids):
+            _LOG.info('front_door.accepted', extra={
+                'task_id': task_id, 'event_id': event.event_id, 'source': event.source, 'sender': sender()})
         return answer(list(ids) if is_batch(headers) else ids[0])
 
     @operation(

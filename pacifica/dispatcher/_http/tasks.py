@@ -13,7 +13,7 @@ import cherrypy
 
 from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
-from pacifica.dispatcher._http.tools import require_same_site, user
+from pacifica.dispatcher._http.tools import require_same_site, sender
 from pacifica.dispatcher._operate.actions import CANCEL
 from pacifica.dispatcher._operate.words import read_status, read_time
 from pacifica.dispatcher._queue.operator import Operator
@@ -148,7 +148,7 @@ class TaskCancel(Resource):
         return answer(status)
 
     def _cancel(self, task_id: UUID) -> tuple[bool, str | None]:
-        [done] = CANCEL.run(self._operator, [task_id], user())
+        [done] = CANCEL.run(self._operator, [task_id], sender())
         return done, self._records.status(task_id)
 
 

@@ -70,10 +70,10 @@ def authenticate(schemes: Sequence[Any] = (), right: Right | None = 'read') -> N
         raise Refusal(403, f'these credentials don\'t give the right to {right}')
 
 
-def user() -> str | None:
-    """Return the name of the current request's user, ``None`` if its credentials have none."""
-    name = cherrypy.serving.request.login
-    return str(name) if name else None
+def sender() -> str:
+    """Return who makes the current request: the name of its user, or the address it comes from if there is none."""
+    request = cherrypy.serving.request
+    return str(request.login or request.remote.ip)
 
 
 def require_same_site() -> None:

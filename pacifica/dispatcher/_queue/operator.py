@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pacifica.dispatcher._queue import transitions
+from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher._queue.wakeups import Wakeups
 from pacifica.dispatcher._queue.writer import Writer
@@ -62,6 +63,17 @@ class Operator:
         """
         return int(self._writer.run(
             partial(transitions.prune, queue=queue, older_than=older_than, limit=limit))[0])
+
+    def vacuum(self) -> None:
+        """Make a SQLite file as small as what is in it; nobody else can write meanwhile.
+
+        :raises peewee.OperationalError: if others use the file all the time, or the disk has no room for it once more.
+        """
+        def work(session: Session) -> None:
+            session.execute('VACUUM')
+            session.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+
+        self._writer.connections.writer.exclusively(work)
 
     def count_prunable(self, older_than: float, queue: QueueName | None = None) -> int:
         """Return how many events :meth:`prune` would delete if it were called often enough.

@@ -13,7 +13,7 @@ from pacifica.dispatcher._http.dashboard.forms import see
 from pacifica.dispatcher._http.dashboard.rendering import page
 from pacifica.dispatcher._http.resource import query_parameters, with_database
 from pacifica.dispatcher._http.tasks import parse_status, parse_time
-from pacifica.dispatcher._http.tools import user
+from pacifica.dispatcher._http.tools import sender
 from pacifica.dispatcher._operate.actions import BY_NAME, MOST_COUNTED, Action, act_on_all, count_all, status_of_all
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.search import Filter, Search
@@ -61,7 +61,7 @@ class EventList:
             raise Refusal(422, 'no event is chosen: check some in the list, or "all that match"')
         if 'confirmed' not in form:
             return page('confirm.html', action=action, query=query, count=len(chosen), chosen=chosen, most=MOST_COUNTED)
-        done = sum(with_database(lambda: action.run(self._operator, chosen, user())))
+        done = sum(with_database(lambda: action.run(self._operator, chosen, sender())))
         return see(query.link(action=action.name, done=str(done), left=str(len(chosen) - done)))
 
     def _act_on_all(self, action: Action, query: PageQuery, confirmed: bool) -> bytes:
@@ -72,7 +72,7 @@ class EventList:
         if not confirmed:
             count = _from_place(lambda: count_all(action, self._search, wanted, query.before))
             return page('confirm.html', action=action, query=query, count=count, chosen=(), most=MOST_COUNTED)
-        done = _from_place(lambda: act_on_all(action, self._search, self._operator, wanted, query.before, user()))
+        done = _from_place(lambda: act_on_all(action, self._search, self._operator, wanted, query.before, sender()))
         return see(query.link(action=action.name, done=str(done.done), left=str(done.left), more=done.more))
 
 

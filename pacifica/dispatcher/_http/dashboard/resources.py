@@ -17,7 +17,7 @@ from pacifica.dispatcher._http.dashboard.gallery import Gallery
 from pacifica.dispatcher._http.dashboard.listing import EventList
 from pacifica.dispatcher._http.dashboard.rendering import compile_templates, may_operate, page, render_error, secure
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
-from pacifica.dispatcher._http.tools import TOOL, require_same_site, user
+from pacifica.dispatcher._http.tools import TOOL, require_same_site, sender
 from pacifica.dispatcher._operate.actions import CANCEL, RETRY
 from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, MOST_ROUTES, StatusReport
@@ -107,7 +107,7 @@ class Events:
         action = _BUTTONS.get(name)
         if action is None:
             raise Refusal(422, 'the action must be retry or cancel', [('action', 'must be retry or cancel')])
-        if not all(action.run(self._operator, [task_id], user())):
+        if not all(action.run(self._operator, [task_id], sender())):
             raise Refusal(409, f'nothing was changed: {action.why_not(self._records.status(task_id))}')
 
     def _one(self, task_id: UUID) -> bytes:
