@@ -272,6 +272,7 @@ def test_people_are_told_what_is_away_since_when_and_how_many_wait(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_an_hour_of_outage_costs_few_requests_and_all_go_on_within_a_minute(
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
