@@ -33,7 +33,7 @@ def empty_store():
 
 
 def request(*headers, body=BODY, method='POST', path='/receive', length=True):
-    lines = [f'{method} {path} HTTP/1.1', 'Host: x', 'Content-Type: application/json', *headers]
+    lines = [f'{method} {path} HTTP/1.1', 'Host: localhost', 'Content-Type: application/json', *headers]
     if length:
         lines.append(f'Content-Length: {len(body)}')
     return '\r\n'.join([*lines, '', '']).encode('latin-1') + body

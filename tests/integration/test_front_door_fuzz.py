@@ -101,7 +101,7 @@ class Connection:
 
     def request(self, method, path, headers, body):
         """Send one request and return status, headers and body of its answer."""
-        lines = [f'{method} {path} HTTP/1.1', 'Host: x', *(f'{name}: {value}' for name, value in headers)]
+        lines = [f'{method} {path} HTTP/1.1', 'Host: localhost', *(f'{name}: {value}' for name, value in headers)]
         lines.append(f'Content-Length: {len(body)}')
         data = '\r\n'.join([*lines, '', '']).encode('latin-1') + body
         status = int(self._send(data).split()[1])
