@@ -49,7 +49,7 @@ def run(*command: str, cwd: Path) -> str:
 def test_the_handlers_pass_their_tests(tmp_path: Path) -> None:
     printed = run('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_handlers.py',
                   cwd=written('howto/handlers.rst', tmp_path))
-    assert '8 passed' in printed
+    assert '9 passed' in printed
 
 
 def test_a_worker_of_ones_own_imports_the_router_into_handlers_processes(tmp_path: Path) -> None:
