@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,18 @@ SUBSCRIPTION = {
 }
 #: Those that say nothing of what others wrote: they serve, or run the demo's own event.
 OTHERS = {'completion', 'demo', 'migrate', 'prune', 'serve', 'work'}
+
+
+FAILING = '''
+from pacifica.dispatcher.event_handlers import EventHandler
+
+class Failing(EventHandler):
+    def handle(self, event):
+        raise ValueError(event.event_type)
+
+failing = Router()
+failing.add_route(Path.parse_str('$'), Failing())
+'''
 
 
 class HostileServer(Fake):
@@ -75,11 +88,12 @@ class Shown:
 def shown(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> Iterator[Shown]:
-    (tmp_path / 'hostile_routes.py').write_text(ROUTES)
+    (tmp_path / 'hostile_routes.py').write_text(ROUTES + FAILING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', sys.path[:])
     monkeypatch.setattr(sys.stdout, 'isatty', lambda: request.param)
     monkeypatch.setenv('COLUMNS', '300')
+    monkeypatch.setattr(logging, 'basicConfig', lambda **_: None)  # by "run", which logs to this process's stderr
     yield Shown(capsys)
     sys.modules.pop('hostile_routes', None)
 
@@ -116,6 +130,9 @@ def test_a_hostile_event_is_shown_by_every_command(shown: Shown, task_id: str) -
     shown('status', '--database', DATABASE)
     shown('status', '--database', DATABASE, '--json')
     shown('replay', '--all', '--dry-run', '--database', DATABASE, '--route', 'hostile_routes:router')
+    shown('run', 'hostile_routes:router', task_id, '--database', DATABASE)
+    assert 'ValueError' in shown('run', 'hostile_routes:failing', task_id, '--database', DATABASE)
+    shown('show', task_id, '--database', DATABASE, '--follow')
     shown('cancel', task_id, '--database', DATABASE)
     shown('retry', task_id, '--database', DATABASE, '--by', HOSTILE)
     assert '\\u001b' in shown('show', task_id, '--database', DATABASE)

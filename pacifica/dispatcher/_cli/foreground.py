@@ -81,7 +81,8 @@ class ForegroundRun:
                 with task_context(task):
                     route(self._event)
             except (Exception, SystemExit):  # a handler may end its event by either
-                traceback.print_exc()
+                for line in traceback.format_exc().splitlines():  # it may quote the event, whoever wrote that
+                    notice(f'  {line}')
                 self._fail('the handler failed')
             self._tell_uploads(task, uploads)
 
