@@ -70,12 +70,13 @@ class Dialect:
     first rows in some order; ``on_duplicate`` ends an ``INSERT`` into a table whose primary key is ``{key}``, and
     leaves rows alone whose keys are there; ``random`` is a number from 0 to 1, another for each row; ``types`` maps
     the kinds of columns in the schema to types; ``statement_limit`` is a query for the bytes of the longest
-    statement, where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column;
-    ``equals`` compares a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper
-    or lower case, as far as the database knows them, and always as it is; ``inheritable`` says whether a forked
-    child may have a connection of its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors,
-    after their SQLSTATE if they have one; ``limits`` are settings of the driver for how long a server may let us
-    wait, which the application's own go before, and ``limit_silence`` does what a setting can't.
+    statement, where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column, and
+    ``indexes_together`` whether those of a table are made by one statement; ``equals`` compares a column whose
+    beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as the
+    database knows them, and always as it is; ``inheritable`` says whether a forked child may have a connection of
+    its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their SQLSTATE if they
+    have one; ``limits`` are settings of the driver for how long a server may let us wait, which the application's
+    own go before, and ``limit_silence`` does what a setting can't.
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
     parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
@@ -113,6 +114,7 @@ class Dialect:
     quickest_poll: float | None = None
     statement_limit: str = ''
     prefix_index: str = '{expression}'
+    indexes_together: bool = False
     equals: str = '{column} = ?'
     contains: str = "LOWER({column}) LIKE LOWER(?) ESCAPE '!'"
     drop_index: str = 'DROP INDEX {index}'
@@ -220,6 +222,7 @@ _MYSQL = Dialect(
     statement_limit='SELECT @@max_allowed_packet',
     update_first='UPDATE {table} SET {change} WHERE {rows} ORDER BY {order} LIMIT {count}',
     prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
+    indexes_together=True,  # each statement that changes a table costs as much as one for all
     # Binary: names that differ in case or in trailing spaces are different names.
     table_options='DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
     drop_index='DROP INDEX {index} ON {table}',

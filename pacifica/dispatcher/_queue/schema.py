@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -185,7 +185,7 @@ def state_of_schema(session: Session) -> str:
         return 'old'
     whole = (
         columns.issuperset(name for name, _, _ in _COLUMNS_0_3)
-        and indexes.issuperset(name for name, _ in _indexes(session))
+        and indexes.issuperset(each.name for each in _indexes(session))
         and all(_columns(session, table).issuperset(name for name, _, _ in wanted)
                 for table, wanted in _OTHER_TABLES.items())
     )
@@ -259,18 +259,32 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
 
 def _create_indexes(session: Session) -> None:
     _, existing = _existing(session)
-    for name, definition in _indexes(session):
-        if name not in existing:
-            session.execute(definition)
+    missing = [each for each in _indexes(session) if each.name not in existing]
+    if session.dialect.indexes_together:
+        for table in dict.fromkeys(each.table for each in missing):
+            added = [f'ADD {each.kind} {each.name} {each.columns}' for each in missing if each.table == table]
+            session.execute(f'ALTER TABLE {table} {", ".join(added)}')
+    else:
+        for each in missing:
+            session.execute(f'CREATE {each.kind} {each.name} ON {each.table} {each.columns}')
     for name in _OBSOLETE_INDEXES:
         if (index := f'{TABLE}_{name}') in existing:
             session.execute(session.dialect.drop_index.format(index=index, table=TABLE))
 
 
-def _indexes(session: Session) -> Iterator[tuple[str, str]]:
-    """Yield the name and the definition of each index that this kind of database has."""
+class _Index(NamedTuple):
+    """An index: ``INDEX`` or ``UNIQUE INDEX``, its table, and its columns, with a condition if it is partial."""
+
+    name: str
+    kind: str
+    table: str
+    columns: str
+
+
+def _indexes(session: Session) -> Iterator[_Index]:
+    """Yield each index that this kind of database has."""
     for name, (table, columns) in _OTHER_INDEXES.items():
-        yield name, f'CREATE INDEX {name} ON {table} ({columns})'
+        yield _Index(name, 'INDEX', table, f'({columns})')
     dialect = session.dialect
     beginnings = {
         column: dialect.prefix_index.format(column=column, length=PREFIX_CHARACTERS, expression=prefix(column))
@@ -283,6 +297,5 @@ def _indexes(session: Session) -> Iterator[tuple[str, str]]:
                 continue  # differs from the other in the rows it holds, which here are all
             whole.add(columns)
         where = f' WHERE {rows}' if rows and dialect.partial_indexes else ''
-        index = f'{TABLE}_{name}'
-        yield index, (f'CREATE {"UNIQUE " if unique else ""}INDEX {index} ON {TABLE} '
-                      f'({columns.format(**beginnings)}){where}')
+        kind = 'UNIQUE INDEX' if unique else 'INDEX'
+        yield _Index(f'{TABLE}_{name}', kind, TABLE, f'({columns.format(**beginnings)}){where}')
