@@ -72,6 +72,10 @@ class MemoryStore:
             'eventID': event.event_id, 'eventData': event.event_json, 'data': event.data_json,
         }
 
+    def outputs(self, task_id: uuid.UUID) -> list[Any] | None:
+        """Return nothing that a handler has printed."""
+        return None if self.get(task_id) is None else []
+
     def page(
         self, *, limit: int, after: uuid.UUID | None = None, status: str | None = None, since: str | None = None,
         source: str | None = None, event_type: str | None = None, **_others: str | None,

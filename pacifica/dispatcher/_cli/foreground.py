@@ -74,8 +74,7 @@ class ForegroundRun:
 
         self._refuse()
         self._introduce()
-        self._show_log()
-        with self._prepared() as (route, uploads):
+        with self._logging(), self._prepared() as (route, uploads):
             task = self._task()
             try:
                 with task_context(task):
@@ -110,11 +109,19 @@ class ForegroundRun:
             notice(f'a worker skips this event: {self.checked.skipped}')
 
     @staticmethod
-    def _show_log() -> None:
+    @contextmanager
+    def _logging() -> Iterator[None]:
+        """Show what the handler logs; of ours warnings alone, because the rest is said here."""
         from pacifica.dispatcher._cli.serving import configure_log
 
         configure_log()
-        logging.getLogger('pacifica.dispatcher').setLevel(logging.WARNING)  # the rest is said here
+        ours = logging.getLogger('pacifica.dispatcher')
+        before = ours.level
+        ours.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            ours.setLevel(before)
 
     @contextmanager
     def _prepared(self) -> Iterator[tuple[Route, _Recorder | None]]:

@@ -15,7 +15,7 @@ from pacifica.dispatcher._http.answers import Refusal, answer, revalidated
 from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, operation, with_database
 from pacifica.dispatcher._http.tools import require_same_site, sender
 from pacifica.dispatcher._operate.actions import CANCEL
-from pacifica.dispatcher._operate.words import read_status, read_time
+from pacifica.dispatcher._operate.words import STATUS_NAMES, read_status, read_time
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.status import Status
@@ -27,7 +27,7 @@ _PARAMETERS = (
     Parameter('limit', 'query', {'type': 'integer', 'minimum': 1, 'maximum': _LIMIT, 'default': _LIMIT},
               'how many tasks at most'),
     Parameter('after', 'query', {'type': 'string', 'format': 'uuid'}, 'only tasks that come after this one'),
-    Parameter('status', 'query', {'type': 'string'},
+    Parameter('status', 'query', {'type': 'string', 'enum': [*STATUS_NAMES, *map(str, Status)]},
               'only tasks with this status: its string, or waiting, processing, ok, failed or unrouted'),
     Parameter('since', 'query', {'type': 'string', 'format': 'date-time'},
               'only tasks created then or later; UTC if it names no zone'),
