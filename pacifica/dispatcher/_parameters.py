@@ -71,7 +71,7 @@ def require_declared(given: Iterable[str], declared: Iterable[str]) -> None:
 
 def overlaid(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return *defaults* with *own* in their place: a copy, so that a handler can't change them for the next event."""
-    return copy.deepcopy({**defaults, **own})
+    return copy.deepcopy({**defaults, **own}) if defaults or own else {}
 
 
 def as_text(value: Any) -> str:
