@@ -8,12 +8,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from jsonpath2.path import Path
 
 from pacifica.dispatcher._engine.wakeup import Wakeup
 from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher.event_handlers import NoopEventHandler
+from pacifica.dispatcher.router import Route
 from pacifica.dispatcher.task_context import current_task
 from support.events import ingest_event, received, wait_until
-from support.queues import count, queue_of, status
+from support.queues import APPLICATION, TASK, count, queue_of, status
 
 LEASE = 3.0  # seconds: a busy machine must not keep a worker from renewing it for so long
 
@@ -25,6 +28,21 @@ def test_it_runs_what_is_waiting_and_what_comes(model: Any, started: Any) -> Non
     queue.accept([received() for _ in range(50)])
 
     wait_until(lambda: count(model, '200 OK') == 100)
+
+
+def test_a_router_that_is_no_list_of_routes_is_only_asked(model: Any, started: Any) -> None:
+    class Always:
+        """Has one route for all events."""
+
+        def match_first_or_raise(self, event_data: Any) -> Route:
+            """Return it."""
+            return Route(Path.parse_str('$'), NoopEventHandler())
+
+    queue = model.create_queue(Always(), APPLICATION, TASK)
+    queue.delay(ingest_event())
+
+    started(queue.create_worker())
+    wait_until(lambda: count(model, '200 OK') == 1)
 
 
 def test_it_handles_as_many_events_at_once_as_it_may(model: Any, started: Any) -> None:

@@ -22,7 +22,7 @@ from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.capture import captured
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
 from pacifica.dispatcher._engine.output import Output
-from pacifica.dispatcher._engine.places import field_of
+from pacifica.dispatcher._engine.places import field_of, routes_of
 from pacifica.dispatcher._lineage import Lineage, made_by, step
 from pacifica.dispatcher._parameters import overlaid
 from pacifica.dispatcher._queue.store import Store
@@ -148,8 +148,8 @@ class Executor:
 
     def start(self) -> None:
         """Look at the code of the handlers while it is what was loaded; events run in the thread that asks."""
-        for route in self.router:
-            route.code  # noqa: B018  # is kept
+        for route in routes_of(self.router):
+            route.code  # noqa: B018  # looking it up keeps it
 
     def stop(self) -> bool:
         """End what runs, if that is possible, and return whether it is: a thread can't be stopped from outside."""

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._queue.record import storable
 from pacifica.dispatcher._queue.values import Place, Places
-from pacifica.dispatcher.router import Router
+from pacifica.dispatcher.router import Route, Router
 
 _HALF = 127  # characters, of the 255 that the column has
+
+
+def routes_of(router: object) -> Iterable[Route]:
+    """Return the routes of a router; none of a stranger's, which is called alone, and may have no list of them."""
+    return router if isinstance(router, Router) else ()
 
 
 class RouterPlaces:
     """The places of a router's routes; call it for those that they have now: routes may come and change."""
 
-    def __init__(self, router: object) -> None:
+    def __init__(self, router: Router) -> None:
         self._router = router
 
     def __call__(self) -> Places | None:
         """Return them; ``None`` if no route has a limit or a priority, so that nothing need be asked."""
-        if not isinstance(self._router, Router):
-            return None  # a stranger's, which may have no list of routes
-        for each in self._router:
-            if each.priority or each.concurrency is not None or each.concurrency_key is not None:
-                return _Places(self._router)
-        return None
+        routes = routes_of(self._router)
+        limited = any(each.priority or each.concurrency is not None or each.concurrency_key for each in routes)
+        return _Places(self._router, routes) if limited else None
 
 
 class _Places:
     """What the routes say; see :class:`Places`. Equal to others that say the same, so that claims are made together."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, routes: Iterable[Route]) -> None:
         self._router = router
-        self._concurrency = {_bounded(each.name): each.concurrency for each in router if each.concurrency is not None}
+        self._concurrency = {_bounded(each.name): each.concurrency for each in routes if each.concurrency is not None}
         self.limited = bool(self._concurrency)
-        self.prioritized = any(each.priority for each in router)
+        self.prioritized = any(each.priority for each in routes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Places) and vars(self) == vars(other)
