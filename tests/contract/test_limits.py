@@ -29,7 +29,7 @@ def router_with(handle: Callable[[Any], object] = lambda event: None, **limits: 
     return router
 
 
-def of_project(project: str, *others: dict[str, Any], **attributes: Any) -> dict[str, Any]:
+def of_project(project: str, *others: Any, **attributes: Any) -> dict[str, Any]:
     """Return an event of this project."""
     data = [{'destinationTable': 'Transactions.project', 'value': project}, *others]
     return ingest_event(data=data, **attributes)
@@ -249,7 +249,7 @@ def test_a_limit_counts_by_a_field_or_a_key_value(key: str | None, lane: str) ->
     places = RouterPlaces(router_with(concurrency=1, concurrency_key=key))()
     event = received(**of_project(
         '12/34', {'destinationTable': 'Transactions.instrument', 'value': 54},
-        {'destinationTable': 'TransactionKeyValue', 'key': 'Sample name', 'value': 'é'}, 7))  # type: ignore[arg-type]
+        {'destinationTable': 'TransactionKeyValue', 'key': 'Sample name', 'value': 'é'}, 7))
 
     assert places is not None and places.of(event.event_json).lane == lane
 

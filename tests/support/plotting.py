@@ -10,7 +10,7 @@ from support.images import SVG, png
 class Plotting(EventHandler):
     """Makes an image that it keeps, one for the route to keep, and a text; nothing if the event says so."""
 
-    def handle(self, event: StagedEvent) -> None:  # type: ignore[override]  # what a staged handler gets
+    def handle(self, event: StagedEvent) -> None:
         """Plot."""
         if event.data == 'nothing':
             return

@@ -143,7 +143,7 @@ def test_a_condition_that_cannot_hold_is_refused(make: Any, words: str) -> None:
 
 def test_nothing_but_paths_can_be_combined() -> None:
     with pytest.raises(TypeError):
-        instrument(54) & 'project'  # type: ignore[operator]
+        instrument(54) & 'project'  # type: ignore[operator]  # what users may try
 
 
 @pytest.mark.parametrize('condition, lines', [

@@ -124,7 +124,7 @@ def test_a_command_is_staged_for_and_limited(directory: Path) -> None:
 def test_a_handler_is_a_class_an_object_or_what_a_function_makes(directory: Path, runs: str, suffix: str) -> None:
     route = route_of(directory, 'timeout = "1h"\nmemory = "2GiB"\nloops = "allow"', runs)
     assert isinstance(route.event_handler, StagedEventHandler)
-    assert route.event_handler.event_handler.suffix == suffix  # type: ignore[attr-defined]
+    assert route.event_handler.event_handler.suffix == suffix  # type: ignore[attr-defined]  # what is staged in
     assert (route.timeout, route.memory_limit, route.loops) == (3600.0, 2 << 30, 'allow')
 
 
@@ -265,7 +265,7 @@ def test_what_is_missing_outside_of_the_file_may_come_later(directory: Path, at_
     (directory / 'scripts' / 'run').rename(directory / 'scripts' / 'later')
     router.refresh()
     [handler] = [route.event_handler for route in router]
-    assert handler.event_handler.command == ['scripts/later']  # type: ignore[attr-defined]
+    assert handler.event_handler.command == ['scripts/later']  # type: ignore[attr-defined]  # what is staged in
 
 
 def test_a_copy_has_the_state_that_is_in_force_and_says_nothing(
