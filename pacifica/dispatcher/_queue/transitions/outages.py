@@ -15,7 +15,7 @@ from pacifica.dispatcher._queue.transitions.output import write_output
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outage, Outcome, QueueName
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
-_A_SECOND, _SPREAD = 50, 15.0  # of so many events a second, and over so many seconds at most, when it is back
+_A_SECOND, _SPREAD = 50, 15.0  # more events than a second's go on over so many seconds at most, when it is back
 _FAULT_CHARACTERS = 500
 _FORGOTTEN = 3600.0  # seconds after the last probe was due: nothing waits for that service any more
 
@@ -106,5 +106,5 @@ def end_outage(session: Session, service: str) -> tuple[Outage, int] | None:
     released = session.execute(
         f'UPDATE {TABLE} SET due = ? + {session.dialect.random} * ?, awaits = NULL'
         ' WHERE task_status = ? AND awaits = ?',
-        (session.now(), min(waiting / _A_SECOND, _SPREAD), Status.ACCEPTED.value, service)).rowcount
+        (session.now(), min(waiting // _A_SECOND, _SPREAD), Status.ACCEPTED.value, service)).rowcount
     return Outage(*row), int(released)
