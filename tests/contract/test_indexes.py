@@ -19,7 +19,7 @@ from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.transitions import trim_previews
+from pacifica.dispatcher._queue.transitions import astray, trim_previews
 from pacifica.dispatcher._queue.values import Outcome, Preview, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.router import Router
@@ -52,14 +52,19 @@ def test_claims_within_limits_read_indexes_and_never_what_waits_behind(model: An
     router = Router()
     router.add_route(
         Path.parse_str('$'), Calling(lambda event: None), concurrency=3, concurrency_key='submitter', priority=5)
-    store = Store(writer, QueueName(APPLICATION, TASK), places=RouterPlaces(router))
+    places = RouterPlaces(router)
+    store = Store(writer, QueueName(APPLICATION, TASK), places=places)
     store.accept([received() for _ in range(400)])
     _analyze(model)
+    with _recorded(store.connections.writer) as statements:
+        store.straighten_line()
+    assert not statements, 'it writes, although all are in their places'
+
     with _recorded(store.connections.writer) as statements:
         store.accept([received()])
         held = store.claim('a worker', 30.0)
         assert held is not None and store.finish_and_claim(held, Outcome.succeeded(), 'a worker', 30.0)[1]
-        store.straighten_line()
+        astray(store.connections.writer, store.name, places())
 
     for statement, parameters in statements:
         if statement.startswith('SELECT') and 'FROM receivetaskmodel' in statement:

@@ -48,16 +48,21 @@ def project_of(claimed: Any) -> str:
 
 
 class AtOnce:
-    """Counts how many calls of it run at once."""
+    """Counts how many calls of it run at once; the first ones wait until *expected* do."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int) -> None:
         self._lock = threading.Lock()
+        self._expected = expected
+        self._reached = threading.Event()
         self._running = self.most = self.calls = 0
 
     def __call__(self, event: Any) -> None:
         with self._lock:
             self._running += 1
             self.most = max(self.most, self._running)
+            if self._running == self._expected:
+                self._reached.set()
+        assert self._reached.wait(60)
         threading.Event().wait(0.02)
         with self._lock:
             self._running -= 1
@@ -66,14 +71,14 @@ class AtOnce:
 
 @pytest.mark.parametrize('limit', [1, 3])
 def test_no_more_run_at_once_than_the_limit_over_all_workers(model: Any, started: Any, limit: int) -> None:
-    handle = AtOnce()
+    handle = AtOnce(limit)
     queues = [queue_of(model, router_with(handle, concurrency=limit)) for _ in range(2)]
     for _ in range(20):
         queues[0].delay(ingest_event())
 
     for queue in queues:
         started(queue.create_worker(concurrency=4))
-    wait_until(lambda: count(model, '200 OK') == 20, 60)
+    wait_until(lambda: count(model, '200 OK') == 20)
 
     assert handle.calls == 20
     assert handle.most == limit

@@ -291,12 +291,14 @@ class Store:
 
     def probe_outages(self) -> None:
         """Make one event due for each service that is to be asked again."""
-        if self.outages():  # a read: without an outage no turn of a keeper costs a transaction
+        if self.outages():  # a read: what is mostly nothing costs no turn of a keeper a transaction
             self._notify(self._run(transitions.probe_outages, self.name))
 
     def straighten_line(self) -> None:
         """Let events that wait for a limit into the line where nobody else has; see :mod:`.transitions.line`."""
-        self._notify(self._run(transitions.straighten, self.name, self._places()))
+        places = self._places()
+        if any(self.connections.read(lambda session: transitions.astray(session, self.name, places))):
+            self._notify(self._run(transitions.straighten, self.name, places))
 
     def prune(self, older_than: float, limit: int = 1000, *, unrouted: bool = False) -> int:
         """Delete at most *limit* events that ended more than *older_than* seconds ago; return how many were.

@@ -12,7 +12,7 @@ from pacifica.dispatcher._queue.transitions.claim import (
     Claim, announce, cancelled, claim_task, count_due, finish, release, renew, save_result,
 )
 from pacifica.dispatcher._queue.transitions.janitor import Rescued, count_prunable, prune, rescue
-from pacifica.dispatcher._queue.transitions.line import straighten
+from pacifica.dispatcher._queue.transitions.line import astray, straighten
 from pacifica.dispatcher._queue.transitions.operate import cancel, retry
 from pacifica.dispatcher._queue.transitions.outages import (
     begin_outage, end_outage, outages, probe_outages, take_probe, wait,
@@ -25,9 +25,9 @@ from pacifica.dispatcher._queue.transitions.services import (
 )
 
 __all__ = [
-    'Accept', 'Claim', 'Heartbeat', 'Process', 'Reconciliation', 'Rescued', 'announce', 'beat', 'begin_outage',
-    'cancel', 'cancelled', 'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable', 'deregister',
-    'end_outage', 'finish', 'finish_reconciliation', 'keep_output', 'keep_preview', 'note_death', 'outages',
-    'probe_outages', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result',
+    'Accept', 'Claim', 'Heartbeat', 'Process', 'Reconciliation', 'Rescued', 'announce', 'astray', 'beat',
+    'begin_outage', 'cancel', 'cancelled', 'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable',
+    'deregister', 'end_outage', 'finish', 'finish_reconciliation', 'keep_output', 'keep_preview', 'note_death',
+    'outages', 'probe_outages', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result',
     'straighten', 'take_probe', 'trim_previews', 'wait', 'workers_on',
 ]

@@ -68,23 +68,27 @@ def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int
     return int(session.execute(update, (now, *queue, lane, -now)).rowcount)
 
 
-def straighten(session: Session, queue: QueueName, places: Places | None) -> int:
-    """Let parked events in whose lane has none in line, because those have been cancelled, say; return how many.
+def astray(session: Session, queue: QueueName, places: Places | None) -> tuple[list[int], list[str]]:
+    """Return the priorities and lanes of events that no claim would find; changes nothing.
 
-    Where routes have no limits or priorities any more, no claim does that, or looks for other priorities than 0.
+    Where routes have no limits or priorities any more, no claim lets events into the line, or looks for other
+    priorities than 0. Else it is lanes that have none in line, because those have been cancelled, say.
     """
-    now = session.now()
-    if places is None or not places.prioritized:
-        for each in priorities(session, queue):
-            if each:
-                session.execute(
-                    f'UPDATE {TABLE} SET priority = 0 WHERE {WAITING} AND priority = ?', (*queue, each))
+    lost = [] if places is not None and places.prioritized else [each for each in priorities(session, queue) if each]
     lanes = [row[0] for row in session.execute(
         f'SELECT lane FROM {TABLE} WHERE {WAITING} AND lane IS NOT NULL AND due < 0 GROUP BY lane', tuple(queue),
     ).fetchall()]
-    there = in_line(session, queue, lanes, now)
+    there = in_line(session, queue, lanes, session.now()) if places is not None else {}
+    return lost, [lane for lane in lanes if lane not in there]
+
+
+def straighten(session: Session, queue: QueueName, places: Places | None) -> int:
+    """Put what is :func:`astray` into the line; return how many parked events that lets in."""
+    lost, lanes = astray(session, queue, places)
+    for priority in lost:
+        session.execute(f'UPDATE {TABLE} SET priority = 0 WHERE {WAITING} AND priority = ?', (*queue, priority))
     count = _MANY if places is None else IN_LINE
-    return sum(let_in(session, queue, lane, now, count) for lane in lanes if lane not in there or places is None)
+    return sum(let_in(session, queue, lane, session.now(), count) for lane in lanes)
 
 
 def stand(session: Session, uuid: Any, lane: str | None, priority: int, *, park: bool) -> None:
