@@ -334,8 +334,10 @@ def test_a_browser_logs_in_with_a_password_and_stays_so(browser: Any, guarded: C
 
 def test_the_script_of_an_image_runs_neither_in_a_page_nor_by_itself(browser: Any, site: Site) -> None:
     loaded = '() => [...document.images].every(each => each.complete && each.naturalWidth > 0)'
+    task_id = site.accept()
+    site.run()
     with opened(browser, **LOOKS['light']) as page:
-        page.goto(site.url + address(site, 'event'))
+        page.goto(site.url + f'events/{task_id}')
         page.wait_for_function(loaded)
         assert page.locator('.images img').count() == 2
         assert page.title().startswith('Event metadata.ingest.')
