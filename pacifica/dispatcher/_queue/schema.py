@@ -148,26 +148,23 @@ def ensure_schema(session: Session) -> str:
     try:
         columns, indexes = _existing(session)
         # The unique index comes last: while it is missing, an upgrade has not begun or was cut off.
-        old = bool(columns) and f'{TABLE}_event_key' not in indexes
-        missing = [column for column in _COLUMNS_0_3 if column[0] not in columns] if columns else []
-        if not columns:
-            _create(session, TABLE, _COLUMNS)
-        elif old or missing:
+        old = TABLE in columns and f'{TABLE}_event_key' not in indexes
+        missing = [column for column in _COLUMNS_0_3 if column[0] not in columns[TABLE]] if TABLE in columns else []
+        if old or missing:
             _upgrade(session, missing, old)
-        for table, wanted in _OTHER_TABLES.items():
-            existing = _columns(session, table)
-            if not existing:
+        for table, wanted in {TABLE: _COLUMNS, **_OTHER_TABLES}.items():
+            if table not in columns:
                 _create(session, table, wanted)
-            else:
-                _add(session, table, [column for column in wanted if column[0] not in existing])
-        _create_indexes(session)
+            elif table != TABLE:
+                _add(session, table, [column for column in wanted if column[0] not in columns[table]])
+        _create_indexes(session, _existing(session).indexes if old else indexes)
         for statement in dialect.unlock_schema:
             session.execute(statement)
     except BaseException:
         session.rollback()
         session.disconnect()  # which also gives up a lock that is no transaction's
         raise
-    return 'upgraded' if missing or old else 'current' if columns else 'created'
+    return 'upgraded' if missing or old else 'current' if TABLE in columns else 'created'
 
 
 def state_of_schema(session: Session) -> str:
@@ -177,18 +174,15 @@ def state_of_schema(session: Session) -> str:
     another table is missing; ``'foreign'``: a table of this name, but not of ours; or ``'current'``.
     """
     columns, indexes = _existing(session)
-    if not columns:
+    if TABLE not in columns:
         return 'absent'
-    if not columns.issuperset(name for name, _, _ in _COLUMNS_0_2):
+    if not columns[TABLE].issuperset(name for name, _, _ in _COLUMNS_0_2):
         return 'foreign'
     if f'{TABLE}_event_key' not in indexes:
         return 'old'
-    whole = (
-        columns.issuperset(name for name, _, _ in _COLUMNS_0_3)
-        and indexes.issuperset(each.name for each in _indexes(session))
-        and all(_columns(session, table).issuperset(name for name, _, _ in wanted)
-                for table, wanted in _OTHER_TABLES.items())
-    )
+    whole = indexes.issuperset(each.name for each in _indexes(session)) and all(
+        columns.get(table, set()).issuperset(name for name, _, _ in wanted)
+        for table, wanted in {TABLE: _COLUMNS, **_OTHER_TABLES}.items())
     return 'current' if whole else 'incomplete'
 
 
@@ -213,19 +207,22 @@ def prefix(column: str) -> str:
     return f'substr({column}, 1, {PREFIX_CHARACTERS})'
 
 
-def _existing(session: Session) -> tuple[set[str], set[str]]:
-    """Return the names of the table's columns, and of all indexes; empty without a table."""
-    database, columns = session.database, _columns(session, TABLE)
-    indexes = {index.name for index in database.get_indexes(TABLE)} if columns else set()
-    for table in {OUTPUTS, PREVIEWS}.intersection(database.get_tables() if columns else ()):
-        indexes |= {index.name for index in database.get_indexes(table)}
-    return columns, indexes
+class _Existing(NamedTuple):
+    """The names of the columns of each table that is there, and of their indexes."""
+
+    columns: dict[str, set[str]]
+    indexes: set[str]
 
 
-def _columns(session: Session, table: str) -> set[str]:
-    """Return the names of the columns of a table; none if it isn't there."""
-    database = session.database
-    return {column.name for column in database.get_columns(table)} if table in database.get_tables() else set()
+def _existing(session: Session) -> _Existing:
+    """Return what there is, by few and cheap statements: each process asks at its start."""
+    tables = {TABLE, *_OTHER_TABLES}.intersection(session.database.get_tables())
+    columns = {
+        table: {column[0] for column in session.execute(f'SELECT * FROM {table} WHERE 1 = 0').description}
+        for table in tables
+    }
+    indexed = tables.intersection([TABLE, *(table for table, _ in _OTHER_INDEXES.values())])
+    return _Existing(columns, {index.name for table in indexed for index in session.database.get_indexes(table)})
 
 
 def _add(session: Session, table: str, columns: Sequence[_Column]) -> None:
@@ -257,8 +254,7 @@ def _upgrade(session: Session, missing: Sequence[_Column], old: bool) -> None:
         fill_in_failure_groups(session)
 
 
-def _create_indexes(session: Session) -> None:
-    _, existing = _existing(session)
+def _create_indexes(session: Session, existing: set[str]) -> None:
     missing = [each for each in _indexes(session) if each.name not in existing]
     if session.dialect.indexes_together:
         for table in dict.fromkeys(each.table for each in missing):
