@@ -13,8 +13,8 @@ from support.databases import KINDS, model_in, temporary_database
 
 @pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of a new database of each kind in turn."""
-    with temporary_database(request.param, tmp_path) as url:
+    """URL of a new database of each kind in turn; for who asks for *model*, our tables may be there already."""
+    with temporary_database(request.param, tmp_path, tables='model' in request.fixturenames) as url:
         yield url
 
 

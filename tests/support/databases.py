@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,30 +20,35 @@ from support import services
 
 KINDS = ('sqlite', 'postgresql', 'mysql')
 _SERVICES = {'postgresql': services.POSTGRESQL, 'mysql': services.MARIADB}
-# PostgreSQL writes all that it holds to the disk whenever a database is made or dropped, so databases are used again.
-_EMPTY = {
+# Servers write much to the disk whenever a database or a table is made, so they are used again.
+_DISCONNECT = {
     'postgresql': 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
-                  ' WHERE datname = current_database() AND pid <> pg_backend_pid();'
-                  ' DROP SCHEMA public CASCADE; CREATE SCHEMA public',
+                  ' WHERE datname = current_database() AND pid <> pg_backend_pid()',
+}
+_EMPTY = {
+    'postgresql': 'DROP SCHEMA public CASCADE; CREATE SCHEMA public',
     'mysql': 'DROP DATABASE {name}; CREATE DATABASE {name}',
 }
-_spare: dict[str, list[str]] = {kind: [] for kind in _EMPTY}
+_spare: dict[tuple[str, bool], list[str]] = {(kind, tables): [] for kind in _EMPTY for tables in (False, True)}
 
 
 @contextmanager
-def temporary_database(kind: str, directory: Path) -> Iterator[str]:
-    """Yield the URL of an empty database of *kind* that nobody else uses; afterwards all in it is dropped."""
+def temporary_database(kind: str, directory: Path, *, tables: bool = False) -> Iterator[str]:
+    """Yield the URL of an empty database of *kind* that nobody else uses; afterwards all in it is dropped.
+
+    :param tables: whether our tables may be there already, without a row.
+    """
     if kind == 'sqlite':
         yield f'sqlite:///{directory / "events.db"}'
         return
     server = services.require(_SERVICES[kind])
-    name = _spare[kind].pop() if _spare[kind] else _created(kind, server)
+    pool = _spare[kind, tables] or _spare[kind, False]
+    name = pool.pop() if pool else _created(kind, server)
     url = urlunsplit(urlsplit(server)._replace(path=f'/{name}'))
     try:
         yield url
     finally:
-        _administrate(url, *_EMPTY[kind].format(name=name).split('; '))
-        _spare[kind].append(name)
+        _spare[kind, _cleaned(kind, url, name, keep=tables)].append(name)
 
 
 def _created(kind: str, server: str) -> str:
@@ -86,6 +92,35 @@ def connections_to(model: Any) -> Iterator[Connections]:
         yield connections
     finally:
         connections.close()
+
+
+def _cleaned(kind: str, url: str, name: str, *, keep: bool) -> bool:
+    """Leave no row of our tables, if they are to be kept and are as we make them; else nothing; return which it was."""
+    with closing(connect(url)) as database:
+        if kind in _DISCONNECT:
+            database.execute_sql(_DISCONNECT[kind])
+        if keep and _columns(database) == _columns_as_made():
+            for table in _columns_as_made():
+                database.execute_sql(f'DELETE FROM {table}')
+            return True
+        for statement in _EMPTY[kind].format(name=name).split('; '):
+            database.execute_sql(statement)
+        return False
+
+
+@cache
+def _columns_as_made() -> dict[str, set[str]]:
+    with model_in('sqlite:///:memory:') as model:
+        model.create_table()
+        return _columns(model._meta.database)
+
+
+def _columns(database: Any) -> dict[str, set[str]]:
+    """Return the names of the columns of each table of a database."""
+    return {
+        table: {column[0] for column in database.execute_sql(f'SELECT * FROM {table} WHERE 1 = 0').description}
+        for table in database.get_tables()
+    }
 
 
 def _administrate(url: str, *statements: str) -> None:
