@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -193,6 +194,45 @@ def test_output_is_seen_within_two_seconds_and_moves_nothing_else(browser: Any, 
         page.wait_for_function("() => document.querySelector('progress').value === 0.5")
         assert page.evaluate('window.facts.isConnected')
         store.finish(claimed, Outcome.succeeded())
+
+
+def test_times_are_those_of_the_readers_zone_and_stay_so(browser: Any, site: Site) -> None:
+    """Shown where those in UTC were, none wider or higher; UTC is in their titles."""
+    task_id = site.accept(eventType='org.pacifica.metadata.acquired', eventID='zone.1')
+    site.run()
+    site.model.update(created='2026-11-28 20:00:00.000000').where(site.model.task_id == UUID(task_id)).execute()
+    boxes = """() => [...document.querySelectorAll('time')].map(each => {
+        const {x, y, width, height} = each.getBoundingClientRect(); return [x, y, width, height]; })"""
+    first = '.timeline time >> nth=0'
+    with opened(browser, **LOOKS['light'], java_script_enabled=False) as page:
+        page.goto(site.url + f'events/{task_id}')
+        before = page.evaluate(boxes)
+        assert page.inner_text(first) == '2026-11-28 20:00:00' and 'All times are UTC.' in page.inner_text('footer')
+
+    with opened(browser, **LOOKS['light'], timezone_id='Australia/Darwin') as page:
+        page.goto(site.url + f'events/{task_id}')
+
+        assert page.inner_text(first) == '2026-11-29 05:30:00' and page.evaluate(boxes) == before
+        assert page.get_attribute(first, 'title') == '2026-11-28 20:00:00 UTC'
+        assert 'Australia/Darwin' in page.inner_text('footer')
+        page.evaluate("window.old = document.querySelector('[data-part=timeline]')")
+        site.model.update(created='2026-11-28 21:00:00.000000').where(site.model.task_id == UUID(task_id)).execute()
+        page.wait_for_function('() => !window.old.isConnected', timeout=20_000)
+        assert page.inner_text(first) == '2026-11-29 06:30:00'
+
+
+def test_the_plots_and_their_table_say_the_time_of_the_readers_zone(browser: Any, site: Site) -> None:
+    with opened(browser, **LOOKS['light'], timezone_id='Australia/Darwin') as page:
+        page.goto(site.url)
+
+        for shown, utc in page.locator('svg [data-time]').evaluate_all(
+                'found => found.map(each => [each.textContent, each.dataset.time])'):
+            local = datetime.fromisoformat(utc.rstrip('Z')) + timedelta(hours=9, minutes=30)
+            assert shown == f'{local:%H:%M}'
+        page.click('#rows-1 summary')
+        title = page.get_attribute('#rows-1 time', 'title').removesuffix(':00 UTC')
+        local = datetime.fromisoformat(title) + timedelta(hours=9, minutes=30)
+        assert page.inner_text('#rows-1 time >> nth=0') == f'{local:%Y-%m-%d %H:%M}'
 
 
 def test_updates_pause_at_a_button_and_go_on(browser: Any, site: Site) -> None:

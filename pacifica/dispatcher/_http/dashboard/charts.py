@@ -35,6 +35,7 @@ class Tick(NamedTuple):
 
     position: float
     label: str
+    at: str = ''  # the moment (UTC) that the label is of, if it is a time
 
 
 class Chart(NamedTuple):
@@ -132,5 +133,5 @@ def _across(top: float, show: Callable[[float], str]) -> list[Tick]:
 
 def _along(buckets: Sequence[Bucket], step: float) -> list[Tick]:
     each = max(1, len(buckets) // _LABELS)
-    return [Tick(round(LEFT + position * step + step / 2, 1), moment(bucket.begin)[11:16])
+    return [Tick(round(LEFT + position * step + step / 2, 1), moment(bucket.begin)[11:16], moment(bucket.begin))
             for position, bucket in enumerate(buckets) if position % each == 0]

@@ -11,7 +11,7 @@ import jinja2
 
 from pacifica.dispatcher._http.answers import status_line
 from pacifica.dispatcher._operate.listing import age, files, took
-from pacifica.dispatcher._operate.report import counted, outage_text
+from pacifica.dispatcher._operate.report import counted
 from pacifica.dispatcher._operate.timeline import stage_facts
 from pacifica.dispatcher._operate.words import cut, duration, moment, size, visible
 
@@ -35,8 +35,8 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True, lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    age=age, counted=counted, cut=cut, duration=duration, files=files, moment=moment, outage_text=outage_text,
-    size=size, stage_facts=stage_facts, took=took)
+    age=age, counted=counted, cut=cut, duration=duration, files=files, moment=moment, size=size,
+    stage_facts=stage_facts, took=took)
 
 
 def compile_templates() -> None:

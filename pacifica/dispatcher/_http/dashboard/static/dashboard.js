@@ -1,10 +1,47 @@
-/* Keeps a page up to date without reloading it. Everything works without this file, too. */
+/* Shows times in the reader's zone, and keeps a page up to date without reloading it. Everything works without it. */
 (() => {
   'use strict';
 
   const SECONDS = 3;
   const SOON = 0.5; /* while an event waits or runs, whose output is to be seen as it comes */
   const live = document.querySelector('[data-live]');
+  const parts = (root) => new Map(
+    [...root.querySelectorAll('[data-part]')].map((part) => [part.dataset.part, part]));
+  const sources = (found) => new Map([...found].map(([name, part]) => [name, part.outerHTML]));
+  let shown = sources(parts(document)); /* as the server made them, to be compared with what it makes next */
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const elsewhere = zone && !['UTC', 'Etc/UTC'].includes(zone);
+
+  const two = (number) => String(number).padStart(2, '0');
+  const written = (date) => [
+    [date.getFullYear(), date.getMonth() + 1, date.getDate()].map(two).join('-'),
+    [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':')].join(' ');
+
+  /* As much of a time as the server shows, in the reader's zone: no character more or less, so that nothing moves. */
+  const localize = (root) => {
+    if (!elsewhere) {
+      return;
+    }
+    root.querySelectorAll('time, [data-time]').forEach((each) => {
+      const at = each.dateTime || each.dataset.time;
+      const utc = at.slice(0, 19).replace('T', ' ');
+      const local = written(new Date(at));
+      const begin = utc.indexOf(each.textContent);
+      if (begin >= 0) {
+        each.textContent = local.substr(begin, each.textContent.length);
+      }
+      if (each.dateTime) {
+        each.title = begin >= 0 ? `${utc} UTC` : `${local}, ${utc} UTC`;
+      }
+    });
+  };
+
+  localize(document);
+  if (elsewhere) {
+    document.getElementById('zone').textContent =
+      `Times are in this browser's zone, ${zone}; those to search for, and what shows on pointing at one, are UTC.`;
+  }
   if (!live || !window.fetch) {
     return;
   }
@@ -13,10 +50,6 @@
   const pause = document.getElementById('pause');
   let paused = false;
   let timer = 0;
-  let shown = new Map();
-
-  const parts = (root) => new Map(
-    [...root.querySelectorAll('[data-part]')].map((part) => [part.dataset.part, part]));
 
   const address = () => {
     const url = new URL(window.location.href);
@@ -62,6 +95,12 @@
     };
   };
 
+  const fresh = (part) => {
+    const copy = document.importNode(part, true);
+    localize(copy);
+    return copy;
+  };
+
   const show = (fetched) => {
     const now = parts(live);
     const next = parts(fetched);
@@ -70,16 +109,16 @@
       next.forEach((part, name) => {
         if (shown.get(name) !== part.outerHTML) {
           const restore = remember(now.get(name));
-          now.get(name).replaceWith(document.importNode(part, true));
+          now.get(name).replaceWith(fresh(part));
           restore();
         }
       });
     } else {
       const restore = remember(live);
-      live.replaceChildren(...[...next.values()].map((part) => document.importNode(part, true)));
+      live.replaceChildren(...[...next.values()].map(fresh));
       restore();
     }
-    shown = new Map([...next].map(([name, part]) => [name, part.outerHTML]));
+    shown = sources(next);
     const words = fetched.getElementById('say').textContent.trim();
     if (say.textContent.trim() !== words) {
       say.textContent = words;
@@ -125,7 +164,6 @@
     update();
   });
   document.addEventListener('visibilitychange', update);
-  shown = new Map([...parts(live)].map(([name, part]) => [name, part.outerHTML]));
   document.getElementById('live-control').hidden = false;
   live.querySelectorAll('[data-follow]').forEach((each) => {
     each.scrollTop = each.scrollHeight;
