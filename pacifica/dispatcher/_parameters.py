@@ -56,6 +56,16 @@ def parse(settings: Iterable[str]) -> dict[str, Any]:
     return checked(found)
 
 
+def setting(name: str, value: Any) -> str:
+    """Return the line ``NAME=VALUE`` that :func:`parse` reads as this parameter: a text as it is, if that is possible.
+    """
+    if isinstance(value, str) and value.isprintable() and value == value.strip():
+        line = f'{name}={value}'
+        if parse([line]) == {name: value}:
+            return line
+    return f'{name}={json.dumps(value)}'
+
+
 def require_declared(given: Iterable[str], declared: Iterable[str]) -> None:
     """Refuse a name that is none of *declared*, if there are any.
 

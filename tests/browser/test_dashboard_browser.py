@@ -162,6 +162,33 @@ def test_an_operator_finds_out_why_and_sees_the_retry_end_well(browser: Any, sit
     lab.calibrated = False
 
 
+def test_an_event_runs_again_with_other_parameters_by_the_keyboard_alone(browser: Any, site: Site) -> None:
+    task_id = site.accept(eventType='org.pacifica.metadata.acquired', eventID='parameters.1')
+    site.run()
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url + f'events/{task_id}')
+
+        def tab_to(selector: str) -> None:
+            while not page.evaluate('selector => document.activeElement.matches(selector)', selector):
+                page.keyboard.press('Tab')
+
+        tab_to('#again summary')
+        page.keyboard.press('Enter')
+        tab_to('#parameters')
+        page.keyboard.type('threshold=7')
+        page.evaluate("window.old = document.querySelector('[data-part=facts]')")
+        site.model.update(attempts=7).where(site.model.task_id == UUID(task_id)).execute()
+        page.wait_for_function('() => !window.old.isConnected', timeout=20_000)
+        page.keyboard.press('Enter')
+        page.keyboard.type('mode=fast')
+        tab_to('#set')
+        page.keyboard.press('Enter')
+        page.wait_for_selector('.notice')
+        assert 'The event runs again.' in page.inner_text('.notice')
+    site.run()
+    assert site.text(f'events/{task_id}').count('{&#34;threshold&#34;: 7, &#34;mode&#34;: &#34;fast&#34;}') >= 2
+
+
 def test_updates_keep_focus_and_what_is_open(browser: Any, site: Site) -> None:
     task_id = site.accept(eventType='org.pacifica.metadata.acquired', eventID='kept.1')
     site.run()

@@ -94,6 +94,39 @@ def test_retry_runs_the_event_again_and_tells_who_wanted_it(guarded: Site) -> No
     assert 'The event runs again.' in html and re.search(r'Retried</strong> by <bdi>operator</bdi>', html)
 
 
+def test_an_event_runs_again_with_other_parameters_those_that_were_changed(guarded: Site) -> None:
+    task_id = failed(guarded)
+    page = f'events/{task_id}'
+    assert 'Run again with these' in guarded.text(page, **OPERATOR) and 'Run again with' not in guarded.text(
+        page, **READER)
+
+    answer = guarded.press(
+        page, {'action': 'set', 'parameters': 'threshold = 5\r\nmode=fast\r\n\r\n'}, headers=OPERATOR)
+
+    assert (answer.status, answer.headers['Location']) == (303, '?done=retry')
+    guarded.run()
+    html = guarded.text(page, **OPERATOR)
+    assert '>threshold=5\nmode=fast</textarea>' in html
+    assert 'by <bdi>operator</bdi>' in html and '{&#34;threshold&#34;: 5, &#34;mode&#34;: &#34;fast&#34;}' in html
+    guarded.press(page, {'action': 'set', 'parameters': 'threshold=5\nmode=slow'}, headers=OPERATOR)
+    acts = [entry['parameters'] for entry in guarded.client.get(
+        f'{SCRIPT_NAME}/get/{task_id}', **OPERATOR).json()['history'] if 'action' in entry]
+    assert acts == [{'threshold': 5, 'mode': 'fast'}, {'mode': 'slow'}]
+    guarded.run()
+
+
+@pytest.mark.parametrize('lines, said', [
+    ('threshold', 'is not NAME=VALUE, for example threshold=5'), ('', 'no parameter is another than before'),
+    ('=5', 'is no name of a parameter'), (f'a={"x" * 10_000}', '10000 are the most'),
+])
+def test_parameters_that_are_none_are_refused_with_the_reason(guarded: Site, lines: str, said: str) -> None:
+    task_id = failed(guarded)
+
+    answer = guarded.press(f'events/{task_id}', {'action': 'set', 'parameters': lines}, headers=OPERATOR)
+
+    assert answer.status == 422 and said in answer.body.decode() and guarded.status(task_id) == FAILED
+
+
 def test_cancel_ends_an_event_that_waits(guarded: Site) -> None:
     task_id = guarded.accept()
     assert guarded.press(f'events/{task_id}', {'action': 'cancel'}, headers=OPERATOR).status == 303

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonpath2.path import Path as JSONPath
 
-from pacifica.dispatcher._parameters import parse, require_declared
+from pacifica.dispatcher._parameters import parse, require_declared, setting
 from pacifica.dispatcher.event_handlers import CommandEventHandler, NoopEventHandler, StagedEventHandler
 from pacifica.dispatcher.exceptions import CommandError, ConfigurationError
 from pacifica.dispatcher.router import Route
@@ -27,6 +27,14 @@ EVERYTHING = JSONPath.parse_str('$')
 ])
 def test_a_value_that_is_json_stands_for_that_and_any_other_for_itself(setting: str, value: Any) -> None:
     assert parse([setting]) == {'a': value}
+
+
+@pytest.mark.parametrize(('value', 'line'), [
+    (5, 'a=5'), (True, 'a=true'), (None, 'a=null'), ([1, 'b'], 'a=[1, "b"]'), ('text', 'a=text'), ('5', 'a="5"'),
+    ('', 'a='), ('b=c', 'a=b=c'), ('two\nlines', 'a="two\\nlines"'), (' x', 'a=" x"'), ('\u2028', 'a="\\u2028"'),
+])
+def test_a_parameter_is_written_in_one_line_as_it_is_read(value: Any, line: str) -> None:
+    assert setting('a', value) == line and parse([line]) == {'a': value}
 
 
 def test_of_two_values_for_one_name_the_last_counts() -> None:

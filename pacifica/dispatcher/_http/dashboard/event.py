@@ -12,6 +12,7 @@ from pacifica.dispatcher._operate import timeline
 from pacifica.dispatcher._operate.actions import CANCEL, RETRY
 from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._operate.contents import MOST_FILES, Counter, contents
+from pacifica.dispatcher._operate.parameters import in_lines
 from pacifica.dispatcher._operate.words import moment
 from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
@@ -63,7 +64,7 @@ class EventPage:
             'previews': self._previews.of(task_id), 'archive': self._archive, 'most_files': MOST_FILES,
             'parents': self._related(Filter(transaction_id=record['parentTransactionID'])),
             'results': self._related(Filter(parent_transaction=record['transactionID'])),
-            'most_related': _MOST_RELATED,
+            'most_related': _MOST_RELATED, 'parameters': in_lines(record),
             'can_retry': record['taskStatus'] in RETRY.possible, 'can_cancel': record['taskStatus'] in CANCEL.possible,
             **({} if changing else self._event(record['eventData'], file)),
         }

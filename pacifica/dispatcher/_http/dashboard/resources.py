@@ -18,8 +18,9 @@ from pacifica.dispatcher._http.dashboard.listing import EventList
 from pacifica.dispatcher._http.dashboard.rendering import compile_templates, may_operate, page, render_error, secure
 from pacifica.dispatcher._http.resource import end_of_path, query_parameters, task_id_in, with_database
 from pacifica.dispatcher._http.tools import TOOL, require_same_site, sender
-from pacifica.dispatcher._operate.actions import CANCEL, RETRY
+from pacifica.dispatcher._operate.actions import CANCEL, RETRY, Action
 from pacifica.dispatcher._operate.archive import TransactionUrl
+from pacifica.dispatcher._operate.parameters import changed_in
 from pacifica.dispatcher._operate.report import MOST_GROUPS, MOST_LANES, MOST_ROUTES, StatusReport
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
@@ -27,8 +28,10 @@ from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.status import Status
+from pacifica.dispatcher.exceptions import ConfigurationError
 
-_BUTTONS = {action.name: action for action in (RETRY, CANCEL)}
+_BUTTONS = {'retry': RETRY, 'set': RETRY, 'cancel': CANCEL}  # "set" retries with other parameters
+_NAMES = 'retry, set or cancel'
 _TYPES = {'.css': 'text/css; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.svg': 'image/svg+xml'}
 
 
@@ -95,20 +98,25 @@ class Events:
         form = read_form()
         if parts:
             task_id = task_id_in(parts)
-            name = form.get('action', [''])[-1]
-            with_database(lambda: self._press(name, task_id))
-            return see('?' + urlencode({'done': name}))
+            name, lines = form.get('action', [''])[-1], form.get('parameters', [''])[-1]
+            return see('?' + urlencode({'done': with_database(lambda: self._press(name, task_id, lines)).name}))
         return self._list.act(form)
 
-    def _press(self, name: str, task_id: UUID) -> None:
-        """Do what the button *name* of an event's page says."""
-        if self._records.status(task_id) is None:
+    def _press(self, name: str, task_id: UUID, lines: str) -> Action:
+        """Do what the button *name* of an event's page says, and return what that was."""
+        record = self._records.get(task_id)
+        if record is None:
             raise Refusal(404, f'there is no event {task_id}')
         action = _BUTTONS.get(name)
         if action is None:
-            raise Refusal(422, 'the action must be retry or cancel', [('action', 'must be retry or cancel')])
-        if not all(action.run(self._operator, [task_id], sender())):
+            raise Refusal(422, f'the action must be {_NAMES}', [('action', f'must be {_NAMES}')])
+        try:
+            parameters = changed_in(record, lines) if name == 'set' else None
+        except ConfigurationError as exc:
+            raise Refusal(422, f'nothing was changed: {exc}', [('parameters', str(exc))]) from exc
+        if not all(action.run(self._operator, [task_id], sender(), parameters)):
             raise Refusal(409, f'nothing was changed: {action.why_not(self._records.status(task_id))}')
+        return action
 
     def _one(self, task_id: UUID) -> bytes:
         parameters = query_parameters(('done', 'file', 'fragment'))

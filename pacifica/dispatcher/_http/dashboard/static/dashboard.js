@@ -59,7 +59,7 @@
     return url;
   };
 
-  /* What a person has done to a part of the page, to be done to the new one: focus, checks, open details, scrolling. */
+  /* What a person has done to a part of the page, to be done to the new one: focus, checks, texts, open details, scrolling. */
   const remember = (part) => {
     const focused = part.contains(document.activeElement) ? document.activeElement.id : '';
     const details = [...part.querySelectorAll('details[id]')].map((each) => [each.id, each.open]);
@@ -68,7 +68,16 @@
       return [each.id, each.scrollLeft, atEnd ? Infinity : each.scrollTop];
     });
     const checked = [...part.querySelectorAll('input[id]:checked')].map((each) => each.id);
+    const texts = [...part.querySelectorAll('textarea[id]')].filter((each) => each.value !== each.defaultValue)
+      .map((each) => [each.id, each.value, each.selectionStart, each.selectionEnd]);
     return () => {
+      texts.forEach(([id, text, begin, end]) => {
+        const each = document.getElementById(id);
+        if (each) {
+          each.value = text;
+          each.setSelectionRange(begin, end);
+        }
+      });
       checked.forEach((id) => {
         const each = document.getElementById(id);
         if (each) {
