@@ -185,7 +185,8 @@ class ReceiveTaskModelBase(Record):
             return [str(receive_task.delay(loads(event.event_json)).id) for event in events]
 
         connections = cls._writer.connections
-        records, operator, previews = Records(connections), Operator(cls._writer), Previews(connections)
+        records, search = Records(connections), Search(connections)
+        operator, previews = Operator(cls._writer), Previews(connections)
         archive = None if transaction_url is None else TransactionUrl(transaction_url)
         return _http.create_application(
             receive_task.accept if isinstance(receive_task, Acceptor) else delay,
@@ -201,10 +202,10 @@ class ReceiveTaskModelBase(Record):
             allowed_rate=allowed_rate,
             max_body=max_body,
             request_timeout=request_timeout,
-            dashboard=_http.Dashboard(
-                records, Search(connections), Overview(connections), operator, previews, archive)
+            dashboard=_http.Dashboard(records, search, Overview(connections), operator, previews, archive)
             if dashboard else None,
             previews=previews,
+            search=search,
         )
 
     @classmethod

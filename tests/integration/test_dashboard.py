@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import pytest
 
 from pacifica.dispatcher._http import create_application
 from pacifica.dispatcher._lineage import step
+from pacifica.dispatcher._queue import search
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.task_context import current_task, stage
@@ -139,6 +140,33 @@ def test_every_filter_finds_the_event(site: Site, query: str) -> None:
     assert task_id in ids_in(html)
     if 'source' in query or 'transaction' in query or '{task}' in query:
         assert all(record(site.model, each).source == source or '{transaction}' in query for each in ids_in(html))
+
+
+@pytest.mark.parametrize('query, numbers', [
+    ('kv=sample=1', [7, 4, 1]), ('file=*2.csv', [8, 5, 2]), ('kv=sample=1&file=a/run-1.csv', [7, 4, 1]),
+    ('kv=sample=1&file=run-2.csv', []), ('kv=sample=1&project=rare', [4]),
+])
+@pytest.mark.parametrize('most', [20_000_000, 1])
+def test_the_list_for_programs_finds_the_same_by_key_values_and_files_page_by_page(
+    site: Site, monkeypatch: pytest.MonkeyPatch, query: str, numbers: list[int], most: int,
+) -> None:
+    monkeypatch.setattr(search, '_BATCH', 2)
+    monkeypatch.setattr(search, '_MOST_DATA', most)  # 1: pages that are empty, since they may read no more
+    kind = f'{query} {most}'
+    task_ids = [site.accept(eventType=kind, data=[
+        {'destinationTable': 'Transactions.project', 'value': 'rare' if number == 4 else 'usual'},
+        {'destinationTable': 'TransactionKeyValue', 'key': 'sample', 'value': str(number % 3)},
+        {'destinationTable': 'Files', '_id': 1, 'subdir': 'a', 'name': f'run-{number % 3}.csv'},
+    ]) for number in range(9)]
+    address, seen = f'?limit=2&{query}&{urlencode({"type": kind})}', []
+    while address:
+        answered = site.client.get(f'{SCRIPT_NAME}/{address}')
+        assert all(set(each) == {'taskID', 'created', 'updated', 'deleted'} for each in answered.json())
+        seen += [each['taskID'] for each in answered.json()]
+        address = answered.headers['Link'][1:].partition('>')[0] if 'Link' in answered.headers else ''
+
+    assert seen == [task_ids[number] for number in numbers]
+    assert most == 1 or ids_in(site.text(f'events?{query}&{urlencode({"type": kind})}')) == seen
 
 
 def test_pages_follow_one_another_to_the_end(site: Site) -> None:

@@ -54,7 +54,7 @@ def test_filters_are_kept_on_the_next_page(url, tasks):
 @pytest.mark.parametrize('query, field', [
     ('limit=0', 'limit'), ('limit=1001', 'limit'), ('limit=-1', 'limit'), ('limit=x', 'limit'), ('limit=', 'limit'),
     ('limit=' + '9' * 5000, 'limit'), ('after=x', 'after'), ('since=yesterday', 'since'),
-    ('since=0001-01-01T00:00%2B23:00', 'since'),
+    ('since=0001-01-01T00:00%2B23:00', 'since'), ('kv=temperature', 'kv'),
     ('limit=1&limit=2', 'limit'), ('source=a&source=b', 'source'),
 ])
 def test_parameters_that_make_no_sense_are_refused(url, query, field):

@@ -26,6 +26,7 @@ from pacifica.dispatcher._http.webhook import AllowedOrigins, RateLimit
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher.authentication import Authenticate, Scheme
 from pacifica.dispatcher.exceptions import ConfigurationError
 
@@ -75,9 +76,9 @@ class Root(tasks.TaskList):
     def __init__(
         self, receive: Receive, records: Records, schemes: Sequence[Scheme], operator: Operator | None,
         ready: monitoring.Ready | None, metrics: Exposition | None, dashboard: Dashboard | None,
-        previews: Previews | None,
+        previews: Previews | None, search: Search | None,
     ) -> None:
-        super().__init__(records)
+        super().__init__(records, search)
         self.resources: dict[str, Any] = {
             'receive': receive, 'status': tasks.TaskStatus(records), 'get': tasks.TaskRecord(records),
             'output': tasks.TaskOutput(records),
@@ -163,6 +164,7 @@ def create_application(
     request_timeout: float = 30.0,
     dashboard: Dashboard | None = None,
     previews: Previews | None = None,
+    search: Search | None = None,
 ) -> FrontDoor:
     """Return the application; nothing is opened or connected by this.
 
@@ -170,6 +172,7 @@ def create_application(
 
     :param operator: ends tasks; without it there is no ``/cancel/{id}``.
     :param previews: the images of tasks; without them there is no ``/preview/{id}/{n}``.
+    :param search: finds tasks by the data of their events; without it none is found by them.
     :param ready: says whether events can be taken; by default they always can.
     :param on_start: called when ``cherrypy.engine`` starts while this application is mounted in ``cherrypy.tree``;
         what it raises keeps the engine from starting, as a :class:`StartRefusedError`.
@@ -179,7 +182,7 @@ def create_application(
             f'script_name must be a path such as "/events", or "" for the root, not {script_name!r}')
     schemes = schemes_of(authenticate)
     receive = Receive(accept, AllowedOrigins(allowed_origins), RateLimit(allowed_rate), not schemes, metrics)
-    root = Root(receive, records, schemes, operator, ready, metrics, dashboard, previews)
+    root = Root(receive, records, schemes, operator, ready, metrics, dashboard, previews, search)
     application = FrontDoor(root, script_name, {
         '/': {
             f'tools.{TOOL}.on': bool(schemes),

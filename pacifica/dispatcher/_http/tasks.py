@@ -5,6 +5,7 @@ Pages of the list follow each other by the last task seen, so that tasks which a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,6 +19,7 @@ from pacifica.dispatcher._operate.actions import CANCEL
 from pacifica.dispatcher._operate.words import STATUS_NAMES, read_status, read_time
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.records import Records
+from pacifica.dispatcher._queue.search import Filter, Search
 from pacifica.dispatcher._queue.status import Status
 
 #: Tasks on a page: by default, and at most.
@@ -39,6 +41,11 @@ _PARAMETERS = (
     Parameter('instrument', 'query', {'type': 'string'}, 'only tasks of events of this instrument'),
     Parameter('submitter', 'query', {'type': 'string'}, 'only tasks of events that this user submitted'),
     Parameter('route', 'query', {'type': 'string'}, 'only tasks that the route of this name has run'),
+    Parameter('kv', 'query', {'type': 'string'},
+              'only tasks of events with this key-value, `KEY=VALUE`. With it, and with `file`, a page looks at some '
+              'thousand events and may have fewer tasks than `limit`, or none: `Link` says whether there are more'),
+    Parameter('file', 'query', {'type': 'string'},
+              'only tasks of events with a file of this name or path; `*`, `?` and `[…]` stand for other characters'),
 )
 
 #: The parameters that are the whole text of a column, which some call otherwise.
@@ -46,6 +53,8 @@ _COLUMNS = {
     'type': 'event_type', 'transaction': 'transaction_id', 'parent': 'parent_transaction',
     **{name: name for name in ('source', 'project', 'instrument', 'submitter', 'route')},
 }
+
+_Found = tuple[Sequence[Mapping[str, Any]], str | UUID | None]  # tasks, and the last one looked at if there are more
 
 _TEXT = {'type': ['string', 'null']}
 _ID = {'type': 'string', 'format': 'uuid'}
@@ -159,8 +168,14 @@ def _found(task_id: UUID, value: object) -> bytes:
 
 
 class TaskList(Resource):
-    def __init__(self, records: Records) -> None:
+    """The list of tasks.
+
+    :param search: reads the data of events; without it none is found by them.
+    """
+
+    def __init__(self, records: Records, search: Search | None = None) -> None:
         self._records = records
+        self._search = search
 
     @operation(
         right='read',
@@ -172,25 +187,40 @@ class TaskList(Resource):
     def GET(self, parameters: dict[str, str]) -> bytes:
         """Answer a page of tasks, newest first."""
         query = ListQuery.parse(parameters)
-        tasks = list(with_database(lambda: self._records.page(
-            limit=query.limit + 1,  # one more, to know whether there is a next page
-            after=query.after, status=query.status, since=query.since,
-            **{column: parameters.get(name) for name, column in _COLUMNS.items()})))
-        if len(tasks) > query.limit:
-            del tasks[query.limit:]
+        equal = {column: parameters.get(name) for name, column in _COLUMNS.items()}
+        find = self._by_data if query.key_value or query.file else self._by_columns
+        tasks, last = with_database(lambda: find(query, equal))
+        if last is not None:
             given = {each.name: parameters[each.name] for each in _PARAMETERS if each.name in parameters}
-            following = urlencode({**given, 'after': tasks[-1]['taskID']})
+            following = urlencode({**given, 'after': last})
             cherrypy.serving.response.headers['Link'] = f'<?{following}>; rel="next"'  # RFC 8288, relative to this page
         return answer(tasks)
 
+    def _by_columns(self, query: ListQuery, equal: Mapping[str, Any]) -> _Found:
+        tasks = self._records.page(
+            limit=query.limit + 1,  # one more, to know whether there is a next page
+            after=query.after, status=query.status, since=query.since, **equal)
+        return tasks[:query.limit], tasks[query.limit - 1]['taskID'] if len(tasks) > query.limit else None
+
+    def _by_data(self, query: ListQuery, equal: Mapping[str, Any]) -> _Found:
+        before = None if self._search is None or query.after is None else self._search.cursor(query.after)
+        if self._search is None or (query.after is not None and before is None):
+            return [], None
+        page = self._search.page(Filter(
+            status=query.status, since=query.since, key_value=query.key_value, file=query.file, **equal,
+        ), limit=query.limit, before=before)
+        return [{key: row[key] for key in _LISTED} for row in page.rows], page.last
+
 
 class ListQuery(NamedTuple):
-    """The parameters of the list that aren't free text."""
+    """The parameters of the list that aren't the whole text of a column."""
 
     limit: int
     after: UUID | None
-    status: str | None
+    status: Status | None
     since: str | None
+    key_value: str | None
+    file: str | None
 
     @classmethod
     def parse(cls, given: dict[str, str]) -> ListQuery:
@@ -209,9 +239,10 @@ class ListQuery(NamedTuple):
                 faults.append(('after', 'must be the UUID of a task'))
         status = parse_status(given.get('status'), faults)
         since = parse_time(given.get('since'), 'since', faults)
+        key_value = parse_key_value(given.get('kv'), faults)
         if faults:
             raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
-        return cls(limit, after, status, since)
+        return cls(limit, after, status, since, key_value, given.get('file') or None)
 
 
 def parse_status(text: str | None, faults: list[tuple[str, str]]) -> Status | None:
@@ -223,6 +254,13 @@ def parse_status(text: str | None, faults: list[tuple[str, str]]) -> Status | No
     except ValueError as exc:
         faults.append(('status', f'must be {exc}'))
         return None
+
+
+def parse_key_value(text: str | None, faults: list[tuple[str, str]]) -> str | None:
+    """Return *text*, ``None`` if it is empty; add to *faults* if it is not ``KEY=VALUE``."""
+    if text and '=' not in text:
+        faults.append(('kv', 'must be KEY=VALUE'))
+    return text or None
 
 
 def parse_time(text: str | None, field: str, faults: list[tuple[str, str]]) -> str | None:

@@ -31,7 +31,8 @@ _FIELDS = (
     ('skipped', 'skipped'), ('project', 'project'), ('instrument', 'instrument'), ('submitter', 'submitter'),
     ('fileCount', 'file_count'), ('fileBytes', 'file_bytes'),
     ('exceptionType', 'exc_type'), ('exceptionValue', 'exc_value'), ('created', 'created'), ('updated', 'updated'),
-    ('finalized', 'finalized'), ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
+    ('deleted', 'deleted'), ('finalized', 'finalized'),
+    ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
 )
 _COLUMNS = ', '.join(column for _, column in _FIELDS)
 _TEXTS = ('event_id', 'source', 'event_type', 'route', 'exc_type', 'exc_value')
@@ -100,6 +101,11 @@ class Page:
     rows: Sequence[Mapping[str, Any]]
     older: str | None = None
     looked_back_to: str | None = None
+
+    @property
+    def last(self) -> UUID | None:
+        """The event after which the next page begins; it need not be on this one."""
+        return None if self.older is None else _position(self.older)[1]
 
 
 class Search:

@@ -12,7 +12,7 @@ from pacifica.dispatcher._http.answers import Refusal
 from pacifica.dispatcher._http.dashboard.forms import see
 from pacifica.dispatcher._http.dashboard.rendering import page
 from pacifica.dispatcher._http.resource import query_parameters, with_database
-from pacifica.dispatcher._http.tasks import parse_status, parse_time
+from pacifica.dispatcher._http.tasks import parse_key_value, parse_status, parse_time
 from pacifica.dispatcher._http.tools import sender
 from pacifica.dispatcher._operate.actions import BY_NAME, MOST_COUNTED, Action, act_on_all, count_all, status_of_all
 from pacifica.dispatcher._queue.operator import Operator
@@ -98,15 +98,14 @@ class PageQuery:
         faults: list[tuple[str, str]] = []
         times = {name: parse_time(given.get(name), name, faults) for name in ('since', 'until')}
         status = parse_status(given.get('status'), faults)
-        if '=' not in given.get('kv', '='):
-            faults.append(('kv', 'must be KEY=VALUE'))
+        key_value = parse_key_value(given.get('kv'), faults)
         if faults:
             raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
         wanted = Filter(
             status=status, event_type=given.get('type'), source=given.get('source'),
             transaction_id=given.get('transaction'), parent_transaction=given.get('parent'),
             project=given.get('project'), instrument=given.get('instrument'), submitter=given.get('submitter'),
-            route=given.get('route'), key_value=given.get('kv'), file=given.get('file'),
+            route=given.get('route'), key_value=key_value, file=given.get('file'),
             since=times['since'], until=times['until'], text=given.get('q'), group=given.get('group'),
         )
         return cls(given, wanted, parameters.get('before') or None)
