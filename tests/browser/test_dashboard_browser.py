@@ -323,6 +323,18 @@ def test_a_screen_shows_a_line_for_each_of_fifteen_events_at_least(browser: Any,
             .filter((row) => row.getBoundingClientRect().bottom <= window.innerHeight).length""") >= 15
 
 
+def test_ids_however_long_leave_room_for_the_rest_of_the_line(browser: Any, site: Site) -> None:
+    site.accept(eventType='org.pacifica.metadata.long', eventID='x' * 200, data=[
+        {'destinationTable': f'Transactions.{name}', 'value': name * 5}
+        for name in ('project', 'instrument', 'submitter')])
+    site.run()
+    with opened(browser, **LOOKS['light']) as page:
+        page.goto(site.url + 'events?type=org.pacifica.metadata.long')
+
+        assert page.evaluate('document.documentElement.scrollWidth') <= 1200
+        assert page.locator('.events').bounding_box()['width'] <= page.locator('section.list').bounding_box()['width']
+
+
 def test_a_phone_shows_an_event_without_scrolling_and_filters_behind_a_button(browser: Any, site: Site) -> None:
     with opened(browser, viewport={'width': 390, 'height': 844}) as page:
         page.goto(site.url + 'events')
