@@ -412,6 +412,8 @@ def test_a_browser_logs_in_with_a_password_and_stays_so(browser: Any, guarded: C
 
 
 def test_the_script_of_an_image_runs_neither_in_a_page_nor_by_itself(browser: Any, site: Site) -> None:
+    task_id = site.accept()
+    site.run()
     loaded = '() => [...document.images].every(each => each.complete && each.naturalWidth > 0)'
     task_id = site.accept()
     site.run()
