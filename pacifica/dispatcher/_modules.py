@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
 from pacifica.dispatcher.exceptions import ConfigurationError
+
+_DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
+
+#: What ``MODULE:NAME`` looks like: a module as ``import`` names it, not its file, and the name of something in it.
+REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')
 
 
 def import_from(directory: str, name: str) -> ModuleType:

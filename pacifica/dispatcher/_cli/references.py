@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-from functools import reduce
+from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from pacifica.dispatcher._modules import import_from
+from pacifica.dispatcher._modules import REFERENCE, import_from
 from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 #: What commands call a router in their usage.
 ROUTER = 'MODULE:ROUTER'
-_DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
-_REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')  # of a module, not of its file
 
 
 class RouterReference(NamedTuple):
@@ -57,7 +54,7 @@ def router_reference(ctx: click.Context, _param: click.Parameter, value: str | N
 def is_routes_file(value: str) -> bool:
     """Return whether *value*, which says where routes are, is a file of them."""
     return value.endswith('.toml') or (
-        not _REFERENCE.fullmatch(value) and not value.endswith('.py') and os.path.isfile(value))
+        not REFERENCE.fullmatch(value) and not value.endswith('.py') and os.path.isfile(value))
 
 
 def find_router(value: str) -> RouterReference:
@@ -69,7 +66,7 @@ def find_router(value: str) -> RouterReference:
             return RouterReference(value, os.path.splitext(os.path.basename(value))[0], Router.from_file(value))
         except ConfigurationError as exc:
             raise click.BadParameter(str(exc)) from exc
-    reference = _REFERENCE.fullmatch(value)
+    reference = REFERENCE.fullmatch(value)
     if not reference:
         raise click.BadParameter(
             f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
@@ -78,7 +75,7 @@ def find_router(value: str) -> RouterReference:
     module_name, attribute = reference.groups()
     module = _import(module_name)
     try:
-        found: object = reduce(getattr, attribute.split('.'), module)
+        found: object = attrgetter(attribute)(module)
     except AttributeError as exc:
         routers = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
         raise click.BadParameter(
@@ -95,12 +92,12 @@ def authentication(ctx: click.Context, _param: click.Parameter, value: str | Non
     if value is None:
         return None
     _refuse_while_completing(ctx)
-    reference = _REFERENCE.fullmatch(value)
+    reference = REFERENCE.fullmatch(value)
     if not reference:
         raise click.BadParameter(f'{value!r} is not MODULE:NAME, for example my_package.access:schemes')
     module_name, name = reference.groups()
     try:
-        schemes: Authenticate = reduce(getattr, name.split('.'), _import(module_name))
+        schemes: Authenticate = attrgetter(name)(_import(module_name))
         schemes_of(schemes)
     except AttributeError as exc:
         raise click.BadParameter(f'module {module_name!r} has no {name!r}') from exc

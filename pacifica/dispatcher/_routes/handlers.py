@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
-from functools import reduce
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from pacifica.dispatcher._modules import import_from
+from pacifica.dispatcher._modules import REFERENCE, import_from
 from pacifica.dispatcher._routes.values import RouteTable
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
 
-_DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
-_REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')  # of a module, not of its file
 _OURS = ('download', 'output', 'event.json')  # what lies in the directory that a program runs in
 
 
@@ -25,14 +22,14 @@ def import_handler(reference: str, options: dict[str, Any] | None, directory: Pa
 
     :raises ConfigurationError: if there is none, or it can't be made.
     """
-    found = _REFERENCE.fullmatch(reference)
+    found = REFERENCE.fullmatch(reference)
     if not found:
         raise ConfigurationError(
             f'{reference!r} is not MODULE:NAME: a module as "import" names it, not its file, a colon, and the name of '
             'the class in it, for example my_handlers:Uppercase')
     module = import_from(str(directory), found[1])
     try:
-        named: Any = reduce(getattr, found[2].split('.'), module)
+        named: Any = attrgetter(found[2])(module)
     except AttributeError as exc:
         there = ', '.join(name for name, item in vars(module).items()
                           if isinstance(item, type) and issubclass(item, EventHandler) and item.__module__ == found[1])
