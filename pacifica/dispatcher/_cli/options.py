@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -59,10 +59,16 @@ def combined(argument: str, make: Callable[..., Any], *decorators: Callable[[Any
 
 
 def converting(convert: Callable[[Any], _T]) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
-    """Make the callback of an option of *convert*, which isn't called if the option isn't given."""
+    """Make the callback of an option of *convert*, which isn't called if the option isn't given.
+
+    A value that *convert* raises a ``ConfigurationError`` for is refused with what that says.
+    """
     @functools.wraps(convert)
     def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
-        return None if value is None else convert(value)
+        try:
+            return None if value is None else convert(value)
+        except ConfigurationError as exc:
+            raise click.BadParameter(str(exc)) from exc
     return callback
 
 
@@ -148,17 +154,9 @@ tracing_option = click.option(
          'example by starting this with opentelemetry-instrument.')
 
 
-@converting
-def _parameters(settings: Sequence[str]) -> dict[str, Any]:
-    try:
-        return parse(settings)
-    except ConfigurationError as exc:
-        raise click.BadParameter(str(exc)) from exc
-
-
 #: The command gets it as ``parameters``.
 set_option = click.option(
-    '--set', 'parameters', multiple=True, callback=_parameters, metavar='NAME=VALUE',
+    '--set', 'parameters', multiple=True, callback=converting(parse), metavar='NAME=VALUE',
     help='Run with this parameter, in the place of the route\'s; VALUE is JSON, or else a text. May be repeated.')
 
 
@@ -258,10 +256,7 @@ def http_url(value: str) -> str:
 @converting
 def transaction_url(value: str) -> str:
     """Check the address of the archive's page of a transaction."""
-    try:
-        TransactionUrl(value)
-    except ConfigurationError as exc:
-        raise click.BadParameter(str(exc)) from exc
+    TransactionUrl(value)
     return value
 
 

@@ -17,7 +17,6 @@ from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_term
 from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import REPLAY, Pace, TaskIDs, batches, ended, event_of, is_empty
-from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.search import Filter
@@ -26,18 +25,10 @@ if TYPE_CHECKING:
 _NO_ROUTE = '(no route: would end in 422)'
 
 
-@converting
-def _route(value: str) -> Route:
-    try:
-        return route_of(value)
-    except ConfigurationError as exc:
-        raise click.BadParameter(str(exc)) from exc
-
-
 @click.command('replay', short_help='Run stored events again from the beginning.')
 @database_option
 @filter_options()
-@click.option('--jsonpath', metavar='EXPR', callback=_route, default=None,
+@click.option('--jsonpath', metavar='EXPR', callback=converting(route_of), default=None,
               help='Only events that this JSONPath matches, as a route\'s would.')
 @click.option('--all', 'everything', is_flag=True, help='Every event that has ended.')
 @click.option('--rate', type=click.FloatRange(min=0), default=0, show_default=True, metavar='N',
