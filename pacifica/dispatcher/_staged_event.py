@@ -30,7 +30,8 @@ class StagedEvent(Event):
     :param files: the event's files.
     :param openers: what opens those that were staged in; none if nothing was.
     :param fetch: stages in more of the files, and returns their openers; ``None`` if they can't be had.
-    :param parameters: what the handler is to heed: see :class:`~pacifica.dispatcher.router.Route`.
+    :param parameters: what the handler is to heed, see :class:`~pacifica.dispatcher.router.Route`; by default what the
+        route has given *event*.
     :raises StagingError: if openers are of a runner that doesn't say which files they open, and not one for each file.
     """
 
@@ -51,7 +52,7 @@ class StagedEvent(Event):
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self.d = event.to_dict()
-        self.parameters = overlaid(parameters or {}, {})
+        self.parameters = overlaid(vars(event).get('parameters', {}) if parameters is None else parameters, {})
         self.input_directory = input_directory
         self.output_directory = output_directory
         self.files = list(files)

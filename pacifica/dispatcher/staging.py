@@ -112,14 +112,13 @@ class StagedEventHandler(EventHandler):
         target.mkdir()
         output.mkdir()
         runner = self.downloader_runner
-        parameters = vars(event).get('parameters')  # of the route that was called
         if runner is None or not files:
-            staged = StagedEvent(event, target, output, files, parameters=parameters)
+            staged = StagedEvent(event, target, output, files)
         else:
             staged = StagedEvent(
                 event, runner.input_directory(str(target)), output, files,
                 self._download(runner, event, target, wanted) if wanted else (),
-                lambda further: self._download(runner, event, target, further), parameters)
+                lambda further: self._download(runner, event, target, further))
             staged.input_directory.mkdir(parents=True, exist_ok=True)
         for key, value in (self.key_values or {}).items():
             staged.key_values.append(TransactionKeyValue(key=key, value=value))
