@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pacifica.dispatcher._queue.record import TABLE, as_text, placeholders, timestamp
+from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, as_text, placeholders, timestamp
 from pacifica.dispatcher._queue.session import Session
 
 COUNT_LIMIT = 20_000
@@ -22,7 +22,6 @@ MOST_GROUPS = 100
 
 _DAY = 86_400.0
 _BEYOND = 'g'  # after every hexadecimal digit
-_NEWEST_FIRST = 'ORDER BY created DESC, task_id DESC'
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def _ends(session: Session, groups: Sequence[str]) -> dict[str, tuple[int, str, 
     parts = ' UNION ALL '.join(
         f'SELECT {position} AS position, SUM(CASE WHEN finalized >= ? THEN 1 ELSE 0 END) AS number,'
         f' MIN(finalized) AS first, MAX(finalized) AS last FROM (SELECT finalized FROM {TABLE}'
-        f' WHERE failure_group = ? {_NEWEST_FIRST} LIMIT {COUNT_LIMIT}) AS s{position}'
+        f' WHERE failure_group = ? {NEWEST_FIRST} LIMIT {COUNT_LIMIT}) AS s{position}'
         for position in range(len(groups)))
     parameters = [value for group in groups for value in (yesterday, group)]
     return {

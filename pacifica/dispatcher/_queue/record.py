@@ -48,6 +48,9 @@ PROCESSING = f"task_status = '{Status.PROCESSING}' AND {_OF_QUEUE}"
 CLAIMED = f"uuid = ? AND task_status = '{Status.PROCESSING}' AND claim_token = ?"
 """The row of one claim, as long as the claim holds."""
 
+NEWEST_FIRST = 'ORDER BY created DESC, task_id DESC'
+"""The order of every list."""
+
 _ATTRIBUTE_CHARACTERS = 16_000  # four bytes each still fit MySQL's TEXT; ``event_data`` holds an attribute whole
 
 

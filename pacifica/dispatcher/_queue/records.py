@@ -13,13 +13,11 @@ from uuid import UUID
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.output import KeptOutput, outputs
-from pacifica.dispatcher._queue.record import TABLE, WAITING, as_text, placeholders, storable
+from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, WAITING, as_text, placeholders, storable
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, PREFIXED, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.values import QueueName
-
-NEWEST_FIRST = 'ORDER BY created DESC, task_id DESC'
 
 # key of the /get object, column
 _FIELDS = (
@@ -117,17 +115,13 @@ class Records:
 
     def status(self, task_id: UUID) -> str | None:
         """Return the status string of the task, or ``None`` if it is unknown."""
-        row = self._connections.read(lambda session: session.execute(
-            f'SELECT task_status FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
-        ).fetchone())
+        row = self._connections.read(lambda session: row_of(session, 'task_status', task_id))
         return None if row is None else str(row[0])
 
     def get(self, task_id: UUID) -> Mapping[str, Any] | None:
         """Return the whole record as a JSON object, or ``None`` if the task is unknown."""
         columns = ', '.join(column for _, column in _FIELDS)
-        row = self._connections.read(lambda session: session.execute(
-            f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
-        ).fetchone())
+        row = self._connections.read(lambda session: row_of(session, columns, task_id))
         return None if row is None else as_json(_FIELDS, row)
 
     def running(self, task_id: UUID) -> Running | None:
@@ -150,9 +144,7 @@ class Records:
 
     def event_json(self, task_id: UUID) -> str | None:
         """Return the event alone, the JSON object it was received as, or ``None`` if the task is unknown."""
-        row = self._connections.read(lambda session: session.execute(
-            f'SELECT event_data FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)
-        ).fetchone())
+        row = self._connections.read(lambda session: row_of(session, 'event_data', task_id))
         return None if row is None else str(row[0])
 
     def known(self, event_keys: Sequence[str]) -> set[str]:
@@ -204,9 +196,7 @@ class Records:
             if in_status is not None:
                 conditions.add(in_status)
             if after is not None:
-                last = session.execute(
-                    f'SELECT created, task_id FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(after),)
-                ).fetchone()
+                last = row_of(session, 'created, task_id', after)
                 if last is None:
                     return []
                 conditions.older(*last)
@@ -217,6 +207,12 @@ class Records:
             ).fetchall()
 
         return [as_json(_LISTED, row) for row in self._connections.read(query)]
+
+
+def row_of(session: Session, columns: str, task_id: UUID) -> Any:
+    """Return *columns* of the task's row, ``None`` if it is unknown."""
+    return session.execute(
+        f'SELECT {columns} FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)).fetchone()
 
 
 def as_json(fields: Sequence[tuple[str, str]], row: Sequence[Any]) -> dict[str, Any]:

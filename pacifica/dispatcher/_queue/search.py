@@ -15,8 +15,8 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.facts import matcher
-from pacifica.dispatcher._queue.record import TABLE, as_text, placeholders, storable
-from pacifica.dispatcher._queue.records import NEWEST_FIRST, Conditions, as_json
+from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, as_text, placeholders, storable
+from pacifica.dispatcher._queue.records import Conditions, as_json, row_of
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 
@@ -129,8 +129,7 @@ class Search:
 
         :raises DatabaseUnavailableError: if the database does not answer.
         """
-        row = self._connections.read(lambda session: session.execute(
-            f'SELECT created FROM {TABLE} WHERE task_id = ?', (session.dialect.uuid(task_id),)).fetchone())
+        row = self._connections.read(lambda session: row_of(session, 'created', task_id))
         return None if row is None else _cursor({'created': as_text(row[0]), 'taskID': str(task_id)})
 
 
