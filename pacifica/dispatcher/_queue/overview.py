@@ -7,25 +7,24 @@ Each number is read from an index, and none costs more than ``COUNT_LIMIT`` of i
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.ended import Bucket, Ended, route_names
 from pacifica.dispatcher._queue.failing import COUNT_LIMIT, FailureGroup, failing
-from pacifica.dispatcher._queue.record import TABLE, WORKERS, seconds, timestamp
+from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, WORKERS
 from pacifica.dispatcher._queue.session import Session
-from pacifica.dispatcher._queue.status import FINAL, Status
+from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions import line, outages
 from pacifica.dispatcher._queue.values import QueueName
 
-_SAMPLE = 50
-_KNOWN = 60.0  # seconds for which what hardly changes isn't asked for again: only pruning and retries change the past
-_SETTLED = 10.0  # seconds after which what ended in a span is committed
+__all__ = ['Bucket', 'LaneState', 'OutageState', 'Overview', 'QueueState', 'WorkerState']
+
+_KNOWN = 60.0  # seconds for which a count that has reached its limit isn't asked for again
 _MOST_WORKERS = 500
 _UNROUTED = 200  # of how many events that no route matched the types are counted
 _MOST_TYPES = 5
@@ -106,30 +105,17 @@ class LaneState:
     waiting: int
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """The events that ended within a span of time.
-
-    :param begin: its beginning.
-    :param counts: how many ended in each final status.
-    :param seconds: from acceptance to the end, of some of them, in ascending order.
-    :param routes: the same of each route, by :func:`~pacifica.dispatcher._queue.record.route_key`.
-    """
-
-    begin: float
-    counts: dict[Status, int]
-    seconds: list[float]
-    routes: dict[int, Bucket] = field(default_factory=dict)
-
-
 class Overview:
-    """Reads the state of every queue in the table."""
+    """Reads the state of every queue in the table.
+
+    Each method raises ``DatabaseUnavailableError`` if the database does not answer.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._many: dict[Status, float] = {}  # when it was seen that the limit is reached
         self._names: dict[int, str] = {}
-        self._over: dict[tuple[float, float], tuple[float, Bucket]] = {}  # width and beginning → until when it is good
+        self._ended = Ended()
 
     @property
     def shared(self) -> bool:
@@ -147,10 +133,7 @@ class Overview:
         return self._connections.availability.away
 
     def counts(self, statuses: Iterable[Status] = Status) -> dict[Status, int]:
-        """Return how many events are in each of the *statuses*, each at most ``COUNT_LIMIT``.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return how many events are in each of the *statuses*, each at most ``COUNT_LIMIT``."""
         return self._connections.read(lambda session: self._counts(session, statuses))
 
     def _counts(self, session: Session, statuses: Iterable[Status]) -> dict[Status, int]:
@@ -168,31 +151,19 @@ class Overview:
         return found
 
     def skipped(self) -> int:
-        """Return how many of those that ended in ``200 OK`` no handler ran for; at most ``COUNT_LIMIT``.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return how many of those that ended in ``200 OK`` no handler ran for; at most ``COUNT_LIMIT``."""
         return self._connections.read(lambda session: _count(session, 'skipped = 1'))
 
     def unrouted(self) -> dict[str, int]:
-        """Count the latest 200 events that no route matched by their type; return the five that are the most.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Count the latest 200 events that no route matched by their type; return the five that are the most."""
         return self._connections.read(_unrouted)
 
     def queues(self) -> list[QueueState]:
-        """Return each queue in which something waits.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return each queue in which something waits."""
         return self._connections.read(_queues)
 
     def failing(self) -> list[FailureGroup]:
-        """Return the groups of equal failures of the last day, that of the most first.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return the groups of equal failures of the last day, that of the most first."""
         return self._connections.read(failing)
 
     def lanes(self) -> list[LaneState]:
@@ -200,60 +171,27 @@ class Overview:
         return self._connections.read(_lanes)
 
     def longest_attempts(self) -> dict[tuple[str, ...], float]:
-        """Return by application and task for how many seconds the longest of the running attempts has been running.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return by application and task for how many seconds the longest of the running attempts has been running."""
         return self._connections.read(_longest_attempts)
 
     def workers(self) -> list[WorkerState]:
-        """Return the workers with a heartbeat within a day, the latest first.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return the workers with a heartbeat within a day, the latest first."""
         return self._connections.read(_workers)
 
     def outages(self) -> list[OutageState]:
-        """Return the services that are known to be away, the longest first.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return the services that are known to be away, the longest first."""
         return self._connections.read(_outages)
 
     def ended(self, width: float, number: int) -> list[Bucket]:
-        """Return the last *number* spans of *width* seconds, the oldest first; the last one is not over yet.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
-        return self._connections.read(lambda session: self._ended(session, width, number))
+        """Return the last *number* spans of *width* seconds, the oldest first; the last one is not over yet."""
+        return self._connections.read(lambda session: self._ended.latest(session, width, number))
 
     def route_names(self, keys: Iterable[int], since: float) -> dict[int, str]:
-        """Return the names of routes by their keys, as events that ended since then have them.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return the names of routes by their keys, as events that ended since then have them."""
         unknown = [key for key in keys if key not in self._names]
         if unknown:
-            self._names.update(self._connections.read(lambda session: _route_names(session, unknown, since)))
+            self._names.update(self._connections.read(lambda session: route_names(session, unknown, since)))
         return self._names
-
-    def _ended(self, session: Session, width: float, number: int) -> list[Bucket]:
-        now = session.now()
-        current = now // width
-        begins = [(current - back) * width for back in range(number - 1, -1, -1)]
-        known = {
-            begin: bucket for begin in begins
-            for until, bucket in [self._over.get((width, begin), (0.0, None))] if bucket is not None and now < until
-        }
-        fresh = _buckets(session, [begin for begin in begins if begin not in known], width)
-        for position, bucket in enumerate(fresh):
-            if bucket.begin + width + _SETTLED < now:
-                # Not all together: then one page in a while would be as slow as the first.
-                self._over[width, bucket.begin] = now + _KNOWN * (1 + position / len(fresh) * 4), bucket
-        for key in [key for key in list(self._over) if key[0] == width and key[1] < begins[0]]:
-            self._over.pop(key, None)
-        known.update((bucket.begin, bucket) for bucket in fresh)
-        return [known[begin] for begin in begins]
 
 
 def _count(session: Session, condition: str, *parameters: str) -> int:
@@ -289,7 +227,7 @@ def _lanes(session: Session) -> list[LaneState]:
 def _unrouted(session: Session) -> dict[str, int]:
     rows = session.execute(
         f"SELECT event_type FROM {TABLE} WHERE task_status = '{Status.UNPROCESSABLE}'"
-        f' ORDER BY created DESC, task_id DESC LIMIT {_UNROUTED}').fetchall()
+        f' {NEWEST_FIRST} LIMIT {_UNROUTED}').fetchall()
     return dict(Counter(event_type or '' for event_type, in rows).most_common(_MOST_TYPES))
 
 
@@ -307,16 +245,16 @@ def _queues(session: Session) -> list[QueueState]:
         if row is None:
             return found
         after = (row[0], row[1])
-        of_queue = f'FROM {TABLE} WHERE {waiting} AND task_application_name = ? AND task_name = ?'
+        of_queue = f'{waiting} AND task_application_name = ? AND task_name = ?'
         oldest = [
-            session.execute(f'SELECT MIN(due) {of_queue} AND priority = ? AND due > 0', (*after, each)).fetchone()[0]
-            for each in line.priorities(session, QueueName(*after))
+            session.execute(
+                f'SELECT MIN(due) FROM {TABLE} WHERE {of_queue} AND priority = ? AND due > 0', (*after, each),
+            ).fetchone()[0] for each in line.priorities(session, QueueName(*after))
         ]
-        count = session.execute(
-            f'SELECT COUNT(*) FROM (SELECT 1 AS one {of_queue} LIMIT {COUNT_LIMIT}) AS counted', after).fetchone()[0]
+        count = _count(session, of_queue, *after)
         if count:  # all may have been taken since
             due = min((each for each in oldest if each is not None), default=now)
-            found.append(QueueState(*after, max(0.0, now - due), int(count)))
+            found.append(QueueState(*after, max(0.0, now - due), count))
 
 
 def _longest_attempts(session: Session) -> dict[tuple[str, ...], float]:
@@ -339,55 +277,3 @@ def _workers(session: Session) -> list[WorkerState]:
         WorkerState(owner, application, task, engine, concurrency, lease, started, max(0.0, now - seen))
         for owner, application, task, engine, concurrency, lease, started, seen in rows
     ]
-
-
-def _buckets(session: Session, begins: Sequence[float], width: float) -> list[Bucket]:
-    """Return the span of each beginning; two statements for all of them."""
-    if not begins:
-        return []
-    spans = [(timestamp(begin), timestamp(begin + width)) for begin in begins]
-    found = [_empty(begin) for begin in begins]
-    for position, status, key, count in _union(session, spans, (
-        f'SELECT {{position}} AS position, task_status, route_key, COUNT(*) AS number FROM {TABLE}'
-        ' WHERE finalized >= ? AND finalized < ? GROUP BY task_status, route_key'
-    )):
-        for bucket in _of(found[int(position)], key):
-            bucket.counts[Status(status)] += count
-    busy = [bucket for bucket in found if any(bucket.counts.values())]
-    for position, created, finalized, key in _union(session, [
-        span for bucket, span in zip(found, spans) if any(bucket.counts.values())
-    ], (
-        f'SELECT * FROM (SELECT {{position}} AS position, created, finalized, route_key FROM {TABLE}'
-        f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}) AS s{{position}}'
-    )):
-        for bucket in _of(busy[int(position)], key):
-            insort(bucket.seconds, seconds(finalized) - seconds(created))
-    return found
-
-
-def _empty(begin: float) -> Bucket:
-    return Bucket(begin, dict.fromkeys(sorted(FINAL), 0), [])
-
-
-def _of(bucket: Bucket, key: int | None) -> Sequence[Bucket]:
-    """Return the buckets that an event of the route *key* is in."""
-    return [bucket] if key is None else [bucket, bucket.routes.setdefault(key, _empty(bucket.begin))]
-
-
-def _route_names(session: Session, keys: Iterable[int], since: float) -> dict[int, str]:
-    names = {}
-    for key in keys:
-        row = session.execute(
-            f'SELECT route FROM {TABLE} WHERE finalized >= ? AND route_key = ? LIMIT 1', (timestamp(since), key),
-        ).fetchone()
-        if row is not None:
-            names[key] = row[0]
-    return names
-
-
-def _union(session: Session, spans: Sequence[tuple[str, str]], select: str) -> list[Any]:
-    """Return the rows of *select* for every span, each with the span's position: one way to the server and back."""
-    if not spans:
-        return []
-    parts = ' UNION ALL '.join(select.format(position=position) for position in range(len(spans)))
-    return list(session.execute(parts, [time for span in spans for time in span]).fetchall())
