@@ -15,13 +15,24 @@ from pacifica.dispatcher._patterns import Patterns
 
 
 class _Compared(Condition):
-    """A condition of values that are looked up in the event."""
+    """A condition of what is looked up in the event by a name: whether it is one of the values."""
 
+    name: str
     values: tuple[Any, ...]
 
     @property
     @abstractmethod
     def _filter(self) -> str: ...
+
+    @abstractmethod
+    def _found(self, facts: Facts) -> list[Any]: ...
+
+    def _holds(self, facts: Facts) -> bool:
+        return any(map(self._equals, self._found(facts)))
+
+    def _why(self, facts: Facts, explain: Explain) -> list[str]:
+        found = self._found(facts)
+        return [self._compare(found) if found else f'the event has no {self.name}']
 
     @property
     def _expression(self) -> str | None:
@@ -39,16 +50,18 @@ class _Compared(Condition):
         forms = dict.fromkeys(form for each in self.values for form in _forms(each))
         return ' or '.join(f'@[{as_json(member)}] = {as_json(form)}' for form in forms)
 
-    def _compare(self, what: str, found: list[Any]) -> str:
+    def _compare(self, found: list[Any]) -> str:
         """Return what was *found* instead of the values, or which of them."""
         if any(map(self._equals, found)):
-            return f'{what} is {listed(filter(self._equals, found), " and ")}'
-        return f'{what} is {listed(found, " and ")}, not {listed(self.values, " or ")}'
+            return f'{self.name} is {listed(filter(self._equals, found), " and ")}'
+        return f'{self.name} is {listed(found, " and ")}, not {listed(self.values, " or ")}'
 
 
 @dataclass(frozen=True, repr=False)
 class EventType(_Compared):
     values: tuple[str, ...]
+
+    name = 'type'
 
     def __repr__(self) -> str:
         return f'event_type({arguments(self.values)})'
@@ -57,15 +70,7 @@ class EventType(_Compared):
     def _filter(self) -> str:
         return f'{self._equation("eventType")} or {self._equation("type")}'
 
-    def _holds(self, facts: Facts) -> bool:
-        return any(map(self._equals, self._found(facts)))
-
-    def _why(self, facts: Facts, explain: Explain) -> list[str]:
-        found = self._found(facts)
-        return [self._compare('type', found) if found else 'the event has no type']
-
-    @staticmethod
-    def _found(facts: Facts) -> list[Any]:
+    def _found(self, facts: Facts) -> list[Any]:
         return [facts.members[name] for name in ('eventType', 'type') if name in facts.members]
 
 
@@ -83,12 +88,8 @@ class Field(_Compared):
     def _filter(self) -> str:
         return _row(self._table, f'({self._equation("value")})')
 
-    def _holds(self, facts: Facts) -> bool:
-        return any(map(self._equals, facts.values(self._table)))
-
-    def _why(self, facts: Facts, explain: Explain) -> list[str]:
-        found = facts.values(self._table)
-        return [self._compare(self.name, found) if found else f'the event has no {self.name}']
+    def _found(self, facts: Facts) -> list[Any]:
+        return facts.values(self._table)
 
     @property
     def _table(self) -> str:
@@ -97,27 +98,29 @@ class Field(_Compared):
 
 @dataclass(frozen=True, repr=False)
 class KeyValue(_Compared):
-    key: str
+    name: str
     values: tuple[Any, ...]
 
     def __repr__(self) -> str:
-        return f'key_value({arguments((self.key, *self.values))})'
+        return f'key_value({arguments((self.name, *self.values))})'
 
     @property
     def _filter(self) -> str:
         value = f'({self._equation("value")})' if self.values else '@["value"]'
-        return _row('TransactionKeyValue', f'@["key"] = {as_json(self.key)} and {value}')
+        return _row('TransactionKeyValue', f'@["key"] = {as_json(self.name)} and {value}')
+
+    def _found(self, facts: Facts) -> list[Any]:
+        return facts.values('TransactionKeyValue', self.name)
 
     def _holds(self, facts: Facts) -> bool:
-        found = facts.values('TransactionKeyValue', self.key)
-        return any(map(self._equals, found)) if self.values else bool(found)
+        return super()._holds(facts) if self.values else bool(self._found(facts))
 
     def _why(self, facts: Facts, explain: Explain) -> list[str]:
-        found = facts.values('TransactionKeyValue', self.key)
+        found = self._found(facts)
         if found:
-            return [self._compare(self.key, found) if self.values else f'{self.key} is {listed(found, " and ")}']
+            return [self._compare(found) if self.values else f'{self.name} is {listed(found, " and ")}']
         keys = [row['key'] for row in facts.rows.get('TransactionKeyValue', ()) if 'key' in row]
-        return [f'the event has no key-value {as_json(self.key)}' + first(keys, 'its keys are', 'the first keys are')]
+        return [f'the event has no key-value {as_json(self.name)}' + first(keys, 'its keys are', 'the first keys are')]
 
 
 @dataclass(frozen=True, repr=False)

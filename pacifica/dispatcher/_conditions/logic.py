@@ -58,23 +58,19 @@ class Condition(Path):  # type: ignore[misc]  # jsonpath2 has no type informatio
         return repr(self) if self._expression is None else f'$[?({self._expression})]'
 
     def __and__(self, other: object) -> Condition:
-        return All((*self._alike(All), *_as_condition(other)._alike(All))) if _is_path(other) else NotImplemented
+        return _combined(All, self, other) if isinstance(other, Path) else NotImplemented
 
     def __rand__(self, other: object) -> Condition:
-        return All((*_as_condition(other)._alike(All), *self._alike(All))) if _is_path(other) else NotImplemented
+        return _combined(All, other, self) if isinstance(other, Path) else NotImplemented
 
     def __or__(self, other: object) -> Condition:
-        return AnyOf((*self._alike(AnyOf), *_as_condition(other)._alike(AnyOf))) if _is_path(other) else NotImplemented
+        return _combined(AnyOf, self, other) if isinstance(other, Path) else NotImplemented
 
     def __ror__(self, other: object) -> Condition:
-        return AnyOf((*_as_condition(other)._alike(AnyOf), *self._alike(AnyOf))) if _is_path(other) else NotImplemented
+        return _combined(AnyOf, other, self) if isinstance(other, Path) else NotImplemented
 
     def __invert__(self) -> Condition:
         return Not(self)
-
-    def _alike(self, kind: type[Several]) -> tuple[Condition, ...]:
-        """Return the parts of this condition if it is of that *kind*, else itself alone."""
-        return self.parts if isinstance(self, kind) else (self,)
 
     @property
     @abstractmethod
@@ -88,12 +84,12 @@ class Condition(Path):  # type: ignore[misc]  # jsonpath2 has no type informatio
     def _why(self, facts: Facts, explain: Explain) -> list[str]: ...
 
 
-def _is_path(value: object) -> bool:
-    return isinstance(value, Path)
-
-
-def _as_condition(path: Any) -> Condition:
-    return path if isinstance(path, Condition) else Given(path)
+def _combined(kind: type[Several], *paths: Path) -> Condition:
+    """Return *paths* combined, with the parts of those that are of that *kind* in their place."""
+    parts: list[Condition] = []
+    for path in paths:
+        parts += path.parts if isinstance(path, kind) else [path if isinstance(path, Condition) else Given(path)]
+    return kind(tuple(parts))
 
 
 class _AskingNode(RootNode):  # type: ignore[misc]  # jsonpath2 has no type information
