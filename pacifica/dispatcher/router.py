@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from collections.abc import Container, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,19 +16,17 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher._code import code_of, handler_name
 from pacifica.dispatcher._events import to_event
-from pacifica.dispatcher._lineage import MOST_CHARACTERS, Code
+from pacifica.dispatcher._lineage import Code
 from pacifica.dispatcher._parameters import checked, overlaid
 from pacifica.dispatcher._routes.document import Document
 from pacifica.dispatcher._routes.following import RoutesFile
+from pacifica.dispatcher._routes.settings import require_possible
 from pacifica.dispatcher._routing import AskedEvent, parse, selects
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError, RouteNotFoundRouterError, RouterError
 from pacifica.dispatcher.task_context import current_task
 
 __all__ = ['Route', 'RouteNotFoundRouterError', 'Router', 'RouterError']
-
-
-_CONCURRENCY_KEY = re.compile('project|instrument|submitter|kv:.+', re.DOTALL)
 
 
 class Route:
@@ -69,18 +66,11 @@ class Route:
         timeout: float | None = None, memory_limit: int | None = None, concurrency: int | None = None,
         concurrency_key: str | None = None, priority: int = 0, parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        if name is not None and not (0 < len(name) <= MOST_CHARACTERS and name.isprintable()):
-            raise ConfigurationError(
-                f'the name of a route has 1 to {MOST_CHARACTERS} printable characters, not {name!r}')
-        if loops not in ('stop', 'allow'):
-            raise ConfigurationError(f"loops must be 'stop' or 'allow', not {loops!r}")
-        for limit, value in (('timeout', timeout), ('memory_limit', memory_limit), ('concurrency', concurrency)):
-            if value is not None and value <= 0:
-                raise ConfigurationError(f'the {limit} of a route must be more than 0, not {value!r}')
-        if concurrency_key is not None and not _CONCURRENCY_KEY.fullmatch(concurrency_key):
-            raise ConfigurationError(
-                'the concurrency_key of a route is project, instrument, submitter, or kv: and the name of a key-value, '
-                f'not {concurrency_key!r}')
+        require_possible('loops', loops)
+        for setting, value in (('name', name), ('timeout', timeout), ('memory_limit', memory_limit),
+                               ('concurrency', concurrency), ('concurrency_key', concurrency_key)):
+            if value is not None:
+                require_possible(setting, value)
         self.path = path
         self.event_handler = event_handler
         self._name = name

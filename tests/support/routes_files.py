@@ -83,7 +83,7 @@ BAD = {
     'key-values beside when': Bad(
         f'{ROUTE}key_values = {{ a = "b" }}', 4, 'of which events: when = { key_values = … }; of uploads: upload = '),
     'no name': Bad('[[route]]\ncommand = ["scripts/run"]', 1, 'name is missing: write name = "…"'),
-    'an empty name': Bad('[[route]]\nname = ""\ncommand = ["scripts/run"]', 2, 'a name has 1 to 255'),
+    'an empty name': Bad('[[route]]\nname = ""\ncommand = ["scripts/run"]', 2, 'the name of a route has 1 to 255'),
     'a name that is taken': Bad(
         '[[route]]\nname = "checksums"\ncommand = ["scripts/run"]', 2, "there is a route 'checksums' already"),
     'a name that is no text': Bad('[[route]]\nname = 3\ncommand = ["scripts/run"]', 2, 'name must be a text, not a wh'),
@@ -112,7 +112,7 @@ BAD = {
         f'{ROUTE}when = {{ key_values = {{ a = "b", do = true }} }}', 4, 'do must be a text or a number or a list or'),
     'no alternative': Bad(f'{ROUTE}when.any = [{{}}]', 4, 'any needs alternatives'),
     'a JSONPath that is none': Bad(f"{ROUTE}jsonpath = '$[?('", 4, 'is no JSONPath'),
-    'no event at once': Bad(f'{ROUTE}concurrency = 0', 4, 'concurrency is more than 0'),
+    'no event at once': Bad(f'{ROUTE}concurrency = 0', 4, 'the concurrency of a route is more than 0'),
     'a misspelt field': Bad(f'{ROUTE}concurrency_key = "projet"', 4, "the nearest one is 'project'"),
     'a misspelt word': Bad(f'{ROUTE}loops = "alow"', 4, "the nearest one is 'allow'"),
     'a handler as a file': Bad(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pacifica.dispatcher._lineage import MOST_CHARACTERS
 from pacifica.dispatcher._parameters import checked
 from pacifica.dispatcher._patterns import Patterns
 from pacifica.dispatcher._routes.archive import downloader_of, uploader_of
 from pacifica.dispatcher._routes.checking import Fault
 from pacifica.dispatcher._routes.handlers import import_handler, misplaced_arguments, missing_program
 from pacifica.dispatcher._routes.lines import Where
+from pacifica.dispatcher._routes.settings import require_possible
 from pacifica.dispatcher._routes.values import Archive, Quantity, RouteTable, Upload
 from pacifica.dispatcher._routes.when import path_of
 from pacifica.dispatcher._units import bytes_of, seconds_or_bare
@@ -24,8 +24,6 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.staging import IdleTimeout
 from pacifica.dispatcher.uploader_runners import UploaderRunner
 
-_CONCURRENCY_KEYS = ('project', 'instrument', 'submitter')
-_LOOPS = ('stop', 'allow')
 _FAULTY = object()
 # The defaults of keys that say something of a program alone, or of the staging around a handler.
 _OF_COMMANDS: dict[str, Any] = {'shell': False, 'environment': None, 'nice': 0}
@@ -54,11 +52,13 @@ class Builder:
 
     def build(self, route: RouteTable, where: Where) -> dict[str, Any]:
         """Return the arguments of ``add_route``; they are good for nothing if there are faults."""
-        self._check_name(route.name, where)
-        self._check_loops(route.loops, where)
-        self._check_concurrency(route, where)
         arguments = {name: getattr(route, name)
                      for name in ('name', 'loops', 'concurrency', 'concurrency_key', 'priority')}
+        for key, value in arguments.items():
+            if value is not None:
+                self._try(where, key, partial(require_possible, key, value))
+        if self._names.setdefault(route.name, where) != where:
+            self._fault(where, 'name', f'there is a route {route.name!r} already: its name tells it from others')
         arguments['parameters'] = self._try(where, 'parameters', lambda: checked(route.parameters or {}))
         arguments['path'] = path_of(route, where, self.faults)
         limits = {name: self._limit(route, where, name) for name in ('timeout', 'memory')}
@@ -98,28 +98,6 @@ class Builder:
             self._fault(where, 'download', f'there is no directory {download}: make it, or write "remote"')
         return (downloader_of(download, archive.cartd and archive.cartd.rstrip('/')),
                 uploader_of(upload, archive.ingest and archive.ingest.rstrip('/')))
-
-    def _check_name(self, name: str, where: Where) -> None:
-        if not (0 < len(name) <= MOST_CHARACTERS and name.isprintable()):
-            self._fault(where, 'name', f'a name has 1 to {MOST_CHARACTERS} printable characters, not {name!r}')
-        elif name in self._names:
-            self._fault(where, 'name', f'there is a route {name!r} already: its name tells it from others')
-        self._names.setdefault(name, where)
-
-    def _check_loops(self, loops: str, where: Where) -> None:
-        if loops not in _LOOPS:
-            [nearest] = get_close_matches(loops, _LOOPS, n=1, cutoff=0)
-            self._fault(where, 'loops', f'loops is "stop" or "allow", not {loops!r}; the nearest one is {nearest!r}')
-
-    def _check_concurrency(self, route: RouteTable, where: Where) -> None:
-        if route.concurrency is not None and route.concurrency <= 0:
-            self._fault(where, 'concurrency', f'concurrency is more than 0, not {route.concurrency}')
-        key = route.concurrency_key
-        if key is not None and key not in _CONCURRENCY_KEYS and not (key.startswith('kv:') and key != 'kv:'):
-            [nearest] = get_close_matches(key, [*_CONCURRENCY_KEYS, f'kv:{key}'], n=1, cutoff=0)
-            self._fault(
-                where, 'concurrency_key', 'concurrency_key is "project", "instrument", "submitter" or "kv:NAME", not '
-                f'{key!r}; the nearest one is {nearest!r}')
 
     def _limit(self, route: RouteTable, where: Where, key: str) -> Any:
         value: Quantity | None = getattr(route, key)
