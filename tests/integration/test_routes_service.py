@@ -14,9 +14,9 @@ import pytest
 from pacifica.dispatcher._routes import following
 from pacifica.dispatcher.router import Router
 from support.command_line import Running, run, started
-from support.events import dumps, ingest_event, wait_until
+from support.events import dumps, wait_until
 from support.queues import drain, queue_of, record
-from support.routes_files import BAD, GOOD, lay_out
+from support.routes_files import BAD, GOOD, event, lay_out
 
 # The handler in Python runs in the same processes as the program.
 BOTH = f'''{GOOD}
@@ -40,15 +40,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield tmp_path
     for name in ('handlers_of_routes', 'broken_handlers'):
         sys.modules.pop(name, None)
-
-
-def event(instrument: int = 54) -> dict[str, Any]:
-    """Return an event with the file of the archive."""
-    made = ingest_event()
-    made['data'] = [row for row in made['data'] if row['destinationTable'] != 'Transactions.instrument'] + [
-        {'destinationTable': 'Transactions.instrument', 'value': instrument},
-        {'destinationTable': 'Files', '_id': 1, 'name': 'a.csv', 'subdir': '', 'size': 4}]
-    return made
 
 
 def test_a_service_refuses_all_that_is_wrong_says_so_once_and_goes_on(

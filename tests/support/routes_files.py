@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from support.events import ingest_event
 
 GOOD = '''\
 [archive]
@@ -58,6 +60,16 @@ def lay_out(directory: Path, text: str = GOOD) -> Path:
     file = directory / 'routes.toml'
     file.write_text(text)
     return file
+
+
+def event(instrument: int = 54) -> dict[str, Any]:
+    """Return an event with the file of that archive."""
+    made = ingest_event()
+    for row in made['data']:
+        if row['destinationTable'] == 'Transactions.instrument':
+            row['value'] = instrument
+    made['data'].append({'destinationTable': 'Files', '_id': 1, 'name': 'a.csv', 'subdir': '', 'size': 4})
+    return made
 
 
 class Bad(NamedTuple):

@@ -22,10 +22,7 @@ from pacifica.dispatcher.conditions import event_type, files, instrument, key_va
 from pacifica.dispatcher.event_handlers import CommandEventHandler, StagedEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Route, Router
-from support.events import ingest_event
-from support.routes_files import BAD, GOOD, Bad, lay_out
-
-FILE = {'destinationTable': 'Files', '_id': 1, 'name': 'a.csv', 'subdir': '', 'size': 4}
+from support.routes_files import BAD, GOOD, Bad, event, lay_out
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +50,6 @@ def load(directory: Path, text: str) -> Router:
 def route_of(directory: Path, text: str, runs: str = 'command = ["scripts/run"]') -> Route:
     [route] = load(directory, f'[[route]]\nname = "a"\n{runs}\n{text}\n')
     return route
-
-
-def event(**attributes: Any) -> dict[str, Any]:
-    made = ingest_event(**attributes)
-    made['data'].append(FILE)
-    return made
 
 
 # What a file can say
