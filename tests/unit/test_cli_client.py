@@ -11,7 +11,8 @@ import click
 import pytest
 import requests
 
-from pacifica.dispatcher._cli.options import credentials_options, http_url
+from pacifica.dispatcher._cli.credentials import credentials_options
+from pacifica.dispatcher._cli.options import http_url
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._clients.http import HttpClient

@@ -12,9 +12,8 @@ from uuid import UUID
 
 import click
 
-from pacifica.dispatcher._cli.options import (
-    as_task_id, combined, database_option, filter_options, json_option, set_option,
-)
+from pacifica.dispatcher._cli.composing import combined
+from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option, set_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action, TaskIDs, events, is_empty

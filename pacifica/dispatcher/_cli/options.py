@@ -2,74 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import click
 
+from pacifica.dispatcher._cli.composing import combined, converting, options
 from pacifica.dispatcher._cli.configuration import config_option
-from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import ROUTER, router_reference
 from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._operate.words import read_status, read_time, without_password
 from pacifica.dispatcher._parameters import parse
 from pacifica.dispatcher._units import seconds_of, seconds_or_bare
-from pacifica.dispatcher.authentication import Secret
-from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     import peewee
-    from requests import PreparedRequest
 
-    from pacifica.dispatcher._clients.http import Auth
     from pacifica.dispatcher._queue.search import Filter
     from pacifica.dispatcher.router import Route
 
 _F = TypeVar('_F', bound=Callable[..., Any])
-_T = TypeVar('_T')
-_FILE = click.Path(dir_okay=False)
-
-
-# How options are put together
-
-def options(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
-    """Return what adds several options to a command, in this order."""
-    def decorate(command: _F) -> _F:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-    return decorate
-
-
-def combined(argument: str, make: Callable[..., Any], *decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
-    """Return what adds several options to a command, which gets as *argument* what *make* returns for their values."""
-    names = [each.name for each in options(*decorators)(click.Command(None)).params]
-
-    def decorate(command: _F) -> _F:
-        @functools.wraps(command)
-        def with_argument(**given: Any) -> Any:
-            values = {name: given.pop(name) for name in names}
-            return command(**{argument: make(**values)}, **given)
-        return options(*decorators)(cast(_F, with_argument))
-    return decorate
-
-
-def converting(convert: Callable[[Any], _T]) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
-    """Make the callback of an option of *convert*, which isn't called if the option isn't given.
-
-    A value that *convert* raises a ``ConfigurationError`` for is refused with what that says.
-    """
-    @functools.wraps(convert)
-    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
-        try:
-            return None if value is None else convert(value)
-        except ConfigurationError as exc:
-            raise click.BadParameter(str(exc)) from exc
-    return callback
 
 
 # Times
@@ -152,6 +107,11 @@ tracing_option = click.option(
     '--tracing', is_flag=True,
     help='Make each attempt a span of OpenTelemetry\'s; needs the extra otel, and an SDK that is set up, for '
          'example by starting this with opentelemetry-instrument.')
+
+#: Comes after a command's ``--metrics-port``.
+metrics_host_option = click.option(
+    '--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
+    help='Address to serve that on; whoever reaches it may read.')
 
 
 #: The command gets it as ``parameters``.
@@ -236,7 +196,7 @@ _FILTER_OPTIONS = (
 )
 
 
-# Services, and credentials for them
+# Services
 
 @converting
 def http_url(value: str) -> str:
@@ -258,65 +218,3 @@ def transaction_url(value: str) -> str:
     """Check the address of the archive's page of a transaction."""
     TransactionUrl(value)
     return value
-
-
-def credentials(
-    argument: str, make: Callable[[str, str | None], Any], token_env: str, token_file: str, user: str, prefix: str = '',
-) -> Callable[[_F], _F]:
-    """Return what adds the options of credentials, of which the first three have these helps.
-
-    The command gets as *argument* what *make* returns for the secret, a token or the password of a user, and the user.
-    Secrets come from files or the environment, never from the command line, which every user of the machine can read.
-    """
-    def made(**given: str | None) -> Any:
-        values = {name.removeprefix(prefix.replace('-', '_')): value for name, value in given.items()}
-        secret = _secret(prefix, **values)
-        return None if secret is None else make(secret, values['user'])
-
-    return combined(
-        argument, made,
-        click.option(f'--{prefix}token-env', metavar='NAME', help=token_env),
-        click.option(f'--{prefix}token-file', type=_FILE, metavar='FILE', help=token_file),
-        click.option(f'--{prefix}user', metavar='NAME', help=user),
-        click.option(f'--{prefix}password-env', metavar='NAME',
-                     help='The environment variable that holds the password.'),
-        click.option(f'--{prefix}password-file', type=_FILE, metavar='FILE', help='The file that holds the password.'))
-
-
-def _secret(
-    prefix: str, user: str | None, token_env: str | None, token_file: str | None, password_env: str | None,
-    password_file: str | None,
-) -> str | None:
-    given = [each for each in (token_env, token_file, password_env, password_file) if each is not None]
-    if len(given) > 1:
-        raise UsageFault(f'give one of --{prefix}token-env, --{prefix}token-file, --{prefix}password-env and '
-                         f'--{prefix}password-file, not several')
-    if (user is None) != (password_env is None and password_file is None):
-        raise UsageFault(f'--{prefix}user needs --{prefix}password-env or --{prefix}password-file, and those need '
-                         f'--{prefix}user')
-    if not given:
-        return None
-    variable, file = token_env or password_env, token_file or password_file
-    return (Secret.from_environment(variable) if variable is not None else Secret.from_file(file or '')).reveal()
-
-
-def _auth(secret: str, user: str | None) -> Auth:
-    """Return what puts the credentials into a request: Basic as *user*, or a bearer token (RFC 7617, RFC 6750)."""
-    if user is not None:
-        from requests.auth import HTTPBasicAuth
-
-        return HTTPBasicAuth(user.encode(), secret.encode())
-    if not secret.isascii() or not secret.isprintable() or ' ' in secret:
-        raise UsageFault('the bearer token has characters that no token may have: spaces, line breaks or non-ASCII')
-
-    def bearer(request: PreparedRequest) -> PreparedRequest:
-        request.headers['Authorization'] = f'Bearer {secret}'
-        return request
-
-    return bearer
-
-
-#: The command gets the credentials as one argument ``auth``, for ``auth=`` of a request; ``None`` without any.
-credentials_options = credentials(
-    'auth', _auth, 'The environment variable that holds a bearer token.', 'The file that holds a bearer token.',
-    'The user to authenticate as (Basic), with one of these:')

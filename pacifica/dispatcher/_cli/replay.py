@@ -11,8 +11,9 @@ from uuid import UUID
 import click
 
 from pacifica.dispatcher._cli.acting import How, act_options, agree, no_events, report
+from pacifica.dispatcher._cli.composing import converting
 from pacifica.dispatcher._cli.events import print_events
-from pacifica.dispatcher._cli.options import converting, database_option, filter_options, route_of, set_option
+from pacifica.dispatcher._cli.options import database_option, filter_options, route_of, set_option
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, notice, on_terminal, print_json, print_table, progress
 from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._cli.table import Table, existing_table

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli.options import credentials_options, http_url
+from pacifica.dispatcher._cli.credentials import credentials_options
+from pacifica.dispatcher._cli.options import http_url
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, notice, progress, rich_table, styled
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import printable

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pacifica.dispatcher._cli.composing import combined, options
 from pacifica.dispatcher._cli.configuration import SERVICE
 from pacifica.dispatcher._cli.options import (
-    combined, http_url, json_option, moment, options, router_options, tracing_option, transaction_url,
+    http_url, json_option, metrics_host_option, moment, router_options, tracing_option, transaction_url,
 )
 from pacifica.dispatcher._cli.output import UsageFault, notice, print_json, progress
 from pacifica.dispatcher._cli.references import RouterReference, authentication
@@ -165,8 +166,7 @@ def serve_command(
               help='Serve what this worker counts for Prometheus, on this port; needs the extra metrics. With '
                    'PROMETHEUS_MULTIPROC_DIR in the environment, workers count without a port too, and each that '
                    'serves, serves what all count.')
-@click.option('--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
-              help='Address to serve that on; whoever reaches it may read.')
+@metrics_host_option
 @tracing_option
 @_log_options
 def work_command(

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pacifica.dispatcher._cli.options import converting, credentials, http_url, route_of
+from pacifica.dispatcher._cli.composing import converting
+from pacifica.dispatcher._cli.credentials import credentials
+from pacifica.dispatcher._cli.options import http_url, metrics_host_option, route_of
 from pacifica.dispatcher._cli.output import UsageFault, notice, say
 from pacifica.dispatcher._cli.serving import configure_log, handling_signals, serving_metrics
 from pacifica.dispatcher._engine.turns import Signalled
@@ -64,8 +66,7 @@ def _receiver_auth(secret: str, user: str | None) -> dict[str, Any]:
 @click.option('--metrics-port', type=click.IntRange(1, 65535), default=None, metavar='PORT',
               help='With --keep, serve for Prometheus on this port whether the subscription is enabled; needs the '
                    'extra metrics.')
-@click.option('--metrics-host', default='127.0.0.1', show_default=True, metavar='ADDRESS',
-              help='Address to serve that on; whoever reaches it may read.')
+@metrics_host_option
 def subscribe_command(
     receiver_url: str, notifications_url: str, jsonpath: str, name: str, user: str | None,
     auth: dict[str, Any] | None, keep: bool, metadata_url: str | None, delete: bool, interval: float, timeout: float,

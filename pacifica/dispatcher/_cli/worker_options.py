@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from pacifica.dispatcher._cli.options import combined, converting, options, router_options, seconds
+from pacifica.dispatcher._cli.composing import combined, converting, options
+from pacifica.dispatcher._cli.options import router_options, seconds
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._units import bytes_of
 
