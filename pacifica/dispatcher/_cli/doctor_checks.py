@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import click
 import peewee
 
 from pacifica.dispatcher._cli.doctor_findings import (
@@ -34,6 +33,7 @@ from pacifica.dispatcher._queue.connections import sqlite_path
 from pacifica.dispatcher._queue.dialect import Fault, dialect_of
 from pacifica.dispatcher._queue.schema import state_of_schema
 from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher.exceptions import ConfigurationError
 
 _SKEW_SECONDS = 2.0
 _VERSION = {
@@ -79,9 +79,9 @@ def check_router(settings: Settings) -> Finding:
     try:
         with redirect_stdout(sys.stderr):  # what the module prints is no part of our answer
             found = find_router(settings.router)
-    except click.BadParameter as exc:
+    except ConfigurationError as exc:
         wrong = 'the file' if is_routes_file(settings.router) else 'MODULE:ROUTER, or the module'
-        return failed(exc.message, f'correct {wrong}')
+        return failed(str(exc), f'correct {wrong}')
     routes = len(list(found.router))
     if not routes:
         return warning(f'{found} has no routes: every event will end in 422', 'add routes with add_route()')

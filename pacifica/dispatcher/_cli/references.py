@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from operator import attrgetter
-from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
+from pacifica.dispatcher._cli.composing import converting
 from pacifica.dispatcher._modules import REFERENCE, import_from
 from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher.authentication import Authenticate
@@ -16,6 +17,8 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from pacifica.dispatcher.router import Router
+
+_T = TypeVar('_T')
 
 #: What commands call a router in their usage.
 ROUTER = 'MODULE:ROUTER'
@@ -45,10 +48,15 @@ class RouterReference(NamedTuple):
         return '\n'.join([f'{self}, routes:', *(routes or ['  none: every event will end in 422'])])
 
 
-def router_reference(ctx: click.Context, _param: click.Parameter, value: str | None) -> RouterReference | None:
-    """Return :func:`find_router` of *value*, as the callback of an option."""
-    _refuse_while_completing(ctx)
-    return None if value is None else find_router(value)
+def _importing(convert: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:
+    """Make the callback of an option of *convert*, which runs the user's code: not if a shell only completes."""
+    callback = converting(convert)
+
+    def unless_completing(ctx: click.Context, param: click.Parameter, value: str | None) -> _T | None:
+        if ctx.resilient_parsing:  # in which click ignores the error
+            raise click.BadParameter('no module is imported to complete a command')
+        return callback(ctx, param, value)
+    return unless_completing
 
 
 def is_routes_file(value: str) -> bool:
@@ -58,63 +66,51 @@ def is_routes_file(value: str) -> bool:
 
 
 def find_router(value: str) -> RouterReference:
-    """Return the router of a routes file, or of ``MODULE:ROUTER``, imported with the current directory on the path."""
+    """Return the router of a routes file, or of ``MODULE:ROUTER``, imported with the current directory on the path.
+
+    :raises ConfigurationError: if there is none.
+    """
     from pacifica.dispatcher.router import Router
 
     if is_routes_file(value):
-        try:
-            return RouterReference(value, os.path.splitext(os.path.basename(value))[0], Router.from_file(value))
-        except ConfigurationError as exc:
-            raise click.BadParameter(str(exc)) from exc
+        return RouterReference(value, os.path.splitext(os.path.basename(value))[0], Router.from_file(value))
     reference = REFERENCE.fullmatch(value)
     if not reference:
-        raise click.BadParameter(
+        raise ConfigurationError(
             f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
             'the router in it, for example my_package.routes:router; nor is it a routes file, FILE.toml',
         )
     module_name, attribute = reference.groups()
-    module = _import(module_name)
+    module = import_from(os.getcwd(), module_name)
     try:
         found: object = attrgetter(attribute)(module)
     except AttributeError as exc:
         routers = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
-        raise click.BadParameter(
+        raise ConfigurationError(
             f'module {module_name!r} has no {attribute!r}; routers in it: {", ".join(routers) or "none"}') from exc
     if not isinstance(found, Router):
-        raise click.BadParameter(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
+        raise ConfigurationError(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
     return RouterReference(value, module_name, found)
 
 
-def authentication(ctx: click.Context, _param: click.Parameter, value: str | None) -> Authenticate | None:
-    """Import the module of ``MODULE:NAME`` and return what has that name in it, as the callback of an option."""
+router_reference = _importing(find_router)
+
+
+@_importing
+def authentication(value: str) -> Authenticate:
+    """Return what ``MODULE:NAME`` names, imported likewise: a scheme, or a list of them."""
     from pacifica.dispatcher._http.tools import schemes_of
 
-    if value is None:
-        return None
-    _refuse_while_completing(ctx)
     reference = REFERENCE.fullmatch(value)
     if not reference:
-        raise click.BadParameter(f'{value!r} is not MODULE:NAME, for example my_package.access:schemes')
+        raise ConfigurationError(f'{value!r} is not MODULE:NAME, for example my_package.access:schemes')
     module_name, name = reference.groups()
+    module = import_from(os.getcwd(), module_name)
     try:
-        schemes: Authenticate = attrgetter(name)(_import(module_name))
+        schemes: Authenticate = attrgetter(name)(module)
         schemes_of(schemes)
     except AttributeError as exc:
-        raise click.BadParameter(f'module {module_name!r} has no {name!r}') from exc
+        raise ConfigurationError(f'module {module_name!r} has no {name!r}') from exc
     except ConfigurationError as exc:
-        raise click.BadParameter(f'{value} is no scheme of authentication, and no list of them') from exc
+        raise ConfigurationError(f'{value} is no scheme of authentication, and no list of them') from exc
     return schemes
-
-
-def _refuse_while_completing(ctx: click.Context) -> None:
-    """Leave a callback that would run the user's code, if the shell only wants to know what may follow."""
-    if ctx.resilient_parsing:  # in which click ignores the error
-        raise click.BadParameter('no module is imported to complete a command')
-
-
-def _import(name: str) -> ModuleType:
-    """Import a module of the user's, with the current directory on the path."""
-    try:
-        return import_from(os.getcwd(), name)
-    except ConfigurationError as exc:
-        raise click.BadParameter(str(exc)) from exc
