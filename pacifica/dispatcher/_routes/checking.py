@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
@@ -107,7 +106,7 @@ def _unknown(key: str, where: Where, kind: type[msgspec.Struct]) -> Fault:
 
 def _in_words(message: str, where: Where) -> str:
     """Return what msgspec says in the words of TOML."""
-    subject = next((str(each) for each in reversed(where) if isinstance(each, str)), 'this')
+    subject = (_names(where) or ['this'])[-1]
     if found := re.fullmatch(r'Expected `([^`]*)`, got `([^`]*)`', message):
         kinds = set(found[1].split(' | '))
         wanted = [words for kind, words in _KINDS.items() if kind in kinds and not (kind == 'int' and 'float' in kinds)]
@@ -161,8 +160,8 @@ class _Value(msgspec.Struct, rename={'values': 'not'}):
     values: Any
 
 
-def _names(where: Where) -> Iterator[str]:
-    return (step for step in where if isinstance(step, str))
+def _names(where: Where) -> list[str]:
+    return [step for step in where if isinstance(step, str)]
 
 
 def _keys(kind: type[msgspec.Struct]) -> list[str]:
