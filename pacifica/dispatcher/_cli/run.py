@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -20,8 +19,7 @@ from pacifica.dispatcher._cli.table import existing_table
 from pacifica.dispatcher._parameters import require_declared
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._cli.check import CheckedEvent
-    from pacifica.dispatcher.router import Route
+    from pacifica.dispatcher._clients.event_files import FileEvent
 
 
 @click.command('run', short_help='Run one event here and now.')
@@ -46,60 +44,41 @@ def run_command(
 
     The exit status is 0 if the handler returned, 1 if it failed or the event has no route.
     """
-    routes = list(reference.router)
-    given = _read(event, database)
-    application = name or given.application or reference.application
-    checked = given.check(routes, application)
+    routes, record = list(reference.router), _record(event, database)
+    application = name or record.get('taskApplicationName') or reference.application
+    if record:
+        checked = check_stored(routes, record['taskID'], record['eventData'], application)
+    else:
+        checked = check_event(routes, _in_file(event), application)
     if checked.winner is None:
         show_event(checked, routes)
         sys.exit(EXIT_FAILED)
     route = routes[checked.winner - 1]
     require_declared(parameters, route.parameters)
-    own = {**given.parameters, **parameters}
-    ForegroundRun(checked, route, application, given.task_id, own, dry_run, keep)()
+    own = {**(record.get('parameters') or {}), **parameters}
+    task_id = UUID(record['taskID']) if record else uuid4()
+    ForegroundRun(checked, route, application, task_id, own, dry_run, keep)()
 
 
-@dataclass
-class _Given:
-    """The event that is to run; ``stored`` is its record, if it has one."""
+def _in_file(name: str) -> FileEvent:
+    from pacifica.dispatcher._clients.event_files import read_events
 
-    name: str
-    text: str
-    stored: Mapping[str, Any] | None = None
-
-    @property
-    def application(self) -> str | None:
-        return None if self.stored is None else str(self.stored['taskApplicationName'])
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        """Those that were set for it."""
-        return (self.stored or {}).get('parameters') or {}
-
-    @property
-    def task_id(self) -> UUID:
-        return uuid4() if self.stored is None else UUID(self.stored['taskID'])
-
-    def check(self, routes: Sequence[Route], application: str) -> CheckedEvent:
-        from pacifica.dispatcher._clients.event_files import read_events
-
-        if self.stored is not None:
-            return check_stored(routes, self.name, self.text, application)
-        events = read_events([self.name])
-        if len(events) != 1:
-            raise UsageFault(f'{self.name} has {len(events)} events, and one at a time is run: put that into a file')
-        return check_event(routes, events[0], application)
+    events = read_events([name])
+    if len(events) != 1:
+        raise UsageFault(f'{name} has {len(events)} events, and one at a time is run: put that into a file')
+    return events[0]
 
 
-def _read(event: str, database: Any) -> _Given:
+def _record(event: str, database: Any) -> Mapping[str, Any]:
+    """Return the record of a stored event; an empty one for an event in a file."""
     try:
         task_id = UUID(event)
     except ValueError:
         if event != '-' and not Path(event).is_file():
             raise UsageFault(f'{event!r} is no task id, which is a UUID, and no file') from None
-        return _Given(event, '')
+        return {}
     with existing_table(database) as table:
         record = table.records.get(task_id)
     if record is None:
         raise UsageFault(f'there is no event {task_id}')
-    return _Given(str(task_id), record['eventData'], record)
+    return record
