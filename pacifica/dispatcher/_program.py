@@ -105,7 +105,7 @@ class _Running:
         """Pass output on until the program has ended, and return whether it has within *timeout* seconds."""
         until = float('inf') if timeout is None else time.monotonic() + timeout
         pause = 0.001
-        while not self._has_ended():
+        while os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             left = until - time.monotonic()
             if left <= 0:
                 return False
@@ -116,9 +116,6 @@ class _Running:
                 time.sleep(min(left, pause))
                 pause = min(2 * pause, _TURN)
         return True
-
-    def _has_ended(self) -> bool:
-        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _pass_on(self, timeout: float) -> bool:
         """Pass on what there is, or comes within *timeout* seconds; return whether anything was there."""

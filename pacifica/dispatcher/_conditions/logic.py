@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -113,23 +113,17 @@ class Several(Condition):
     parts: tuple[Condition, ...]
 
     def __repr__(self) -> str:
-        return self._joined(f' {self._operator} ', map(repr, self.parts))
-
-    def _joined(self, word: str, texts: Iterable[str]) -> str:
-        """Join the texts of the parts, those of other operators in parentheses."""
-        return word.join(f'({text})' if isinstance(part, Several) else text for part, text in zip(self.parts, texts))
+        return f' {self._operator} '.join(
+            f'({part!r})' if isinstance(part, Several) else repr(part) for part in self.parts)
 
     @property
     def _expression(self) -> str | None:
         expressions = [part._expression for part in self.parts]
         return f' {self._word} '.join(f'({each})' for each in expressions) if None not in expressions else None
 
-    def _because(self, facts: Facts, explain: Explain, holds: bool) -> list[str]:
-        """Return the reasons of the parts that hold, or of those that don't."""
-        return [line for part in self.parts if part._holds(facts) is holds for line in part._why(facts, explain)]
-
     def _why(self, facts: Facts, explain: Explain) -> list[str]:
-        return self._because(facts, explain, self._holds(facts))
+        holds = self._holds(facts)  # because of the parts that do, or doesn't because of those that don't
+        return [line for part in self.parts if part._holds(facts) is holds for line in part._why(facts, explain)]
 
     _operator = _word = ''
 
