@@ -1,4 +1,4 @@
-"""The runners of a routes file: of a directory, or of the archive's services, whose clients are made when needed."""
+"""The runners of the archive's services in a routes file, whose clients are made when they are needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pacifica.dispatcher._transfers.progress import DEFAULT_TIMEOUT
-from pacifica.dispatcher.downloader_runners import (
-    DownloaderRunner, LocalDownloaderRunner, Opener, RemoteDownloaderRunner,
-)
+from pacifica.dispatcher.downloader_runners import DownloaderRunner, Opener, RemoteDownloaderRunner
 from pacifica.dispatcher.models import File, Transaction, TransactionKeyValue
-from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, RemoteUploaderRunner, UploaderRunner
+from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner, UploaderRunner
 
 if TYPE_CHECKING:
     from pacifica.uploader.bundler.bundler import Bundler
@@ -63,13 +61,3 @@ class IngestRunner(UploaderRunner):
         transaction_key_values: list[TransactionKeyValue] | None = None, timeout: float = DEFAULT_TIMEOUT,
     ) -> tuple[Bundler, int | None, dict[str, Any]]:
         return self._runner.upload(basedir_name, transaction, transaction_key_values, timeout)
-
-
-def downloader_of(directory: Path | None, url: str | None) -> DownloaderRunner:
-    """Return what takes files from a directory, copied since programs look for regular files, or from Cartd."""
-    return CartdRunner(url) if directory is None else LocalDownloaderRunner(str(directory), link=False)
-
-
-def uploader_of(directory: Path | None, url: str | None) -> UploaderRunner:
-    """Return what leaves bundles in a directory, or sends them to Ingest."""
-    return IngestRunner(url) if directory is None else LocalUploaderRunner(str(directory))

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from pacifica.dispatcher._parameters import checked
 from pacifica.dispatcher._patterns import Patterns
-from pacifica.dispatcher._routes.archive import downloader_of, uploader_of
+from pacifica.dispatcher._routes.archive import CartdRunner, IngestRunner
 from pacifica.dispatcher._routes.checking import Fault
 from pacifica.dispatcher._routes.handlers import import_handler, misplaced_arguments, missing_program
 from pacifica.dispatcher._routes.lines import Where
@@ -18,19 +20,18 @@ from pacifica.dispatcher._routes.settings import require_possible
 from pacifica.dispatcher._routes.values import Archive, Quantity, RouteTable, Upload
 from pacifica.dispatcher._routes.when import path_of
 from pacifica.dispatcher._units import bytes_of, seconds_or_bare
-from pacifica.dispatcher.downloader_runners import DownloaderRunner
+from pacifica.dispatcher.downloader_runners import DownloaderRunner, LocalDownloaderRunner
 from pacifica.dispatcher.event_handlers import CommandEventHandler, EventHandler, StagedEventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.staging import IdleTimeout
-from pacifica.dispatcher.uploader_runners import UploaderRunner
+from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, UploaderRunner
 
 _FAULTY = object()
-# The defaults of keys that say something of a program alone, or of the staging around a handler.
-_OF_COMMANDS: dict[str, Any] = {'shell': False, 'environment': None, 'nice': 0}
-_OF_STAGING: dict[str, Any] = {
-    'download': True, 'upload': True, 'stage_in': None, 'keep_failed': False, 'download_timeout': None,
-    'upload_timeout': None, 'previews': None,
-}
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(RouteTable)}
+# What says something of a program alone, or of the staging around a handler.
+_OF_COMMANDS = ('shell', 'environment', 'nice')
+_OF_STAGING = (
+    'download', 'upload', 'stage_in', 'keep_failed', 'download_timeout', 'upload_timeout', 'previews')
 
 
 class Builder:
@@ -96,8 +97,10 @@ class Builder:
                             for each in (archive.download, archive.upload))
         if self._outside and download is not None and not download.is_dir():
             self._fault(where, 'download', f'there is no directory {download}: make it, or write "remote"')
-        return (downloader_of(download, archive.cartd and archive.cartd.rstrip('/')),
-                uploader_of(upload, archive.ingest and archive.ingest.rstrip('/')))
+        cartd, ingest = (url and url.rstrip('/') for url in (archive.cartd, archive.ingest))
+        return (  # files are copied, since programs look for regular ones
+            CartdRunner(cartd) if download is None else LocalDownloaderRunner(str(download), link=False),
+            IngestRunner(ingest) if upload is None else LocalUploaderRunner(str(upload)))
 
     def _limit(self, route: RouteTable, where: Where, key: str) -> Any:
         value: Quantity | None = getattr(route, key)
@@ -132,8 +135,8 @@ class Builder:
 
     def _handler(self, route: RouteTable, where: Where) -> EventHandler | None:
         assert route.handler is not None
-        for key, default in _OF_COMMANDS.items():
-            if getattr(route, key) != default:
+        for key in _OF_COMMANDS:
+            if getattr(route, key) != _DEFAULTS[key]:
                 self._fault(where, key, f'{key} is of a command, and this route has a handler')
         reference, options = route.handler, route.options
         made: EventHandler | None = self._try(
@@ -144,8 +147,8 @@ class Builder:
         if handler is None:
             return None
         if isinstance(handler, StagedEventHandler):
-            for key, default in _OF_STAGING.items():
-                if getattr(route, key) != default:
+            for key in _OF_STAGING:
+                if getattr(route, key) != _DEFAULTS[key]:
                     self._fault(where, key, f'{route.handler} stages files itself: say {key} there')
             return handler
         if route.stage_in is not None and not route.download:
