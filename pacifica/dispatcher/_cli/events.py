@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from pacifica.dispatcher._cli.event_output import attempt_paragraphs, follow
-from pacifica.dispatcher._cli.event_sections import EventSections
+from pacifica.dispatcher._cli.event_sections import event_sections
 from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option
 from pacifica.dispatcher._cli.output import (
     Column, UsageFault, console, notice, on_terminal, print_document, print_json, print_table, status_name, status_text,
@@ -144,6 +144,7 @@ def show_command(
     """
     if following and (as_json or as_event or attempt is not None):
         raise click.UsageError('--follow shows every attempt as it comes, without --json, --event and --attempt')
+    most = None if full else lines
     with existing_table(database) as table:
         if following:
             follow(table.records, task_id)
@@ -158,11 +159,10 @@ def show_command(
             print_json(record)
             return
         runs, running = table.records.outputs(task_id) or (), table.records.running(task_id)
-        sections = EventSections(table, task_id, record)
-    out, most = console(), None if full else lines
+        sections = list(event_sections(table, task_id, record, most))
+    out = console()
     output = list(attempt_paragraphs(runs, attempt, most))
-    for text in (*_paragraphs(record, traceback, running), *output, *sections.paragraphs(most),
-                 *_event(record, most)):
+    for text in (*_paragraphs(record, traceback, running), *output, *sections, *_event(record, most)):
         out.print(text, soft_wrap=True)
 
 
