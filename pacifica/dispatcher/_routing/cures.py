@@ -17,9 +17,9 @@ _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*')
 class Cure(NamedTuple):
     """A form that jsonpath2 refuses, what to say of it, and what to put in its place, if that can be said."""
 
-    refused: re.Pattern[str]
+    refused: str  # a regular expression
     says: str
-    instead: str | Callable[[re.Match[str]], str] | None
+    instead: str | Callable[[re.Match[str]], str] | None = None
 
 
 def _in_quotes(text: str) -> str:
@@ -31,38 +31,34 @@ def _member(match: re.Match[str]) -> str:
     return match[0] if known else f'[{_in_quotes(match[1])}]'
 
 
-def _cure(refused: str, says: str, instead: str | Callable[[re.Match[str]], str] | None = None) -> Cure:
-    return Cure(re.compile(refused), says, instead)
-
-
 # Of strings alone: what they hold is no mistake once they are some.
 _QUOTES = (
-    _cure('[“”„]([^“”„"]*)[“”„]', 'write "…" with straight quotes', lambda match: _in_quotes(match[1])),
-    _cure(r"'((?:[^'\\]|\\.)*)'", 'write "…" for \'…\'',
-          lambda match: _in_quotes(match[1].replace("\\'", "'"))),
+    Cure('[“”„]([^“”„"]*)[“”„]', 'write "…" with straight quotes', lambda match: _in_quotes(match[1])),
+    Cure(r"'((?:[^'\\]|\\.)*)'", 'write "…" for \'…\'',
+         lambda match: _in_quotes(match[1].replace("\\'", "'"))),
 )
 CURES = (
-    _cure(r'^[^?]*[=<>].*', 'a comparison is in a filter, as in $[?(@["eventType"] = "…")]'),
-    _cure(r'={2,3}', 'write = for ==', '='),
-    _cure(r'<>|!==?', 'write != for is not equal', '!='),
-    _cure(r'\s*&&\s*', 'write and for &&', ' and '),
-    _cure(r'\s*\|\|\s*', 'write or for ||', ' or '),
-    _cure(r'!(?!=)\s*', 'write not for !', 'not '),
-    _cure(r'(?<![\w.])(AND|OR|NOT)\b', 'write and, or and not in small letters', lambda match: match[1].lower()),
-    _cure(r'(?<![\w.])(True|False)\b', 'write true and false in small letters', lambda match: match[1].lower()),
-    _cure(r'(?<![\w.])(None|nil|undefined)\b', 'write null for no value', 'null'),
-    _cure(r'(?<![\w.])is\s+not\b', 'write != for is not', '!='),
-    _cure(r'(?<![\w.])is\b', 'write = for is', '='),
-    _cure(r'(?<![\w.\[])(?:match|search)\(|=~|(?<![\w.])like\b',
-          'there are no regular expressions: compare the end or beginning, as in @["name"][substring(-4)] = ".csv"'),
-    _cure(r'(?<![\w.\[])count\(', 'there is no count(): @["data"][length()] is how many elements an array has'),
-    _cure(r'(?<![\w.])in\b', 'there is no in: compare with each, as in @["key"] = "a" or @["key"] = "b"'),
-    _cure(r'(?<![\w.\[])length\(\s*([^()]*?)\s*\)', 'write a function after its value, as in @["name"][length()]',
-          r'\1[length()]'),
-    _cure(r'(?<![\w.\[])value\(\s*([^()]*?)\s*\)', 'write the path alone for value(…)', r'\1'),
-    _cure(r'\[\s*\(\s*@\.length\s*-\s*(\d+)\s*\)\s*\]', 'write [-1] for the last element', r'[-\1]'),
-    _cure(r'\.(?!\.)([-\w]+)', 'write a name that has more than letters, digits and _ as ["…"]', _member),
-    _cure(r'(?<=[=<>])(\s*)(?!(?:true|false|null)\b)([A-Za-z_]\w*)', 'write text that is compared as "…"', r'\1"\2"'),
+    Cure(r'^[^?]*[=<>].*', 'a comparison is in a filter, as in $[?(@["eventType"] = "…")]'),
+    Cure(r'={2,3}', 'write = for ==', '='),
+    Cure(r'<>|!==?', 'write != for is not equal', '!='),
+    Cure(r'\s*&&\s*', 'write and for &&', ' and '),
+    Cure(r'\s*\|\|\s*', 'write or for ||', ' or '),
+    Cure(r'!(?!=)\s*', 'write not for !', 'not '),
+    Cure(r'(?<![\w.])(AND|OR|NOT)\b', 'write and, or and not in small letters', lambda match: match[1].lower()),
+    Cure(r'(?<![\w.])(True|False)\b', 'write true and false in small letters', lambda match: match[1].lower()),
+    Cure(r'(?<![\w.])(None|nil|undefined)\b', 'write null for no value', 'null'),
+    Cure(r'(?<![\w.])is\s+not\b', 'write != for is not', '!='),
+    Cure(r'(?<![\w.])is\b', 'write = for is', '='),
+    Cure(r'(?<![\w.\[])(?:match|search)\(|=~|(?<![\w.])like\b',
+         'there are no regular expressions: compare the end or beginning, as in @["name"][substring(-4)] = ".csv"'),
+    Cure(r'(?<![\w.\[])count\(', 'there is no count(): @["data"][length()] is how many elements an array has'),
+    Cure(r'(?<![\w.])in\b', 'there is no in: compare with each, as in @["key"] = "a" or @["key"] = "b"'),
+    Cure(r'(?<![\w.\[])length\(\s*([^()]*?)\s*\)', 'write a function after its value, as in @["name"][length()]',
+         r'\1[length()]'),
+    Cure(r'(?<![\w.\[])value\(\s*([^()]*?)\s*\)', 'write the path alone for value(…)', r'\1'),
+    Cure(r'\[\s*\(\s*@\.length\s*-\s*(\d+)\s*\)\s*\]', 'write [-1] for the last element', r'[-\1]'),
+    Cure(r'\.(?!\.)([-\w]+)', 'write a name that has more than letters, digits and _ as ["…"]', _member),
+    Cure(r'(?<=[=<>])(\s*)(?!(?:true|false|null)\b)([A-Za-z_]\w*)', 'write text that is compared as "…"', r'\1"\2"'),
 )
 _BARE = 'write a filter as ?(…), with parentheses'
 _NO_ROOT = 'begin with $, the event'
@@ -84,7 +80,7 @@ def cured(text: str) -> tuple[list[str], str | None]:
     for cure in _QUOTES:
         masked = _STRING.sub(keep, _applied(cure, masked, said))
     for cure in CURES:
-        if cure.instead is None and cure.refused.search(masked):
+        if cure.instead is None and re.search(cure.refused, masked):
             return [*said, cure.says], None
         masked = _applied(cure, masked, said)
     masked = _with_parentheses(masked, said)
@@ -96,7 +92,7 @@ def cured(text: str) -> tuple[list[str], str | None]:
 
 
 def _applied(cure: Cure, text: str, said: list[str]) -> str:
-    better = text if cure.instead is None else cure.refused.sub(cure.instead, text)
+    better = text if cure.instead is None else re.sub(cure.refused, cure.instead, text)
     if better != text:
         said.append(cure.says)
     return better
