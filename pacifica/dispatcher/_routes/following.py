@@ -78,14 +78,12 @@ class RoutesFile:
             return None
         self._tried = sign, time.monotonic() + _AGAIN_SECONDS
         document = load(text, self.path)
-        if document.service != self.document.service and not self._silent:
-            _LOG.warning('routes.restart_needed', extra={'file': str(self.path), 'table': 'service'})
+        if document.service != self.document.service:
+            self._log(logging.WARNING, 'routes.restart_needed', table='service')
         self._sign, self.text, self.document, self._refused = sign, text, document, ''
-        if not self._silent:
-            _LOG.info('routes.taken', extra={'file': str(self.path), 'routes': len(document.routes)})
+        self._log(logging.INFO, 'routes.taken', routes=len(document.routes))
         for warning in document.warnings:
-            if not self._silent:
-                _LOG.warning('routes.doubtful', extra={'file': str(self.path), 'warning': warning})
+            self._log(logging.WARNING, 'routes.doubtful', warning=warning)
         return document
 
     def _settled(self, sign: _Sign) -> bool:
@@ -99,8 +97,11 @@ class RoutesFile:
     def _refuse(self, error: str) -> None:
         if error != self._refused:
             self._refused = error
-            if not self._silent:
-                _LOG.error('routes.refused', extra={'file': str(self.path), 'error': error})
+            self._log(logging.ERROR, 'routes.refused', error=error)
+
+    def _log(self, level: int, key: str, **values: Any) -> None:
+        if not self._silent:
+            _LOG.log(level, key, extra={'file': str(self.path), **values})
 
 
 def _sign(path: Path) -> _Sign:
