@@ -181,11 +181,10 @@ def _text(name: str, value: Any) -> str:
         raise CommandError(f'the {name} of the event is no text and no number, and can be no argument of a program')
     text = str(value)
     try:
-        os.fsencode(text)
-    except UnicodeEncodeError as exc:
+        if b'\0' in os.fsencode(text):
+            raise ValueError('NUL')
+    except ValueError as exc:  # UnicodeEncodeError too
         raise CommandError(f'the {name} of the event has characters that no argument can have') from exc
-    if '\0' in text:
-        raise CommandError(f'the {name} of the event has characters that no argument can have')
     return text
 
 

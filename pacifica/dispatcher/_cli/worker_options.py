@@ -20,23 +20,12 @@ def period(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
     return found
 
 
-@converting
-def size(value: str) -> int:
-    """Return the bytes of a size such as ``512M``, ``2GiB`` or ``3GB``, or a number of them."""
-    return _bytes(value)
-
-
 def _bytes(value: str) -> int:
+    """Return the bytes of a size such as ``512M``, ``2GiB`` or ``3GB``, or a number of them."""
     found = bytes_of(value)
     if found is None:
         raise click.BadParameter(f'{value!r} is no size: write for example 512M, 2GiB, 3GB or a number of bytes')
     return found
-
-
-@converting
-def size_or_none(value: str) -> int:
-    """Return the bytes of a :func:`size`, which may be 0."""
-    return 0 if value == '0' else _bytes(value)
 
 
 def _given(**values: Any) -> dict[str, Any]:
@@ -64,7 +53,7 @@ queue_options = options(
                      help='Whether handlers run in processes, which may crash and can be killed, or in threads.'),
         click.option('--handler-timeout', callback=period, metavar='TIME',
                      help='How long a handler in a process may run until it is killed; by default for ever.'),
-        click.option('--memory-limit', callback=size, metavar='SIZE',
+        click.option('--memory-limit', callback=converting(_bytes), metavar='SIZE',
                      help='Address space of a handler in a process, and of each of its children, e.g. 512M or 2G.'),
         click.option('--lease', callback=period, default='15s', show_default=True, metavar='TIME',
                      help='How long after its worker\'s death an event runs elsewhere.'),
@@ -81,7 +70,8 @@ queue_options = options(
                      help='How often an event is run at most.'),
         click.option('--max-backlog', type=click.IntRange(min=1), metavar='N',
                      help='How many events may wait before a receiver answers 429; by default any number.'),
-        click.option('--keep-previews', callback=size_or_none, default='1GB', show_default=True, metavar='SIZE',
+        click.option('--keep-previews', callback=converting(lambda value: 0 if value == '0' else _bytes(value)),
+                     default='1GB', show_default=True, metavar='SIZE',
                      help='How much of the images that handlers make to be looked at is kept, the latest; 0 for none.'),
     ),
 )

@@ -39,16 +39,16 @@ class _Compared(Condition):
         return said(self._filter)
 
     @cached_property
-    def _wanted(self) -> frozenset[Any]:
-        return frozenset(form for each in self.values for form in _forms(each))
+    def _wanted(self) -> dict[Any, None]:
+        """The values in all their forms, each once and in this order."""
+        return dict.fromkeys(form for each in self.values for form in _forms(each))
 
     def _equals(self, value: Any) -> bool:
         return comparable(value) and value in self._wanted
 
     def _equation(self, member: str) -> str:
         """Return the part of a filter that says that a member is one of the values."""
-        forms = dict.fromkeys(form for each in self.values for form in _forms(each))
-        return ' or '.join(f'@[{as_json(member)}] = {as_json(form)}' for form in forms)
+        return ' or '.join(f'@[{as_json(member)}] = {as_json(form)}' for form in self._wanted)
 
     def _compare(self, found: list[Any]) -> str:
         """Return what was *found* instead of the values, or which of them."""
