@@ -112,7 +112,11 @@ def _as_record(state: WorkerState | LaneState) -> dict[str, Any]:
 
 
 def _ended(ended: EndedEvents) -> dict[str, Any]:
-    return {'counts': ended.counts, **{name: ended.percentile(part) for name, part, _ in _PERCENTILES}}
+    return {'counts': ended.counts, **_percentiles(ended)}
+
+
+def _percentiles(ended: EndedEvents) -> dict[str, float | None]:
+    return {name: ended.percentile(part) for name, part, _ in _PERCENTILES}
 
 
 def _route(route: RouteHealth) -> dict[str, Any]:
@@ -136,8 +140,7 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
               for each in report.failing]
     found += [
         ('route', each.name, span, ended.counts[Status.OK], ended.counts[Status.FAILED],
-         *('' if took is None else f'{took:.3f}'
-           for _, part, _ in _PERCENTILES for took in [ended.percentile(part)]))
+         *('' if took is None else f'{took:.3f}' for took in _percentiles(ended).values()))
         for each in report.routes for span, ended in each.ended.items()
     ]
     found += [('queue', queue.application, queue.task, f'{queue.oldest_age:.3f}') for queue in report.queues]
@@ -151,8 +154,8 @@ def _lines(report: StatusReport) -> list[Sequence[object]]:
     found += [('free', what, size) for what, size in report.free.items()]
     for span, ended in report.ended.items():
         found += [('ended', span, status, count) for status, count in ended.counts.items()]
-        took = [(name, ended.percentile(part)) for name, part, _ in _PERCENTILES]
-        found += [('ended', span, name, f'{value:.3f}') for name, value in took if value is not None]
+        took = _percentiles(ended)
+        found += [('ended', span, name, f'{value:.3f}') for name, value in took.items() if value is not None]
     return found
 
 
@@ -200,7 +203,7 @@ def _routes(routes: Sequence[RouteHealth]) -> RenderableType:
     return rich_table(columns, [
         [each.name, *(value for ended in each.ended.values() for value in (
             f'{ended.counts[Status.OK]:,}', f'{ended.counts[Status.FAILED]:,}',
-            *(duration(ended.percentile(part)) for _, part, _ in _PERCENTILES)))]
+            *map(duration, _percentiles(ended).values())))]
         for each in routes[:MOST_ROUTES]
     ])
 

@@ -109,7 +109,10 @@ class Page:
 
 
 class Search:
-    """Finds events of every queue in the table."""
+    """Finds events of every queue in the table.
+
+    Each method raises ``DatabaseUnavailableError`` if the database does not answer.
+    """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -119,16 +122,12 @@ class Search:
 
         :param before: ``older`` of the page before this one.
         :raises ValueError: if *before* is no such text.
-        :raises DatabaseUnavailableError: if the database does not answer.
         """
         position = None if before is None else _position(before)
         return self._connections.read(lambda session: _page(session, wanted, limit, position))
 
     def cursor(self, task_id: UUID) -> str | None:
-        """Return where the page after this event begins, as ``before`` of :meth:`page`; ``None`` if it is unknown.
-
-        :raises DatabaseUnavailableError: if the database does not answer.
-        """
+        """Return where the page after this event begins, as ``before`` of :meth:`page`; ``None`` if it is unknown."""
         row = self._connections.read(lambda session: row_of(session, 'created', task_id))
         return None if row is None else _cursor({'created': as_text(row[0]), 'taskID': str(task_id)})
 
