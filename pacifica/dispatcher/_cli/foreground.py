@@ -17,8 +17,8 @@ from uuid import UUID, uuid4
 
 import click
 
-from pacifica.dispatcher._cli.events import stage_text
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice
+from pacifica.dispatcher._cli.show import stage_text
 from pacifica.dispatcher._operate.words import printable
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status,
 _MODULES = {
     'cancel': 'acting', 'check': 'check', 'completion': 'program', 'demo': 'program', 'doctor': 'doctor',
     'list': 'events', 'migrate': 'table', 'prune': 'table', 'reconcile': 'serve', 'replay': 'replay',
-    'retry': 'acting', 'run': 'run', 'send': 'send', 'serve': 'serve', 'show': 'events', 'status': 'status',
+    'retry': 'acting', 'run': 'run', 'send': 'send', 'serve': 'serve', 'show': 'show', 'status': 'status',
     'subscribe': 'subscribe', 'work': 'serve',
 }
 
