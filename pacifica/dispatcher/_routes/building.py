@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,7 +26,8 @@ from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.staging import IdleTimeout
 from pacifica.dispatcher.uploader_runners import LocalUploaderRunner, UploaderRunner
 
-_FAULTY = object()
+_T = TypeVar('_T')
+
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(RouteTable)}
 # What says something of a program alone, or of the staging around a handler.
 _OF_COMMANDS = ('shell', 'environment', 'nice')
@@ -77,7 +78,7 @@ class Builder:
     def _fault(self, where: Where, key: str, text: str) -> None:
         self.faults.append(Fault((*where, key), text))
 
-    def _try(self, where: Where, key: str, make: Callable[[], Any]) -> Any:
+    def _try(self, where: Where, key: str, make: Callable[[], _T]) -> _T | None:
         """Return what *make* does; ``None`` and a fault if it raises."""
         try:
             return make()
@@ -87,11 +88,12 @@ class Builder:
 
     def _runners(self, archive: Archive) -> tuple[DownloaderRunner, UploaderRunner]:
         where = ('archive',)
-        for key, url in (('cartd', archive.cartd), ('ingest', archive.ingest)):
-            if url is not None and (urlsplit(url).scheme not in ('http', 'https') or not urlsplit(url).netloc):
-                self._fault(where, key, f'{url!r} is no URL of a service: write http://HOST:PORT')
         for key, url, side in (('cartd', archive.cartd, archive.download), ('ingest', archive.ingest, archive.upload)):
-            if url is not None and side != 'remote':
+            if url is None:
+                continue
+            if urlsplit(url).scheme not in ('http', 'https') or not urlsplit(url).netloc:
+                self._fault(where, key, f'{url!r} is no URL of a service: write http://HOST:PORT')
+            if side != 'remote':
                 self._fault(where, key, f'it says where files are to go or to come from, and so does {side!r}')
         download, upload = (None if each == 'remote' else self._directory / each
                             for each in (archive.download, archive.upload))
@@ -128,20 +130,16 @@ class Builder:
             self._fault(where, 'command', fault)
         self.warnings += [Fault((*where, 'command', number), text)
                           for number, text in misplaced_arguments(route, self._directory)]
-        made: EventHandler | None = self._try(where, 'command', lambda: CommandEventHandler(
+        return self._try(where, 'command', lambda: CommandEventHandler(
             command, shell=route.shell, timeout=limits['timeout'], memory=limits['memory'], nice=route.nice,
             environment=route.environment, directory=self._directory))
-        return made
 
     def _handler(self, route: RouteTable, where: Where) -> EventHandler | None:
         assert route.handler is not None
         for key in _OF_COMMANDS:
             if getattr(route, key) != _DEFAULTS[key]:
                 self._fault(where, key, f'{key} is of a command, and this route has a handler')
-        reference, options = route.handler, route.options
-        made: EventHandler | None = self._try(
-            where, 'handler', lambda: import_handler(reference, options, self._directory))
-        return made
+        return self._try(where, 'handler', partial(import_handler, route.handler, route.options, self._directory))
 
     def _staged(self, route: RouteTable, where: Where, handler: EventHandler | None) -> EventHandler | None:
         if handler is None:
@@ -156,19 +154,16 @@ class Builder:
         times: dict[str, Any] = {
             name: IdleTimeout(seconds) for name in ('download_timeout', 'upload_timeout')
             if (seconds := self._limit(route, where, name))}
-        stage_in, previews = (self._patterns(route, where, key) for key in ('stage_in', 'previews'))
-        if stage_in is _FAULTY or previews is _FAULTY:
-            return None
         keep = route.keep_failed
         return StagedEventHandler(
             self._downloader if route.download else None, handler, self._uploader if route.upload else None,
-            keep_failed=keep if isinstance(keep, bool) else self._directory / keep, stage_in=stage_in,
-            key_values=route.upload.key_values if isinstance(route.upload, Upload) else None, previews=previews,
-            **times)
+            keep_failed=keep if isinstance(keep, bool) else self._directory / keep,
+            stage_in=self._patterns(route, where, 'stage_in'), previews=self._patterns(route, where, 'previews'),
+            key_values=route.upload.key_values if isinstance(route.upload, Upload) else None, **times)
 
-    def _patterns(self, route: RouteTable, where: Where, key: str) -> Any:
+    def _patterns(self, route: RouteTable, where: Where, key: str) -> list[str] | None:
         given: str | list[str] | None = getattr(route, key)
-        patterns = [given] if isinstance(given, str) else given
-        if patterns is not None and self._try(where, key, lambda: Patterns(patterns)) is None:
-            return _FAULTY
-        return patterns
+        if given is None:
+            return None
+        patterns = self._try(where, key, partial(Patterns, [given] if isinstance(given, str) else given))
+        return None if patterns is None else list(patterns.given)

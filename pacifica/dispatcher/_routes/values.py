@@ -7,7 +7,6 @@ from typing import Annotated, Any, Union
 import msgspec
 from msgspec import Meta, Struct
 
-Id = Union[str, int]
 Text = Union[str, int, float]
 #: A length of time, a size: a text with a unit, or a number of seconds or bytes.
 Quantity = Union[str, int, float]
