@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from pacifica.dispatcher._cli.output import UsageFault
 from pacifica.dispatcher._cli.references import ROUTER, is_routes_file
 from pacifica.dispatcher._routes.lines import Where, lines_of, parse
+from pacifica.dispatcher._routes.settings import nearest
 
 #: ``context_settings`` of a command all of whose options are settings: each has a variable and a key.
 SERVICE = {'auto_envvar_prefix': 'PACIFICA_DISPATCHER'}
@@ -49,8 +50,7 @@ class _File(NamedTuple):
     def read(cls, path: str) -> _File:
         """Read the table ``[service]`` of a file; its other tables are left alone."""
         try:
-            with open(path, encoding='utf-8-sig') as file:
-                text = file.read()
+            text = Path(path).read_text(encoding='utf-8-sig')
             document = parse(text)
         except OSError as exc:
             raise UsageFault(f'{path} can\'t be read: {exc.strerror}') from exc
@@ -74,8 +74,7 @@ class _File(NamedTuple):
         settings, found = _settings(), {}
         for key, value in self.table.items():
             if key not in settings:
-                [nearest] = get_close_matches(key, settings, n=1, cutoff=0)
-                raise self.fault(key, f'[service] has no key {key!r}; the nearest one is {nearest!r}')
+                raise self.fault(key, f'[service] has no key {key!r}; {nearest(key, settings)}')
             found[key] = self._typed(key, value, settings[key])
         return found
 

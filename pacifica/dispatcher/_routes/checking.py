@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from pacifica.dispatcher._routes.lines import Where
+from pacifica.dispatcher._routes.settings import nearest
 from pacifica.dispatcher._routes.values import Archive, RoutesTable, RouteTable, Upload, When
 
 _T = TypeVar('_T')
@@ -93,14 +93,12 @@ def _fault_of(error: msgspec.ValidationError, table: dict[str, Any], kind: type[
 
 
 def _unknown(key: str, where: Where, kind: type[msgspec.Struct]) -> Fault:
-    known = _keys(kind)
     if kind is RouteTable and key == 'key_values':
         cure = 'of which events: when = { key_values = … }; of uploads: upload = { key_values = … }'
     elif kind is RouteTable and key in _keys(When):
         cure = f'it belongs into when: when = {{ {key} = … }}'
     else:
-        [nearest] = get_close_matches(key, known, n=1, cutoff=0)
-        cure = f'the nearest one is {nearest!r}'
+        cure = nearest(key, _keys(kind))
     return Fault((*where, key), f'there is no key {key!r} here; {cure}')
 
 
