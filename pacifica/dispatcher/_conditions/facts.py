@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -69,7 +69,7 @@ def listed(values: Iterable[Any], word: str) -> str:
     return word.join([*texts[:_SHOWN], *more])
 
 
-def first(values: list[Any], few: str, many: str, text: Callable[[Any], str] = str) -> str:
+def first(values: list[Any], few: str, many: str) -> str:
     """Go on a sentence with the first of *values*, if there are any."""
     if not values:
         return ''

@@ -145,7 +145,7 @@ class Files(Condition):
             return [f'{len(found)} of {len(facts.paths)} files match {wanted}, first {cut(found[0])}']
         if not facts.paths:
             return ['the event has no files']
-        return [f'no file matches {wanted}' + first(facts.paths, 'there are', 'the first are', cut)]
+        return [f'no file matches {wanted}' + first(facts.paths, 'there are', 'the first are')]
 
 
 def _forms(value: Any) -> list[Any]:

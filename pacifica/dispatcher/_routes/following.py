@@ -90,7 +90,8 @@ class RoutesFile:
         """Return whether the last change is so long ago that it is whole, by the file's times or by our watch."""
         seen, since = self._changed
         if sign != seen:
-            self._changed = sign, since = sign, time.monotonic()
+            since = time.monotonic()
+            self._changed = sign, since
         age = time.time() - max(sign[-2:]) / 1e9
         return age >= _SETTLED_SECONDS or time.monotonic() - since >= _SETTLED_SECONDS
 
