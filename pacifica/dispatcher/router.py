@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Container, Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from jsonpath2.path import Path
@@ -93,7 +93,11 @@ class Route:
     @property
     def name(self) -> str:
         """What the route is called."""
-        return self._name or _default_name(self)
+        if self._name is None:  # once: writing a path out takes longer than all else in routing
+            # A stranger's path may have no text but one with its address, which differs after each start.
+            path = str(self.path) if isinstance(self.path, Path) else type(self.path).__name__
+            self._name = f'{path} → {type(self.event_handler).__name__}'
+        return self._name
 
     @property
     def handler_name(self) -> str:
@@ -225,13 +229,6 @@ class _FileRouter(Router):
 
     def _put(self, document: Document) -> None:
         self._routes = [Route(**each) for each in document.routes]  # whoever goes through the old ones keeps them
-
-
-@lru_cache(maxsize=1024)  # writing a path out takes longer than all else in routing
-def _default_name(route: Route) -> str:
-    # A stranger's path may have no text but one with its address, which differs after each start.
-    path = str(route.path) if isinstance(route.path, Path) else type(route.path).__name__
-    return f'{path} → {type(route.event_handler).__name__}'
 
 
 def _unlike(name: str, names: Container[str]) -> str:
