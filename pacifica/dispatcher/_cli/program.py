@@ -22,7 +22,7 @@ EPILOG = '\n'.join(['Exit status:', '', '\b', *(f'{status:<5}{what}' for status,
 #: The module of each command, which has it as ``NAME_command``. Its imports at the top are those that ``--help`` needs.
 _MODULES = {
     'cancel': 'acting', 'check': 'check', 'completion': 'program', 'demo': 'program', 'doctor': 'doctor',
-    'list': 'events', 'migrate': 'table', 'prune': 'table', 'reconcile': 'serve', 'replay': 'replay',
+    'list': 'events', 'migrate': 'table', 'prune': 'table', 'reconcile': 'reconcile', 'replay': 'replay',
     'retry': 'acting', 'run': 'run', 'send': 'send', 'serve': 'serve', 'show': 'show', 'status': 'status',
     'subscribe': 'subscribe', 'work': 'serve',
 }
