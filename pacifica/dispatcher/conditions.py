@@ -17,8 +17,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from pacifica.dispatcher._conditions.facts import comparable
-from pacifica.dispatcher._conditions.kinds import EventType, Field, Files, KeyValue
+from pacifica.dispatcher._conditions.kinds import EventType, Field, Files, KeyValue, comparable
 from pacifica.dispatcher._conditions.logic import Condition
 from pacifica.dispatcher._patterns import Patterns
 from pacifica.dispatcher.exceptions import ConfigurationError

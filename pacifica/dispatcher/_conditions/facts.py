@@ -1,17 +1,12 @@
-"""What conditions ask of an event, and how they tell people what they found."""
+"""What conditions ask of an event."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 from pacifica.dispatcher._paths import safe_path
 from pacifica.dispatcher.exceptions import UnsafePathError
-
-_SHOWN = 3  # values of each kind in an explanation
-_LENGTH = 60  # characters of each
 
 
 class Facts:
@@ -48,33 +43,3 @@ def _path(row: dict[str, Any]) -> str | None:
         return safe_path(row.get('name'), row.get('subdir'))
     except UnsafePathError:
         return None
-
-
-def comparable(value: object) -> bool:
-    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
-
-
-def as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def arguments(values: Iterable[Any]) -> str:
-    return ', '.join(map(repr, values))
-
-
-def listed(values: Iterable[Any], word: str) -> str:
-    """Return different ones of *values*, some of them if there are many, in JSON."""
-    texts = list(dict.fromkeys(cut(as_json(value)) for value in values))
-    more = [] if len(texts) <= _SHOWN else [f'{len(texts) - _SHOWN} others']
-    return word.join([*texts[:_SHOWN], *more])
-
-
-def first(values: list[Any], few: str, many: str) -> str:
-    """Go on a sentence with the first of *values*, if there are any."""
-    if not values:
-        return ''
-    return f'; {few if len(values) <= _SHOWN else many} {", ".join(cut(str(each)) for each in values[:_SHOWN])}'
-
-
-def cut(text: str) -> str:
-    return text if len(text) <= _LENGTH else f'{text[:_LENGTH]}…'
