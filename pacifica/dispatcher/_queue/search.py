@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.facts import matcher
-from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, as_text, placeholders, storable
+from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, placeholders, storable
 from pacifica.dispatcher._queue.records import Conditions, as_json, row_of
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -35,6 +35,7 @@ _FIELDS = (
     ('taskApplicationName', 'task_application_name'), ('taskName', 'task_name'),
 )
 _COLUMNS = ', '.join(column for _, column in _FIELDS)
+_PLACE = (('created', 'created'), ('taskID', 'task_id'))
 _TEXTS = ('event_id', 'source', 'event_type', 'route', 'exc_type', 'exc_value')
 #: Statuses in which there are few events as a rule, or that have an index in the order of the list.
 _INDEXED = frozenset({Status.FAILED, Status.UNPROCESSABLE})
@@ -128,8 +129,8 @@ class Search:
 
     def cursor(self, task_id: UUID) -> str | None:
         """Return where the page after this event begins, as ``before`` of :meth:`page`; ``None`` if it is unknown."""
-        row = self._connections.read(lambda session: row_of(session, 'created', task_id))
-        return None if row is None else _cursor({'created': as_text(row[0]), 'taskID': str(task_id)})
+        row = self._connections.read(lambda session: row_of(session, 'created, task_id', task_id))
+        return None if row is None else _cursor(as_json(_PLACE, row))
 
 
 def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUID] | None) -> Page:
@@ -153,7 +154,7 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     if len(found) > limit:
         return Page(rows, _cursor(rows[-1]))
     if last is not None and stopped is None:
-        stopped = {'created': as_text(last[0]), 'taskID': str(UUID(str(last[1])))}
+        stopped = as_json(_PLACE, last)
     return Page(rows) if stopped is None else Page(rows, _cursor(stopped), stopped['created'])
 
 
