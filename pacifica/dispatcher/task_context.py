@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ __all__ = ['Services', 'Stage', 'TaskContext', 'TaskLogFilter', 'current_task', 
 
 _ROUNDING = 1e-9  # by which a sum of fractions may exceed 1
 _PROGRESS_CHARACTERS = 500
+_MOST_COUNTED = 1 << 63  # so that any database and any reader of JSON has it whole
 _STANDARD_OF_LOG = frozenset(vars(logging.makeLogRecord({}))) | {'message', 'asctime', 'taskName'}
 
 
@@ -220,7 +222,7 @@ def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> I
 
     :raises CancelledError: if somebody has cancelled the event.
     """
-    part = Stage(name, 0.0, files, bytes, failed=True)
+    part = Stage(str(name), 0.0, _count(files), _count(bytes), failed=True)
     task = current_task()
     if task is not None:
         task.check_cancelled()
@@ -232,8 +234,16 @@ def stage(name: str, *, files: int | None = None, bytes: int | None = None) -> I
         part.failed = False
     finally:
         part.seconds = round(time.monotonic() - began, 6)
-        if not isinstance(part.job_id, int):  # of a runner of the user's own
-            part.job_id = None
+        part.files, part.bytes, part.job_id = map(_count, (part.files, part.bytes, part.job_id))
         if task is not None:
             task.stages.append(part)
             task.tell('stage', part)
+
+
+def _count(value: Any) -> int | None:
+    """Return what the user or a runner of theirs says as a number that can be stored and counted; ``None`` if none."""
+    try:
+        number = operator.index(value)  # an integer of numpy's too
+    except TypeError:
+        return None
+    return number if 0 <= number < _MOST_COUNTED else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,11 +33,11 @@ from pacifica.dispatcher.task_context import stage
 from support.behaving import behaving_router
 from support.brokers import shared_redis
 from support.celery_processes import running
-from support.command_line import Running, started
+from support.command_line import started
 from support.dashboard import basic
 from support.events import dumps, ingest_event, router_to, wait_until
 from support.front_door import Client, wsgi_server
-from support.metrics import PREFIX, Scrape
+from support.metrics import PREFIX, Scrape, counted
 from support.processes import free_port
 from support.queues import TASK, drain, run_each
 
@@ -112,6 +114,24 @@ def test_stages_and_what_they_moved_are_counted_where_handlers_run_in_processes_
     assert seen.total('events_finished_total', **apart_labels, status='200') == 1
     assert seen.total('events_finished_total', **apart_labels, status='500') == 1
     assert seen.total('attempt_duration_seconds_sum', **apart_labels) > 0
+
+
+@pytest.mark.parametrize('said', [-1, 1 << 70, 1.5, 'many', object()])
+def test_an_event_whose_handler_says_no_number_of_files_or_bytes_ends_and_is_counted(
+    model: Any, application: str, said: Any,
+) -> None:
+    def handle(event: Any) -> None:
+        with stage('download', files=said) as done:
+            done.bytes = done.job_id = said
+
+    queue = model.create_queue(router_to(handle), application, TASK, metrics=True)
+    queue.delay(ingest_event())
+
+    assert drain(queue.create_worker()) == 1
+
+    mine = {'application': application, 'task': TASK}
+    assert counted('events_finished_total', **mine, route='$ → Calling', status='200') == 1
+    assert counted('transferred_bytes_total', **mine, direction='download') == 0
 
 
 def test_what_waits_and_who_works_is_read_from_the_database(model: Any, store: Store, application: str) -> None:
@@ -323,6 +343,58 @@ def test_a_file_that_another_process_removes_meanwhile_is_no_fault_of_a_scrape(
     assert b'pacifica_dispatcher_database_up 1.0' in exposition.expose('')[1]
 
 
+SCRAPED_WHILE_PROCESSES_END = '''
+import os, signal
+from pacifica.dispatcher._metrics import definitions
+from pacifica.dispatcher._metrics.exposition import _processes
+
+registry, told, tell = _processes(), *os.pipe()
+counted, seen = 0, {}
+
+def count():
+    for number in range(100):
+        definitions.EVENTS_FINISHED.labels('a', 't', f'route-{number}', '200').inc()
+        definitions.EVENT_SECONDS.labels('a', f'task-{number}').observe(1)
+        os.write(tell, b'.')
+
+def scrape():
+    for sample in (sample for family in registry.collect() for sample in family.samples):
+        key = sample.name, tuple(sample.labels.values())
+        assert sample.value >= seen.get(key, 0.0), key
+        seen[key] = sample.value
+    return sum(value for (name, _), value in seen.items() if name.endswith('events_finished_total'))
+
+for turn in range(8):
+    if not (process := os.fork()):
+        count()
+        os._exit(0)
+    mine = 0
+    while mine < 100 and (mine < 90 or turn % 2):  # every other one is killed while it counts
+        mine += len(os.read(told, 100))
+        assert counted + mine <= scrape()
+    if not turn % 2:
+        os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.set_blocking(told, False)
+    try:
+        mine += len(os.read(told, 1000))
+    except BlockingIOError:
+        pass
+    os.set_blocking(told, True)
+    counted += mine
+    total = scrape()
+    assert counted <= total <= counted + 1, (counted, total)  # it may be killed before it says that it has counted
+    counted = int(total)
+'''
+
+
+def test_what_has_been_counted_is_in_every_scrape_once_while_processes_come_end_and_are_killed(tmp_path: Path) -> None:
+    env = {**os.environ, 'PROMETHEUS_MULTIPROC_DIR': str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, '-c', SCRAPED_WHILE_PROCESSES_END], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 ROUTES = '''
 import os
 from jsonpath2.path import Path
@@ -357,11 +429,6 @@ def finished(url: str) -> float:
     return text_of(url).total('events_finished_total', application='my.app', status='200')
 
 
-def post(service: Running, url: str, count: int) -> None:
-    for _ in range(count):
-        service.call(f'{url}/receive', dumps(ingest_event(source=f'/{uuid4().hex}')).encode())
-
-
 @pytest.mark.timeout(300)
 def test_processes_that_share_a_directory_are_counted_together_even_after_one_was_killed(directory: Path) -> None:
     env = {'PROMETHEUS_MULTIPROC_DIR': str(directory / 'counted')}
@@ -371,23 +438,29 @@ def test_processes_that_share_a_directory_are_counted_together_even_after_one_wa
         url = door.expect(r'POST events to (http://127\.0\.0\.1:\d+)/receive')[1]
         lost.expect('working')
 
+        posted: list[str] = []
+
         def worked(process: int) -> bool:
-            post(door, url, 5)
+            event = ingest_event(source=f'/{uuid4().hex}')
+            posted.append(door.call(f'{url}/receive', dumps(event).encode()))
             return str(process) in (directory / 'log').read_text().split() if (directory / 'log').exists() else False
 
+        def all_finished() -> bool:  # a POST is counted once it has been answered, an end once it is committed
+            seen = text_of(f'{url}/metrics')
+            ended = seen.total('events_finished_total', application='my.app', status='200')
+            return seen.total('events_accepted_total') == ended == len(posted)
+
         wait_until(lambda: worked(lost.process.pid), 120)
-        accepted = text_of(f'{url}/metrics').total('events_accepted_total')
-        wait_until(lambda: finished(f'{url}/metrics') == accepted, 120)
+        wait_until(all_finished, 120)
         lost.process.kill()
         lost.process.wait()
 
         with started('work', *SERVICE, '--isolation', 'thread', cwd=directory, env=env) as other:
             other.expect('working')
             wait_until(lambda: worked(other.process.pid), 120)
-            accepted = text_of(f'{url}/metrics').total('events_accepted_total')
-            wait_until(lambda: finished(f'{url}/metrics') == accepted, 120)
+            wait_until(all_finished, 120)
             runs = (directory / 'log').read_text().split()
-            assert len(runs) == accepted and {str(lost.process.pid), str(other.process.pid)} <= set(runs)
+            assert len(posted) <= len(runs) and {str(lost.process.pid), str(other.process.pid)} <= set(runs)
             assert text_of(f'{url}/metrics').total('database_up') == 1
 
 

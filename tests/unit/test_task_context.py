@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from pacifica.dispatcher.task_context import TaskContext
+from pacifica.dispatcher.task_context import TaskContext, stage, task_context
 
 
 def test_without_an_engine_output_goes_to_this_process_s_own_streams(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -62,3 +62,19 @@ def test_a_fraction_outside_of_0_to_1_is_refused(fraction: float) -> None:
 
 def test_progress_is_no_error_without_an_engine() -> None:
     TaskContext(uuid4()).progress(0.5, 'half')
+
+
+class Integer:
+    """An integer of another library, as numpy's are."""
+
+    def __index__(self) -> int:
+        return 7
+
+
+def test_a_stage_s_numbers_are_integers_whoever_s_they_were() -> None:
+    with task_context(TaskContext(uuid4())) as task, stage('upload', files=Integer()) as done:  # type: ignore[arg-type]
+        done.bytes = done.job_id = Integer()  # type: ignore[assignment]
+
+    part, = task.stages
+    assert (part.files, part.bytes, part.job_id) == (7, 7, 7)
+    assert type(part.files) is type(part.job_id) is int
