@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from pacifica.dispatcher.task_context import stage
 from support.behaving import behaving_router
 from support.celery_apps import app_of, drain
 from support.events import ingest_event, router_to
-from support.queues import TASK, queue_of, run_each
+from support.queues import TASK, queue_of, record, run_each
 
 TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 _EXPORTER = InMemorySpanExporter()
@@ -152,14 +153,23 @@ class Failing(SpanProcessor):
 
 
 @pytest.mark.parametrize('when', ['start', 'end'])
-def test_a_tracer_that_fails_costs_the_event_nothing(
+def test_a_tracer_that_fails_costs_events_and_their_stages_nothing_and_is_logged_once_in_a_while(
     model: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, when: str,
 ) -> None:
+    def handle(event: Any) -> None:
+        with stage('handle'):
+            runs.append(event.event_id)
+        if event.data:
+            with stage('fail'):
+                raise KeyError('no')
+
     runs: list[Any] = []
     monkeypatch.setattr(Failing, 'when', when)
-    task_id, = handle_all(model, router_to(runs.append), ingest_event())
-    assert len(runs) == 1 and model.get(model.task_id == task_id).task_status == '200 OK'
-    assert 'tracing.failed' in caplog.messages
+    ids = handle_all(model, router_to(handle), *(ingest_event(data=data) for data in (0, 0, 1)))
+    assert len(runs) == len(set(runs)) == 3
+    assert [(row.task_status, row.exc_type) for row in map(partial(record, model), ids)] == [
+        ('200 OK', None), ('200 OK', None), ('500 Internal Server Error', 'KeyError')]
+    assert caplog.messages.count('tracing.failed') == 1
 
 
 def test_with_celery_too(model: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -19,6 +20,7 @@ from pacifica.dispatcher.hooks import Callback, FinishedTask
 _LOG = logging.getLogger(__name__)
 _EVENT_LOG = logging.getLogger('pacifica.dispatcher.events')
 _ERROR_CHARACTERS = 200
+_QUIET_SECONDS = 60.0  # after a fault of tracing was logged: each event has it
 
 Carrier = Mapping[str, str]
 Run = Callable[[], 'Outcome | None']
@@ -72,19 +74,24 @@ class Extensions:
             name: [getattr(each, name) for each in extensions if getattr(type(each), name) is not method]
             for name, method in vars(Extension).items() if not name.startswith('_')
         }
+        self._quiet_until = 0.0
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to the process of a handler with those alone that see stages."""
         return Extensions, tuple(each for each in self._extensions if type(each).stage is not Extension.stage)
 
     def attempt(self, claimed: ClaimedEvent, run: Run) -> Outcome | None:
-        """Return what *run* does, in the context managers of all; one that fails is logged."""
-        for around in reversed(self._called['attempt']):
-            run = partial(_attempt, around, claimed, run)
-        return run()
+        """Return what *run* does, in the context managers of all."""
+        with self._around('attempt', claimed) as ends:
+            outcome = run()
+            if outcome is not None:
+                for end in ends:
+                    with self._harmless():
+                        end(outcome)
+        return outcome
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """Run a part of an attempt; an extension that fails around it fails it."""
+        """Run a part of an attempt."""
         return self._around('stage', name)
 
     def carrier(self) -> Carrier:
@@ -96,11 +103,31 @@ class Extensions:
         return self._around('resumed', carrier)
 
     @contextmanager
-    def _around(self, what: str, argument: Any) -> Iterator[None]:
+    def _around(self, what: str, argument: Any) -> Iterator[list[Any]]:
+        """Run the ``with`` block in the context managers of all that do not fail, and yield what these give."""
         with ExitStack() as stack:
+            given = []
             for around in self._called[what]:
-                stack.enter_context(around(argument))
+                with self._harmless():
+                    context = around(argument)
+                    given.append(context.__enter__())
+                    stack.push(partial(self._leave, context))
+            yield given
+
+    def _leave(self, context: AbstractContextManager[Any], *raised: Any) -> None:
+        """Leave *context* with what was *raised* inside, which is raised further, whatever it does."""
+        with self._harmless(raised[1]):
+            context.__exit__(*raised)
+
+    @contextmanager
+    def _harmless(self, raised: BaseException | None = None) -> Iterator[None]:
+        """Log what is raised inside the ``with`` block, but not each time, unless it is *raised* that comes back."""
+        try:
             yield
+        except Exception as exc:  # an application's span processors may raise anything
+            if exc is not raised and time.monotonic() >= self._quiet_until:
+                self._quiet_until = time.monotonic() + _QUIET_SECONDS
+                _LOG.exception('tracing.failed')
 
     def ended(self, claimed: ClaimedEvent, outcome: Outcome) -> FinishedTask | None:
         """Return the event that has ended, ``None`` if it runs again, is an outgoing one, or nobody wants to see it."""
@@ -145,26 +172,6 @@ class Extensions:
                 see(*arguments)
             except Exception:  # a user's callback may raise anything, and the event has ended
                 _LOG.exception('observer.failed', extra={'observer': type(see.__self__).__name__, 'about': what})
-
-
-def _attempt(
-    around: Callable[[ClaimedEvent], AbstractContextManager[Callable[[Outcome], None]]], claimed: ClaimedEvent,
-    run: Run,
-) -> Outcome | None:
-    """Return what *run* does, and raise what it raises, in the context manager of one extension."""
-    outcomes: list[Outcome | None] = []
-    running = False
-    try:
-        with around(claimed) as end:
-            running = True
-            outcomes.append(run())
-            if outcomes[0] is not None:
-                end(outcomes[0])
-    except Exception:  # an application's span processors may raise anything
-        if running and not outcomes:
-            raise
-        _LOG.exception('tracing.failed', extra={'task_id': str(claimed.task_id), 'attempt': claimed.attempt})
-    return outcomes[0] if outcomes else run()
 
 
 class EventLog(Extension):
