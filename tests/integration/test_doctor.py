@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import sqlite3
 import sys
 import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,7 +20,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.doctor_checks import CHECKS, filesystem_of, skew
+from pacifica.dispatcher._cli.doctor_checks import CHECKS, skew
+from pacifica.dispatcher._cli.doctor_disks import filesystem_of
 from pacifica.dispatcher._cli.doctor_findings import Address, DoctorCheck, Settings, address, ok, run_checks
 from pacifica.dispatcher._queue.record import WORKERS
 from support import brokers
@@ -195,7 +197,7 @@ def test_a_network_filesystem_is_warned_of(
     doctor: Doctor, directory: Path, monkeypatch: pytest.MonkeyPatch, place: str, kind: str,
 ) -> None:
     (directory / 'mounts').write_text(f'/dev/sda1 / ext4 rw 0 0\nserver:/export {place} nfs4 rw 0 0\n')
-    monkeypatch.setattr('pacifica.dispatcher._cli.doctor_checks._MOUNTS', directory / 'mounts')
+    monkeypatch.setattr('pacifica.dispatcher._cli.doctor_disks._MOUNTS', directory / 'mounts')
     assert doctor('--database', 'sqlite:///events.db')['filesystem']['status'] == kind
 
 
@@ -413,6 +415,61 @@ def test_a_directory_for_temporary_files_that_python_replaced_is_told(
     found = doctor()['temporary-directory']
     assert found['status'] == 'warning'
     assert f'TMPDIR names {tmp_path}/none, where no file can be made (No such file or directory)' in found['found']
+
+
+STAGING = """
+from jsonpath2.path import Path
+from pacifica.dispatcher.event_handlers import NoopEventHandler, StagedEventHandler
+from pacifica.dispatcher.router import Router
+
+first, second = (StagedEventHandler(None, NoopEventHandler(), None, directory=each) for each in {directories!r})
+router = Router()
+router.add_route(Path.parse_str('$'), first, name='first')
+router.add_route(Path.parse_str('$'), second, name='second')
+"""
+
+
+@pytest.fixture(params=['routes:router', 'routes.toml'])
+def staging(request: pytest.FixtureRequest, directory: Path) -> Callable[[object, object], str]:
+    """Lay out two routes that stage in these directories, and return what the router is called."""
+    def lay_out(*directories: object) -> str:
+        (directory / 'routes.py').write_text(STAGING.format(directories=[each and str(each) for each in directories]))
+        (directory / 'routes.toml').write_text(''.join(
+            f'[[route]]\nname = "{name}"\njsonpath = "$"\nhandler = "routes:{name}"\n'
+            for name in ('first', 'second')))
+        return str(request.param)
+
+    return lay_out
+
+
+@pytest.mark.parametrize('of_first, of_second, state, told', [
+    (None, None, 'skipped', 'no route has one of its own'),
+    ('', None, 'ok', 'can be written; [0-9.]+ GiB free'),
+    ('', 'none', 'failed', "there is no directory .*/none, where the route 'second' stages files"),
+    ('routes.py', '', 'failed', "there is no directory .*/routes.py, where the route 'first' stages files"),
+])
+def test_where_routes_stage_files_is_looked_at(
+    doctor: Doctor, directory: Path, staging: Callable[[object, object], str],
+    of_first: str | None, of_second: str | None, state: str, told: str,
+) -> None:
+    reference = staging(*(None if each is None else directory / each for each in (of_first, of_second)))
+
+    found = doctor(reference)['staging-directories']
+
+    assert found['status'] == state
+    assert re.search(told, found['found'])
+
+
+def test_a_disk_without_room_for_a_route_s_files_is_told(
+    doctor: Doctor, small_disk: Path, staging: Callable[[object, object], str],
+) -> None:
+    fill(small_disk)
+
+    found = doctor(staging(small_disk, None))['staging-directories']
+
+    assert found['status'] == 'failed'
+    assert f"in {small_disk}, where the route 'first' stages files (No space left on device)" in found['found']
+    assert 'StagedEventHandler(directory=)' in found['advice']
 
 
 def test_the_cure_for_a_full_disk_is_room(doctor: Doctor, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import peewee
 
+from pacifica.dispatcher._cli.doctor_disks import (
+    check_filesystem, check_staging_directories, check_temporary_directory, room,
+)
 from pacifica.dispatcher._cli.doctor_findings import (
     Address, DoctorCheck, Finding, Settings, failed, ok, skipped, warning,
 )
@@ -64,21 +64,12 @@ _CURES: dict[Fault, str] = {
     'read-only': 'see the rights of its user, the disk, and whether the server is a replica that takes no changes',
 }
 
-_MOUNTS = Path('/proc/self/mounts')
-_NETWORK = frozenset({
-    '9p', 'afs', 'beegfs', 'ceph', 'cifs', 'fuse.ceph', 'fuse.glusterfs', 'fuse.s3fs', 'fuse.sshfs', 'gfs2',
-    'glusterfs', 'gpfs', 'lustre', 'ncpfs', 'nfs', 'nfs4', 'ocfs2', 'orangefs', 'pvfs2', 'smb3', 'smbfs',
-})
-_LEAST_FREE = 1 << 30  # bytes
-_FULL = 1 << 20  # bytes with which as good as nothing can be done
-
 
 def check_router(settings: Settings) -> Finding:
     if settings.router is None:
         return skipped('no MODULE:ROUTER was given')
     try:
-        with redirect_stdout(sys.stderr):  # what the module prints is no part of our answer
-            found = find_router(settings.router)
+        found = find_router(settings.router)
     except ConfigurationError as exc:
         wrong = 'the file' if is_routes_file(settings.router) else 'MODULE:ROUTER, or the module'
         return failed(str(exc), f'correct {wrong}')
@@ -220,70 +211,6 @@ def _begin(settings: Settings, path: Path) -> Finding:
         return skipped('see "database"') if exc.fault != 'read-only' else exc.finding
     found = 'can be written' if mode == 'wal' else f'can be written; turned from {mode} to WAL at the next start'
     return room(path.parent, found, _CURES['full'])
-
-
-def check_filesystem(settings: Settings) -> Finding:
-    path = sqlite_path(settings.database)
-    if path is None:
-        return skipped('the events are in no SQLite file')
-    try:
-        mounts = _MOUNTS.read_text(errors='surrogateescape')
-    except OSError:
-        return skipped('this system does not tell')
-    kind = filesystem_of(path.parent.resolve(), mounts)
-    if kind in _NETWORK:
-        return warning(
-            f'{path} lies on a network filesystem ({kind})',
-            'put it on a local disk: SQLite\'s WAL needs memory shared by all of its processes, and locks that hold; '
-            'for several machines use PostgreSQL or MariaDB')
-    return ok(f'{kind or "unknown"}, a local one')
-
-
-def filesystem_of(path: Path, mounts: str) -> str:
-    """Return the kind of the filesystem on which *path* lies; of those mounted at one place, the last counts."""
-    best, kind = -1, ''
-    for line in mounts.splitlines():
-        _, place, found, *_ = line.split(' ')
-        place = place.replace('\\040', ' ')
-        if path.is_relative_to(place) and len(place) >= best:
-            best, kind = len(place), found
-    return kind
-
-
-def check_temporary_directory(_settings: Settings) -> Finding:
-    advice = 'make room there, or name another by TMPDIR or by StagedEventHandler(directory=)'
-    try:
-        directory = tempfile.gettempdir()
-        with tempfile.TemporaryFile() as file:
-            file.write(b'x')
-            file.flush()
-    except OSError as exc:
-        return failed(f'no temporary file can be made: {exc}', advice)
-    wanted = os.environ.get('TMPDIR')
-    if wanted and Path(wanted).absolute() != Path(directory).absolute():
-        return warning(
-            f'TMPDIR names {wanted}, where no file can be made{_why_not(wanted)}: Python uses {directory} instead',
-            advice)
-    return room(Path(directory), f'{directory} can be written', advice)
-
-
-def _why_not(directory: str) -> str:
-    try:
-        with tempfile.TemporaryFile(dir=directory) as file:
-            file.write(b'x')
-            file.flush()
-    except OSError as exc:
-        return f' ({exc.strerror})'
-    return ''
-
-
-def room(directory: Path, found: str, advice: str) -> Finding:
-    """Return what to say of a directory otherwise as *found*: how much is free on its disk, and if it's little."""
-    free = shutil.disk_usage(directory).free
-    found = f'{found}; {free / (1 << 30):.1f} GiB free'
-    if free < _FULL:
-        return failed(found, advice)
-    return warning(found, advice) if free < _LEAST_FREE else ok(found)
 
 
 def check_broker(settings: Settings) -> Finding:
@@ -433,6 +360,7 @@ CHECKS = (
     DoctorCheck('sqlite-file', check_sqlite_file),
     DoctorCheck('filesystem', check_filesystem),
     DoctorCheck('temporary-directory', check_temporary_directory),
+    DoctorCheck('staging-directories', check_staging_directories, in_main_thread=True),
     DoctorCheck('broker', check_broker),
     DoctorCheck('cartd', _service('Cartd', lambda settings: settings.cartd)),
     DoctorCheck('ingest', _service('Ingest', lambda settings: settings.ingest)),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -107,9 +109,10 @@ def run_checks(checks: Sequence[DoctorCheck], settings: Settings) -> list[tuple[
     deadline = time.monotonic() + settings.timeout + _MARGIN
     for thread in threads:
         thread.start()
-    for check in checks:
-        if check.in_main_thread:
-            look(check)
+    with redirect_stdout(sys.stderr):  # what the user's modules print is no part of our answer
+        for check in checks:
+            if check.in_main_thread:
+                look(check)
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = failed(
