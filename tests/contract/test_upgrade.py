@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,6 @@ from support.queues import drain, queue_of
 
 TESTS = Path(__file__).parent.parent
 WAITING, PROCESSING, OK, UNPROCESSABLE, FAILED, REPEATED = (UUID(int=number) for number in range(6))
-
-
-@pytest.fixture(scope='session')
-def python_with_0_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the 0.2.5 distribution from PyPI."""
-    environment = tmp_path_factory.mktemp('0.2.5')
-    subprocess.run([sys.executable, '-m', 'venv', environment], check=True)
-    python = environment / 'bin' / 'python'
-    subprocess.run(
-        [python, '-m', 'pip', 'install', '--quiet', 'pacifica-dispatcher==0.2.5', 'setuptools<81', 'psycopg[binary]',
-         'pymysql'], check=True,
-    )
-    return python
 
 
 @pytest.fixture
