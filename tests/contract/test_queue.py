@@ -524,7 +524,8 @@ def test_prune_deletes_what_ended_and_is_old_and_nothing_else(model: Any) -> Non
     assert {str(row.task_id) for row in model.select()} == {recent, waiting}
 
 
-def test_a_worker_with_a_retention_prunes(model: Any) -> None:
+def test_a_worker_with_a_retention_prunes_and_logs_it(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level('INFO')
     queue = queue_of(model)
     queue.delay(ingest_event())
     worker = queue.create_worker(retention=3600)
@@ -534,3 +535,5 @@ def test_a_worker_with_a_retention_prunes(model: Any) -> None:
     start_and_stop(worker)
 
     assert model.select().count() == 0
+    assert [(vars(entry)['deleted'], vars(entry)['by']) for entry in caplog.records
+            if entry.message == 'events.pruned'] == [(1, 'retention')]

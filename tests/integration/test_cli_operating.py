@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import pty
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -615,6 +617,16 @@ def test_prune_deletes_what_ended_long_ago(events_anywhere: Events, call: Call) 
     assert other == (0, '0 events were deleted\n', '')
     assert (done[0], json.loads(done[1])) == (0, {'found': 3, 'deleted': 3})
     assert {str(row.task_id) for row in model.select()} == {fresh, waiting}
+
+
+@pytest.mark.parametrize('options, by', [([], getpass.getuser()), (['--by', 'the operator'], 'the operator')])
+def test_who_pruned_and_where_is_logged(events: Events, tmp_path: Path, options: list[str], by: str) -> None:
+    events.ended(2)
+
+    done = run('prune', '--older-than', '0s', *options, '--database', events.url, cwd=tmp_path)
+
+    entry, = (line for line in done.stderr.splitlines() if ' events.pruned ' in line)
+    assert entry.endswith(f' application=any by={by} deleted=2 host={socket.gethostname()} older_than=0.0')
 
 
 def test_prune_says_that_a_sqlite_file_keeps_its_size_and_makes_it_smaller_if_asked_to(

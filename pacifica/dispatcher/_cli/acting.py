@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +11,9 @@ from uuid import UUID
 import click
 
 from pacifica.dispatcher._cli.composing import combined
-from pacifica.dispatcher._cli.options import as_task_id, database_option, filter_options, json_option, set_option
+from pacifica.dispatcher._cli.options import (
+    as_task_id, by_option, database_option, filter_options, json_option, set_option,
+)
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault, notice, print_json
 from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import BATCH, CANCEL, RETRY, Action, TaskIDs, events, is_empty
@@ -34,23 +34,12 @@ class How:
     as_json: bool
 
 
-def _by(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
-    """Return who acts: by default the user who is logged in."""
-    if value:
-        return value
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # as it is in a container whose user has no name; which, says the Python
-        return f'user {os.getuid()}' if hasattr(os, 'getuid') else 'somebody'
-
-
 #: The command gets these options as one argument ``how``.
 act_options = combined(
     'how', How,
     click.option('--dry-run', is_flag=True, help='Only say what would be done.'),
     click.option('-y', '--yes', is_flag=True, help='Don\'t ask before more than one event is changed.'),
-    click.option('--by', metavar='NAME', default=None, callback=_by,
-                 help='Who does this, for the timelines of the events.  [default: the login name]'),
+    by_option('for the timelines of the events'),
     json_option,
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -123,6 +125,21 @@ set_option = click.option(
 # Which events
 
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON, for programs.')
+
+
+def _by(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    """Return who acts: by default the user who is logged in."""
+    if value:
+        return value
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # as it is in a container whose user has no name; which, says the Python
+        return f'user {os.getuid()}' if hasattr(os, 'getuid') else 'somebody'
+
+
+def by_option(what_for: str) -> Callable[[_F], _F]:
+    return click.option('--by', metavar='NAME', default=None, callback=_by,
+                        help=f'Who does this, {what_for}.  [default: the login name]')
 
 
 def as_task_id(value: str) -> UUID:

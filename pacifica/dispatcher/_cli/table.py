@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pacifica.dispatcher._cli.options import database_option, duration, json_option
+from pacifica.dispatcher._cli.options import by_option, database_option, duration, json_option
 from pacifica.dispatcher._cli.output import UsageFault, notice, print_json, progress
 from pacifica.dispatcher._operate.words import one_line, size
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pacifica.dispatcher._queue.previews import Previews
     from pacifica.dispatcher._queue.records import Records
     from pacifica.dispatcher._queue.search import Search
+    from pacifica.dispatcher._queue.values import QueueName
     from pacifica.dispatcher.receiver import ReceiveTaskModelBase
 
 _SAID = {
@@ -143,9 +146,10 @@ def migrate_command(database: Any) -> None:
 @click.option('--vacuum', is_flag=True,
               help='Then give the room of what was deleted back, of a SQLite file; nobody else writes meanwhile.')
 @click.option('--dry-run', is_flag=True, help='Only say how many there are.')
+@by_option('for the log')
 @json_option
 def prune_command(
-    database: Any, older_than: float, name: str | None, task_name: str | None, vacuum: bool, dry_run: bool,
+    database: Any, older_than: float, name: str | None, task_name: str | None, vacuum: bool, dry_run: bool, by: str,
     as_json: bool,
 ) -> None:
     """Delete events that ended long ago, and say how many.
@@ -153,6 +157,8 @@ def prune_command(
     Events that wait or are being processed are never deleted. Each thousand is a transaction of its own, so that
     workers go on meanwhile, and what was deleted before an interruption stays deleted. An event that was deleted is
     forgotten: it is a new one if it comes again. Does not ask, since it is meant for cron.
+
+    No timeline is left to say who deleted them, so that is logged, to stderr.
 
     A SQLite file keeps its size, and has room for new events; --vacuum makes it smaller. That writes all that is left
     anew, for which the disk needs as much room again.
@@ -170,10 +176,13 @@ def prune_command(
         found = table.operator.count_prunable(older_than, queue)
         deleted = 0
         if not dry_run:
-            with progress('deleting', found) as advance:
-                while batch := table.operator.prune(older_than, queue, limit=_BATCH):
-                    deleted += batch
-                    advance(batch)
+            try:
+                with progress('deleting', found) as advance:
+                    while batch := table.operator.prune(older_than, queue, limit=_BATCH):
+                        deleted += batch
+                        advance(batch)
+            finally:
+                _log_pruned(deleted, older_than, queue, by)
             if vacuum:
                 table.operator.vacuum()
     if as_json:
@@ -182,3 +191,13 @@ def prune_command(
         click.echo(f'{found:,} events would be deleted' if dry_run else f'{deleted:,} events were deleted')
         if file is not None and deleted and not vacuum:
             notice(f'{file} keeps its size, {size(file.stat().st_size)}: --vacuum makes it smaller')
+
+
+def _log_pruned(deleted: int, older_than: float, queue: QueueName | None, by: str) -> None:
+    """Write an entry as services log it: how many events were deleted, if any were, by whom and where."""
+    from pacifica.dispatcher._cli.serving import KeyValueFormatter
+
+    if deleted:
+        notice(KeyValueFormatter().format(logging.makeLogRecord({
+            'name': __name__, 'levelname': 'INFO', 'msg': 'events.pruned', 'deleted': deleted, 'older_than': older_than,
+            'application': queue.application if queue else 'any', 'by': by, 'host': socket.gethostname()})))

@@ -111,9 +111,16 @@ class LeaseKeeper(Periodic):
                 output.written()
 
     def _prune(self, retention: float, *, unrouted: bool = False) -> None:
+        deleted = 0
         for _ in range(_PRUNE_BATCHES):  # bounded, so that leases are renewed in time
-            if self._store.prune(retention, _PRUNE_ROWS, unrouted=unrouted) < _PRUNE_ROWS:
-                return
+            batch = self._store.prune(retention, _PRUNE_ROWS, unrouted=unrouted)
+            deleted += batch
+            if batch < _PRUNE_ROWS:
+                break
+        if deleted:
+            _LOG.info('events.pruned', extra={
+                'deleted': deleted, 'older_than': retention, 'application': self._store.name.application,
+                'by': 'keep_unrouted' if unrouted else 'retention'})
 
     def stop(self) -> None:
         """Stop the thread, and deregister the worker."""
