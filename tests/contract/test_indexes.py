@@ -100,6 +100,18 @@ def test_images_are_found_by_indexes_and_counted_without_their_bytes(model: Any,
             assert 'receivetaskpreview_' in plan, (statement, plan)
 
 
+def test_events_that_have_come_are_found_by_indexes(model: Any, store: Store) -> None:
+    store.accept([received() for _ in range(600)])
+    _analyze(model)
+    with store.connections.reading() as session:  # the one that is used next, too
+        pass
+    with _recorded(session) as looks:
+        assert not Records(store.connections).known([('http://some', f'id.{number}') for number in range(20)])
+
+    plans = [_plan(model, *look) for look in looks if 'receivetaskmodel' in look[0]]
+    assert len(plans) == 2 and all('receivetaskmodel_event_' in plan for plan in plans), plans
+
+
 @contextmanager
 def _recorded(session: Session) -> Iterator[list[tuple[str, Any]]]:
     """Yield the statements, with their parameters, that *session* has sent to the database."""

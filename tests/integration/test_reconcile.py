@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from jsonpath2.path import Path as JSONPath
@@ -20,7 +21,7 @@ from pacifica.dispatcher.router import Router
 from support.command_line import ROUTES
 from support.fake_metadata import FakeMetadata
 from support.fakes import status
-from support.queues import queue_of
+from support.queues import TASK, queue_of
 
 SINCE = datetime(2026, 11, 27, 11, 0, tzinfo=timezone.utc)
 LATER, EARLIER = '2026-11-27T11:22:42', '2026-11-27T10:59:59'
@@ -61,6 +62,20 @@ def test_an_event_that_is_delivered_too_is_that_event(
         act()
 
     assert transactions(model) == ['2', '3', '4']
+
+
+def test_what_a_live_worker_of_0_2_had_after_the_upgrade_is_not_missing(model: Any, metadata: FakeMetadata) -> None:
+    queue = queue_of(model)
+    model.create_table()
+    event = Metadata(metadata.url).event_of(3)
+    of_0_2 = model.create(  # its columns alone
+        event_type=event['eventType'], source=event['source'], event_id=event['eventID'], event_data=json.dumps(event),
+        data=json.dumps(event['data']), task_id=UUID(int=7), task_application_name='my.app', task_name=TASK,
+        task_status='200 OK')
+
+    found = queue.reconcile(metadata.url, SINCE)
+
+    assert (of_0_2.event_key, list(found.missing)) == (None, [2, 4])
 
 
 def test_what_no_route_wants_is_not_stored(model: Any, metadata: FakeMetadata) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.turns import Periodic
-from pacifica.dispatcher._queue.record import event_key
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._transfers.metadata import VISIBLE_WITHIN, Metadata, UnreadableTransactionError
@@ -111,9 +110,9 @@ class Reconciler:
 
     def _absent(self, transactions: Sequence[int], unwanted: set[int]) -> list[int]:
         """Return those of the *transactions* whose events never came, and that may be wanted."""
-        keys = {event_key(*Metadata.source_of(transaction)): transaction for transaction in transactions}
-        known = Records(self.store.connections).known(list(keys)) if keys else set()
-        return [transaction for key, transaction in keys.items() if key not in known and transaction not in unwanted]
+        events = {Metadata.source_of(transaction): transaction for transaction in transactions}
+        known = Records(self.store.connections).known(list(events)) if events else set()
+        return [each for event, each in events.items() if event not in known and each not in unwanted]
 
     def _wants(self, event: Mapping[str, Any]) -> bool:
         try:

@@ -13,7 +13,9 @@ from uuid import UUID
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.output import KeptOutput, outputs
-from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, WAITING, as_text, placeholders, storable
+from pacifica.dispatcher._queue.record import (
+    NEWEST_FIRST, TABLE, WAITING, as_text, event_key, placeholders, storable,
+)
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, PREFIXED, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
@@ -147,12 +149,23 @@ class Records:
         row = self._connections.read(lambda session: row_of(session, 'event_data', task_id))
         return None if row is None else str(row[0])
 
-    def known(self, event_keys: Sequence[str]) -> set[str]:
-        """Return those of the keys (see :func:`.event_key`) under which an event has come."""
-        rows = self._connections.read(lambda session: session.execute(
-            f'SELECT event_key FROM {TABLE} WHERE event_key IN ({placeholders(len(event_keys))})', event_keys,
-        ).fetchall())
-        return {row[0] for row in rows}
+    def known(self, events: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of the *events*, a source and an id each, that have come, also to a worker of the 0.2 series."""
+        by_key = {event_key(*each): each for each in events}
+        ids = [event_id for _, event_id in events]
+
+        def query(session: Session) -> set[tuple[str, str]]:
+            marks = placeholders(len(events))
+            keys = session.execute(
+                f'SELECT event_key FROM {TABLE} WHERE event_key IN ({marks})', list(by_key)).fetchall()
+            # One that is still alive gives its rows no key.
+            others = session.execute(
+                f'SELECT source, event_id FROM {TABLE} WHERE {prefix("event_id")} IN ({marks})'
+                f' AND event_id IN ({marks}) AND event_key IS NULL',
+                [*(each[:PREFIX_CHARACTERS] for each in ids), *ids]).fetchall()
+            return {by_key[key] for key, in keys} | {(source, each) for source, each in others}.intersection(events)
+
+        return self._connections.read(query)
 
     def has_waiting(self, queue: QueueName, count: int) -> bool:
         """Return whether at least *count* events of *queue* are waiting; reads no more index entries than that."""
