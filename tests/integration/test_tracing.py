@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from pacifica.dispatcher.exceptions import ConfigurationError
+from pacifica.dispatcher.exceptions import CancelledError, ConfigurationError
 from pacifica.dispatcher.task_context import stage
 from support.behaving import behaving_router
 from support.celery_apps import app_of, drain
@@ -151,6 +151,8 @@ class Failing(SpanProcessor):
     def on_end(self, span: Any) -> None:
         if self.when == 'end':
             raise RuntimeError('no end')
+        if self.when == 'cancelled' and span.name == 'handle':
+            raise CancelledError('cancelled while it ran')  # as the signal to a handler's process does, anywhere
 
 
 class FailingExporter(SpanExporter):
@@ -180,6 +182,18 @@ def test_a_tracer_that_fails_costs_events_and_their_stages_nothing_and_is_logged
     assert [(row.task_status, row.exc_type) for row in map(partial(record, model), ids)] == [
         ('200 OK', None), ('200 OK', None), ('500 Internal Server Error', 'KeyError')]
     assert caplog.messages.count('tracing.failed') == (when != 'export')
+
+
+def test_an_event_that_is_cancelled_while_its_stage_is_traced_ends(
+    model: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def handle(event: Any) -> None:
+        with stage('handle'):
+            pass
+
+    monkeypatch.setattr(Failing, 'when', 'cancelled')
+    task_id, = handle_all(model, router_to(handle), ingest_event())
+    assert record(model, task_id).exc_type == 'CancelledError'
 
 
 def test_with_celery_too(model: Any) -> None:

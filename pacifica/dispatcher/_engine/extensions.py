@@ -15,6 +15,7 @@ from typing import Any
 
 from pacifica.dispatcher._queue.transitions import Rescued
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Outgoing, ended
+from pacifica.dispatcher.exceptions import CancelledError
 from pacifica.dispatcher.hooks import Callback, FinishedTask
 
 _LOG = logging.getLogger(__name__)
@@ -124,6 +125,9 @@ class Extensions:
         """Log what is raised inside the ``with`` block, but not each time, unless it is *raised* that comes back."""
         try:
             yield
+        except CancelledError as exc:  # which comes anywhere in a handler's process
+            if exc is not raised:
+                raise
         except Exception as exc:  # an application's span processors may raise anything
             if exc is not raised and time.monotonic() >= self._quiet_until:
                 self._quiet_until = time.monotonic() + _QUIET_SECONDS
