@@ -282,7 +282,7 @@ def test_people_are_told_what_is_away_since_when_and_how_many_wait(
 
     outage, = json.loads(shown.stdout)['outages']
     assert (outage['service'], outage['fault'], outage['waiting']) == (away.name, 'Connection refused', 2)
-    assert f'waiting for {away.name} since' in page and 'Connection refused, 2 events' in page
+    assert f'waiting for <bdi>{away.name}</bdi> since' in page and '<bdi>Connection refused</bdi>, 2 events' in page
     assert f'pacifica_dispatcher_outage_waiting_events{{service="{away.name}"}} 2.0' in metrics
 
 

@@ -41,7 +41,7 @@ _PARAMETERS = (
     Parameter('instrument', 'query', {'type': 'string'}, 'only tasks of events of this instrument'),
     Parameter('submitter', 'query', {'type': 'string'}, 'only tasks of events that this user submitted'),
     Parameter('route', 'query', {'type': 'string'}, 'only tasks that the route of this name has run'),
-    Parameter('kv', 'query', {'type': 'string'},
+    Parameter('kv', 'query', {'type': 'string', 'pattern': '^$|='},
               'only tasks of events with this key-value, `KEY=VALUE`. With it, and with `file`, a page looks at some '
               'thousand events and may have fewer tasks than `limit`, or none: `Link` says whether there are more'),
     Parameter('file', 'query', {'type': 'string'},

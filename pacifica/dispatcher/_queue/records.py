@@ -13,9 +13,7 @@ from uuid import UUID
 from pacifica.dispatcher._queue import history
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.output import KeptOutput, outputs
-from pacifica.dispatcher._queue.record import (
-    NEWEST_FIRST, TABLE, WAITING, as_text, event_key, placeholders, storable,
-)
+from pacifica.dispatcher._queue.record import NEWEST_FIRST, TABLE, WAITING, as_text, event_key, placeholders, storable
 from pacifica.dispatcher._queue.schema import PREFIX_CHARACTERS, PREFIXED, prefix
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
