@@ -167,6 +167,23 @@ def test_of_a_tight_loop_the_last_progress_is_kept(model: Any, begin: Begin, iso
 
 
 @ONCE
+@pytest.mark.parametrize('isolation', ['process', 'thread'])
+def test_the_stage_of_a_silent_handler_is_known_while_it_runs(
+    model: Any, begin: Begin, isolation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = tmp_path / 'gate'
+    monkeypatch.setenv('TEST_GATE', str(gate))
+    task_id = begin('stages', isolation)
+
+    wait_until(lambda: [each.progress_text for each in runs(model, task_id)] == ['fit'])
+    gate.touch()
+    wait_until(lambda: model.get(model.task_id == task_id).finalized, 60)
+
+    run, = runs(model, task_id)
+    assert (run.progress_text, run.head, run.tail) == ('', [], [])
+
+
+@ONCE
 @pytest.mark.parametrize('act', ['close', 'put over'])
 def test_a_handler_that_closes_its_output_harms_no_other_event(model: Any, begin: Begin, act: str) -> None:
     harming, other = begin(act), begin('all ways')

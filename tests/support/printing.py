@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from jsonpath2.path import Path
+from jsonpath2.path import Path as JSONPath
 
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import RetryLater
 from pacifica.dispatcher.router import Router
-from pacifica.dispatcher.task_context import TaskContext, current_task
+from pacifica.dispatcher.task_context import TaskContext, current_task, stage
+from support.events import wait_until
 
 
 def _all_ways() -> None:
@@ -78,10 +80,18 @@ def _progress() -> None:
         _task().progress(number / 10_000, f'step {number}')
 
 
+def _stages() -> None:
+    """Be in a stage within another until the file is there that the environment names."""
+    with stage('download'):
+        pass
+    with stage('handle'), stage('fit'):
+        wait_until(Path(os.environ['TEST_GATE']).exists)
+
+
 ACTS: dict[str, Callable[[], None]] = {
     'all ways': _all_ways, 'crash': _crash, 'hang': _hang, 'again': _again, 'close': _close, 'put over': _put_over,
     'much': _much, 'leave a program': _leave_a_program, 'progress': _progress, 'fine': lambda: print('fine'),
-    'silent': lambda: None,
+    'silent': lambda: None, 'stages': _stages,
 }
 
 
@@ -95,7 +105,7 @@ class Printing(EventHandler):
 
 def printing_router() -> Router:
     router = Router()
-    router.add_route(Path.parse_str('$'), Printing())
+    router.add_route(JSONPath.parse_str('$'), Printing())
     return router
 
 

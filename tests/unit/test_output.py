@@ -14,6 +14,7 @@ import pytest
 from pacifica.dispatcher._engine import output as module
 from pacifica.dispatcher._engine.output import HALF, Output
 from pacifica.dispatcher._queue.values import RunOutput
+from pacifica.dispatcher.task_context import Stage
 
 EURO = '€'.encode()
 
@@ -160,7 +161,7 @@ def test_of_progress_the_last_is_kept_from_whoever_knows_it() -> None:
     output.written()
     assert (run.progress, run.progress_text) == (0.5, 'part 2')
     said = [(0.75, 'part 3')]
-    output.follow(lambda: said[-1])
+    output.follow(lambda: (said[-1], 'handle'))
     assert taken(output).progress == 0.75
     said.append((1.0, 'nul \0'))
     run = taken(output)
@@ -170,6 +171,21 @@ def test_of_progress_the_last_is_kept_from_whoever_knows_it() -> None:
 
     assert output.take() is None
     assert (run.progress, run.progress_text) == (1.0, 'nul \\u0000')
+
+
+def test_without_progress_the_innermost_stage_that_runs_is_told_and_none_at_the_end() -> None:
+    output, outer, inner = Output(), Stage('handle', 0.0), Stage('fit', 0.0)
+    output.tell('stage', outer)
+    output.tell('stage', inner)
+    assert taken(output).progress_text == 'fit'
+    output.tell('stage', inner)
+    assert taken(output).progress_text == 'handle'
+
+    assert output.take(ended=True) is None, 'nothing of it is in the database'
+    output.written()
+    assert output.take() is None
+    end = output.take(ended=True)
+    assert end is not None and end.progress_text == ''
 
 
 def test_a_log_record_is_a_line_with_what_it_carries_and_its_traceback() -> None:

@@ -145,6 +145,10 @@ class Journal:
             return None
         return (fraction, text) if (token, task_id) == (claimed.token, str(claimed.task_id)) else None
 
+    def stage(self) -> str:
+        """Return the stage that runs, of several the one within the others; empty if none does."""
+        return next((part.name for part in reversed(self.read().stages) if not part.seconds), '')
+
     def write(self, what: str, value: Any) -> None:
         """Note something: a ``route``, what ran it (``made_by``), a ``stage`` that begins or ends, a ``directory``."""
         os.write(self.descriptor, msgspec.json.encode([what, value]) + b'\n')
@@ -161,7 +165,10 @@ class Journal:
             if not line.startswith('["'):
                 crash.append(line)
                 continue
-            what, value = msgspec.json.decode(line)
+            try:
+                what, value = msgspec.json.decode(line)
+            except msgspec.DecodeError:  # it is just being written, or never was to its end
+                continue
             if what == 'route':
                 route = value
             elif what == 'made_by':
@@ -170,8 +177,9 @@ class Journal:
                 directories.append(value)
             else:
                 part = Stage(**value)
-                if stages and stages[-1].name == part.name and not stages[-1].seconds:
-                    stages.pop()  # its beginning
+                begun = [each for each in stages if each.name == part.name and not each.seconds]
+                if begun and part.seconds:
+                    stages.remove(begun[-1])
                 stages.append(part)
         return Noted(route, made_by, stages, directories, '\n'.join(crash))
 

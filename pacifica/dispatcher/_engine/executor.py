@@ -178,7 +178,7 @@ class Executor:
     def _attempt(self, claimed: ClaimedEvent, output: Output) -> Outcome | None:
         with captured(output):
             return self._timed(claimed, Watch(
-                lambda: self._cancelled.get(claimed.key), output=output.add, report=output.report))
+                lambda: self._cancelled.get(claimed.key), output.tell, output=output.add, report=output.report))
 
     def resume(self, claimed: ClaimedEvent, carrier: Carrier, watch: Watch) -> Outcome:
         """Do so in another process than the one in which the attempt began, whose trace *carrier* carries over."""

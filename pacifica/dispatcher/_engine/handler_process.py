@@ -7,7 +7,6 @@ import os
 import selectors
 import time
 from collections.abc import Mapping
-from functools import partial
 from multiprocessing.connection import Pipe
 from typing import Any, NamedTuple
 
@@ -79,7 +78,7 @@ class HandlerProcess:
         if time.monotonic() > self._idle_since + _IDLE:
             self.drain(_nobodys)
         self._pipe.send(child.Job(claimed, carrier))
-        output.follow(partial(self.journal.progress, claimed))
+        output.follow(lambda: (self.journal.progress(claimed), self.journal.stage()))
         try:
             ended, outcome = self._receive(None if timeout is None else _Limit('handler_timeout', timeout), output)
         except BaseException:

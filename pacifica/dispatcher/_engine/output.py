@@ -1,4 +1,4 @@
-"""What a run prints and logs, and how far it says it is: collected while it runs, written by who keeps its lease.
+"""What a run prints and logs, and how far it is: collected while it runs, written by who keeps its lease.
 
 Of all that it prints, the first and the last 256 KiB are kept, so that a program that prints without end costs no more.
 """
@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import msgspec
 
@@ -27,7 +27,8 @@ _JOINED_BYTES, _JOINED_SECONDS = 4096, 0.1  # what is printed bit by bit makes o
 _CONTINUATION = bytes(range(0x80, 0xC0))  # what no character of UTF-8 begins with
 _decoder = codecs.getincrementaldecoder('utf-8')
 
-Progress = tuple[float | None, str]
+Progress = tuple[Optional[float], str]
+Look = Callable[[], tuple[Optional[Progress], str]]
 Entry = tuple[float, str, str, int]
 
 
@@ -56,9 +57,12 @@ class Output:
         self._tail: deque[_Chunk] = deque()
         self._tail_size = 0
         self._size = 0
-        self._progress: Progress | None = None
-        self._look: Callable[[], Progress | None] | None = None
-        self._version = self._taken = self._written = 0
+        self._progress: Progress = (None, '')
+        self._stages: dict[int, str] = {}
+        self._look: Look | None = None
+        self._version = 0
+        self._taken: tuple[int, Progress] = (0, self._progress)
+        self._written: tuple[int, Progress] = self._taken
         self._cut_taken = self._cut_written = False
 
     def add(self, stream: str, data: bytes) -> None:
@@ -89,29 +93,32 @@ class Output:
     def report(self, fraction: float | None, text: str) -> None:
         """Keep how far the run is."""
         with self._lock:
-            self._note((fraction, text))
+            self._progress = fraction, text
 
-    def follow(self, look: Callable[[], Progress | None] | None) -> None:
-        """Ask *look* how far the run is whenever that is wanted; with ``None`` ask nobody any more."""
+    def tell(self, what: str, value: Any) -> None:
+        """Keep which stage runs: each is told of when it begins and when it ends."""
+        if what == 'stage':
+            with self._lock:
+                if self._stages.pop(id(value), None) is None:
+                    self._stages[id(value)] = value.name
+
+    def follow(self, look: Look | None) -> None:
+        """Ask *look* how far the run is, and which stage runs, when that is wanted; with ``None`` nobody any more."""
         with self._lock:
             self._look = look
-
-    def _note(self, progress: Progress) -> None:
-        if progress != self._progress:
-            self._progress = progress
-            self._version += 1
 
     def take(self, *, ended: bool = False) -> RunOutput | None:
         """Return what is to be written, ``None`` if that is what was written last.
 
-        :param ended: whether nothing more comes: a character that is not complete never will be.
+        :param ended: whether nothing more comes: a character that is not complete never will be, and no stage runs.
         """
         with self._lock:
-            if self._look is not None and (progress := self._look()) is not None:
-                self._note(progress)
-            if self._version == self._written:
+            fraction, text = self._look_at_progress()
+            if not (text or ended):
+                text = next(reversed(self._stages.values()), '')
+            if (self._version, (fraction, text)) == self._written:
                 return None
-            self._taken = self._version
+            self._taken = self._version, (fraction, text)
             cut = max(0, self._tail_size - HALF)
             head = [chunk._replace(data=chunk.data[:]) for chunk in self._head]
             tail = [chunk._replace(data=chunk.data[:]) for chunk in self._tail]
@@ -119,7 +126,6 @@ class Output:
                 tail[0] = tail[0]._replace(data=tail[0].data[cut:], offset=tail[0].offset + cut)
             omitted = tail[0].offset - sum(len(chunk.data) for chunk in head) if tail else 0
             self._cut_taken, head_kept = omitted > 0, self._cut_written
-            fraction, text = self._progress or (None, '')
         if omitted:
             first = None if head_kept else _entries(head)
             last = _entries(tail, begun=True, ended=ended)
@@ -128,6 +134,13 @@ class Output:
             first, last = both[:len(head)], both[len(head):]
         return RunOutput(
             None if first is None else _document(first), _document(last), omitted, fraction, storable(text) or '')
+
+    def _look_at_progress(self) -> Progress:
+        if self._look is not None:
+            progress, stage = self._look()
+            self._progress = progress or self._progress
+            self._stages = {0: stage} if stage else {}
+        return self._progress
 
     def written(self) -> None:
         """Note that what was taken last is in the database."""
