@@ -13,12 +13,19 @@ import pytest
 from playhouse.db_url import connect
 
 from support.command_line import run
-from support.databases import model_in
+from support.databases import KINDS, model_in, temporary_database
 from support.events import ingest_event
 from support.queues import drain, queue_of
 
 TESTS = Path(__file__).parent.parent
 WAITING, PROCESSING, OK, UNPROCESSABLE, FAILED, REPEATED = (UUID(int=number) for number in range(6))
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database, where the others' may have our tables."""
+    with temporary_database(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
