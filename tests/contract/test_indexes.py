@@ -20,6 +20,7 @@ from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import astray, trim_previews
+from pacifica.dispatcher._queue.transitions.line import IN_LINE
 from pacifica.dispatcher._queue.values import Outcome, Preview, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.router import Router
@@ -63,11 +64,14 @@ def test_claims_within_limits_read_indexes_and_never_what_waits_behind(model: An
     with _recorded(store.connections.writer) as statements:
         store.accept([received()])
         held = store.claim('a worker', 30.0)
-        assert held is not None and store.finish_and_claim(held, Outcome.succeeded(), 'a worker', 30.0)[1]
+        for _ in range(IN_LINE):
+            assert held is not None
+            held = store.finish_and_claim(held, Outcome.succeeded(), 'a worker', 30.0)[1]
         astray(store.connections.writer, store.name, places())
 
+    assert any('due DESC' in statement for statement, _ in statements), 'nothing is let into the line'
     for statement, parameters in statements:
-        if statement.startswith('SELECT') and 'FROM receivetaskmodel' in statement:
+        if 'FROM receivetaskmodel' in statement or 'ORDER BY' in statement:
             plan = _plan(model, statement, parameters)
             assert any(f'receivetaskmodel_{name}' in plan for name in ('line', 'lane', 'leased')) or (
                 'optimized away' in plan or 'No matching min/max row' in plan), (statement, plan)

@@ -145,8 +145,8 @@ _SQLITE = Dialect(
     contains="{column} LIKE ? ESCAPE '!'",  # of itself in either case, and LOWER would only slow it down
     skip_locked='',
     lock_row='',
-    update_first='UPDATE {table} SET {change} WHERE uuid IN'
-                 ' (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count})',
+    update_first='WITH first AS (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count})'
+                 ' UPDATE {table} SET {change} WHERE uuid IN (SELECT uuid FROM first)',
     random='(RANDOM() / 18446744073709551616.0 + 0.5)',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
@@ -180,8 +180,9 @@ _POSTGRESQL = Dialect(
     types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',
            'integer': 'INTEGER', 'bytes': 'BIGINT', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)',
            'key': 'VARCHAR(64)', 'binary': 'BYTEA'},
-    update_first='UPDATE {table} SET {change} WHERE uuid IN'
-                 ' (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count} FOR UPDATE SKIP LOCKED)',
+    update_first='WITH first AS'
+                 ' (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count} FOR UPDATE SKIP LOCKED)'
+                 ' UPDATE {table} SET {change} WHERE uuid IN (SELECT uuid FROM first)',
     partial_indexes=True,
     lock_schema=('BEGIN', 'SELECT pg_advisory_xact_lock(7220261124)'),
     unlock_schema=('COMMIT',),
@@ -220,7 +221,9 @@ _MYSQL = Dialect(
             'read-only': r'\((1290|1792|1836),'},
     quickest_poll=0.02,
     statement_limit='SELECT @@max_allowed_packet',
-    update_first='UPDATE {table} SET {change} WHERE {rows} ORDER BY {order} LIMIT {count}',
+    # An UPDATE with ORDER BY would sort all rows, however few it changes.
+    update_first='UPDATE {table} JOIN (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count}) AS first'
+                 ' USING (uuid) SET {change}',
     prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
     indexes_together=True,  # each statement that changes a table costs as much as one for all
     # Binary: names that differ in case or in trailing spaces are different names.

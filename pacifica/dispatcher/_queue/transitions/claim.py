@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Place, Plac
 _DUE = f'{WAITING} AND priority = ? AND due > 0 AND due <= ?'
 _COLUMNS = ('uuid, task_id, attempts, event_data, result, history, destination, waiting_since, cancelled_by, created,'
             ' postponed, lane, priority, parameters')
-_EVENT, _DESTINATION, _LANE, _PRIORITY = 3, 6, 11, 12
+_EVENT, _DESTINATION, _LANE, _PRIORITY, _STANDING, _RUNNING = 3, 6, 11, 12, 14, 15
 _MOST_MOVED = 200  # events that one transaction puts into their places
 
 
@@ -94,14 +95,19 @@ class Claim:
     def _due(self, session: Session, now: float, count: int, full: Sequence[str]) -> Sequence[Any]:
         """Return the next of the line, leaving out lanes that are full."""
         out = f' AND (lane IS NULL OR lane NOT IN ({placeholders(len(full))}))' if full else ''
+        columns, standing = self._columns(now)
         prioritized = self.places is not None and self.places.prioritized
         for priority in line.priorities(session, self.queue) if prioritized else (0,):
             rows = session.execute(
-                f'SELECT {_COLUMNS} FROM {TABLE} WHERE {_DUE}{out} ORDER BY due LIMIT {count:d}'
-                f' {session.dialect.skip_locked}', (*self.queue, priority, now, *full)).fetchall()
+                f'SELECT {columns} FROM {TABLE} WHERE {_DUE}{out} ORDER BY due LIMIT {count:d}'
+                f' {session.dialect.skip_locked}', (*standing, *self.queue, priority, now, *full)).fetchall()
             if rows:
                 return list(rows)
         return []
+
+    def _columns(self, now: float) -> tuple[str, tuple[float, ...]]:
+        """Return what a claim reads of a row, and the parameters of that."""
+        return (_COLUMNS, ()) if self.places is None else (f'{_COLUMNS}, {line.STANDING}, {line.RUNNING}', (now,))
 
 
 class _InPlaces:
@@ -111,8 +117,8 @@ class _InPlaces:
         self._session, self._now, self._wanted, self._places = session, now, wanted, places
         if places.limited:
             line.lock(session, wanted.queue)
-        self._running = line.running(session, wanted.queue) if places.limited else {}
-        self.full = [lane for lane, count in self._running.items() if not places.room(lane, count)]
+        self._running: dict[str, int] = {}
+        self.full: list[str] = []
         self.moved = 0
 
     def claim(self, rows: Sequence[Any]) -> list[ClaimedEvent]:
@@ -120,7 +126,7 @@ class _InPlaces:
 
         Routes may have changed since, and who stored an event need not have had any: such a one gets its place.
         """
-        taken = []
+        taken, left = [], False
         for row in rows:
             place = Place() if row[_DESTINATION] is not None else self._places.of(row[_EVENT])
             lane = place.lane
@@ -128,15 +134,18 @@ class _InPlaces:
                 self._move(row, place)
             elif lane is None:
                 taken.append(row)
-            elif lane not in self.full:
+            elif self._places.room(lane, self._running.setdefault(lane, row[_RUNNING])):
                 taken.append(row)
-                self._running[lane] = self._running.get(lane, 0) + 1
-                if not self._places.room(lane, self._running[lane]):
-                    self.full.append(lane)
+                self._running[lane] += 1
+            else:
+                left = True
         claimed = _claim(self._session, self._now, taken, self._wanted)
-        for one in claimed:
-            if one.lane is not None:
-                line.let_in(self._session, self._wanted.queue, one.lane, self._now)
+        standing = {row[_LANE]: row[_STANDING] for row in taken}
+        for lane, count in Counter(one.lane for one in claimed if one.lane is not None).items():
+            line.fill_up(self._session, self._wanted.queue, lane, self._now, standing[lane] - count)
+        if left:  # the next rows are to be of other lanes than those that are full
+            self._running = line.running(self._session, self._wanted.queue)
+            self.full = [lane for lane, running in self._running.items() if not self._places.room(lane, running)]
         return claimed
 
     def _move(self, row: Any, place: Place) -> None:
@@ -150,9 +159,10 @@ def claim_task(session: Session, task_id: UUID, wanted: Claim) -> ClaimedEvent |
     """Claim one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
     wanted.begin_try(session)
     now = session.now()
-    select = (f'SELECT {_COLUMNS} FROM {TABLE} WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ?'
+    columns, standing = wanted._columns(now)
+    select = (f'SELECT {columns} FROM {TABLE} WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ?'
               f' {session.dialect.skip_locked}')
-    parameters = (session.dialect.uuid(task_id), *wanted.queue, now)
+    parameters = (*standing, session.dialect.uuid(task_id), *wanted.queue, now)
     if wanted.places is None:
         claimed = _claim(session, now, session.execute(select, parameters).fetchall(), wanted)
         return claimed[0] if claimed else None
@@ -181,7 +191,7 @@ def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> 
                      now, created, destination, waiting_since, cancelled_by, lane, postponed, parameters,
                      wanted.lease)
         for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created,
-        postponed, lane, _, parameters in rows
+        postponed, lane, _, parameters, *_ in rows
     ]
 
 

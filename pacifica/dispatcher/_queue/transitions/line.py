@@ -3,7 +3,7 @@
 Used by claims and accepts alone. A lane is what a limit counts, such as the events of one route and one project. Of
 each lane a few events stand in line; the others are parked, which is a ``due`` below 0 that keeps the time from which
 they wait. So the line is short however many events wait for a limit, and who comes last waits behind a few of each
-lane, not behind all. A claim lets the next of its lane into the line.
+lane, not behind all. A claim that leaves few of its lane in line lets the next in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,16 @@ from pacifica.dispatcher._queue.values import Places, QueueName
 
 IN_LINE = 8
 """So many events of a lane stand in line; as many as threads commonly claim at once, and few to wait behind."""
+
+_OF_LANE = (
+    f'(SELECT COUNT(*) FROM {TABLE} AS other WHERE other.lane = {TABLE}.lane'
+    f' AND other.task_application_name = {TABLE}.task_application_name AND other.task_name = {TABLE}.task_name'
+    " AND other.task_status = '{}'{})")
+STANDING = _OF_LANE.format(Status.ACCEPTED, ' AND other.due > 0 AND other.due <= ?')
+"""SQL of how many events stand in line in the lane of a row, itself included; its parameter is now."""
+
+RUNNING = _OF_LANE.format(Status.PROCESSING, '')
+"""SQL of how many events of the lane of a row are claimed; see :func:`running`."""
 
 _MANY = 1000
 _DUE = f'{WAITING} AND due > 0 AND due <= ?'
@@ -60,12 +70,18 @@ def in_line(session: Session, queue: QueueName, lanes: Sequence[str], now: float
         (*queue, now, *lanes)).fetchall())
 
 
-def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int = 1) -> int:
+def fill_up(session: Session, queue: QueueName, lane: str, now: float, standing: int) -> None:
+    """Let parked events into the line if half of the places of their lane are free: half as often as it has places."""
+    if standing <= IN_LINE // 2:
+        let_in(session, queue, lane, now, IN_LINE - standing)
+
+
+def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int) -> int:
     """Let at most *count* of the parked events of a lane into the line, who have waited longest; return how many."""
     update = session.dialect.update_first.format(
         table=TABLE, change='due = ?, lease_expires = NULL', rows=f'{WAITING} AND lane = ? AND due < 0 AND due >= ?',
         order='due DESC', count=count)
-    return int(session.execute(update, (now, *queue, lane, -now)).rowcount)
+    return int(session.execute(update, (*queue, lane, -now, now)).rowcount)
 
 
 def astray(session: Session, queue: QueueName, places: Places | None) -> tuple[list[int], list[str]]:
