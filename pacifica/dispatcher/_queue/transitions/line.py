@@ -70,10 +70,15 @@ def in_line(session: Session, queue: QueueName, lanes: Sequence[str], now: float
         (*queue, now, *lanes)).fetchall())
 
 
-def fill_up(session: Session, queue: QueueName, lane: str, now: float, standing: int) -> None:
-    """Let parked events into the line if half of the places of their lane are free: half as often as it has places."""
-    if standing <= IN_LINE // 2:
-        let_in(session, queue, lane, now, IN_LINE - standing)
+def fill_up(session: Session, queue: QueueName, lane: str, now: float, claimed: int, standing: int | None) -> None:
+    """Let parked events into the line after some of their lane were *claimed*.
+
+    :param standing: how many stood in line before, if that is known: then it is filled up when it is half empty.
+    """
+    if standing is None:
+        let_in(session, queue, lane, now, claimed)
+    elif standing - claimed <= IN_LINE // 2:
+        let_in(session, queue, lane, now, IN_LINE - (standing - claimed))
 
 
 def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int) -> int:
