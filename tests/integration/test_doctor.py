@@ -313,12 +313,12 @@ def test_what_is_silent_costs_its_time_once(doctor: Doctor) -> None:
     with socket.create_server(('127.0.0.1', 0), backlog=64) as silent:
         host = f'127.0.0.1:{silent.getsockname()[1]}'
         begun = time.monotonic()
-        found = doctor(*options(f'http://{host}'), '--timeout', '1', '--database', f'mysql://me:hush@{host}/name',
+        found = doctor(*options(f'http://{host}'), '--timeout', '2', '--database', f'mysql://me:hush@{host}/name',
                        '--broker', f'amqp://me:hush@{host}//')
         took = time.monotonic() - begun
     assert statuses(found, 'database', *CHECKED) == ['failed'] * 6
     assert 'hush' not in doctor.output
-    assert took < 7  # and not 1 s for each of the eight
+    assert took < 15  # and not two seconds for each of the eight
 
 
 def test_a_default_that_does_not_answer_is_skipped() -> None:

@@ -85,10 +85,6 @@ def seconds_of(call):
     return time.monotonic() - began
 
 
-def slowest_of_20(call):
-    return max(seconds_of(call) for _ in range(20))
-
-
 def test_more_slow_clients_than_threads_hold_none():
     with serving() as client, connections(client.port, *SLOW * 2):
         for _ in range(5):
@@ -111,14 +107,13 @@ def test_nor_do_they_under_cherrypy_beside_other_applications():
 
 @pytest.mark.slow
 def test_a_door_full_of_slow_clients_answers_at_once():
-    """500 that send nothing and 50 that stopped half-way."""
-    with serving() as client:
-        calls = (lambda: client.post(INGEST)), (lambda: client.get('/health/live'))
-        alone = [slowest_of_20(call) for call in calls]  # next to nothing, unless the machine is busy
-        with connections(client.port, *[b''] * 500, *SLOW[1:] * 6):
-            beside = [slowest_of_20(call) for call in calls]
-    print(f'slowest POST and GET /health/live: {alone} s alone, {beside} s beside slow clients')
-    assert max(beside) < max(0.3, 5 * max(alone))
+    """500 that send nothing and 50 that stopped half-way, each of which has thirty seconds."""
+    with serving() as client, connections(client.port, *[b''] * 500, *SLOW[1:] * 6):
+        posts = [seconds_of(lambda: client.post(INGEST)) for _ in range(20)]
+        looks = [seconds_of(lambda: client.get('/health/live')) for _ in range(20)]
+    print(f'slowest POST {max(posts):.3f} s, slowest GET /health/live {max(looks):.3f} s')
+    assert max(posts + looks) < 5  # of which a busy machine takes most
+    assert min(posts) < 0.3 and min(looks) < 0.3
 
 
 def test_a_request_in_pieces_is_taken():
