@@ -14,6 +14,7 @@ import pytest
 from playhouse.db_url import connect
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 from support import services
@@ -198,22 +199,27 @@ def test_what_a_handler_did_is_written_once_the_database_is_back(model: Any, mon
     assert seen == [event['eventID']]
 
 
-def test_a_child_forked_while_a_thread_writes_can_write(model: Any) -> None:
+@pytest.mark.parametrize('uses', ['writes', 'reads'])
+def test_a_child_forked_while_threads_use_the_database_can_use_it(model: Any, uses: str) -> None:
     """SQLite keeps its locks in the process's memory, which a fork copies."""
     queue = model.create_queue(router_to(lambda event: None), 'my.app', 'receive')
     stopping = threading.Event()
 
-    def write() -> None:
+    def use() -> None:
         while not stopping.is_set():
-            queue.accept([received() for _ in range(20)])
+            if uses == 'writes':
+                queue.accept([received() for _ in range(20)])
+            else:
+                records.outputs(UUID(task_id))
 
-    thread = threading.Thread(target=write)
-    thread.start()
+    task_id, records = queue.delay(ingest_event()).id, Records(model._writer.connections)
+    model._meta.database.close()
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
     try:
-        wait_until(lambda: model.table_exists() and model.select().count())
-        model._meta.database.close()
         children = []
-        for number in range(20):
+        for number in range(30):
             child = os.fork()
             if child == 0:
                 signal.alarm(20)  # a child that hangs ends
@@ -225,10 +231,11 @@ def test_a_child_forked_while_a_thread_writes_can_write(model: Any) -> None:
             children.append(os.waitpid(child, 0)[1])
     finally:
         stopping.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
-    assert children == [0] * 20
-    assert model.select().where(model.source.startswith('child')).count() == 20
+    assert children == [0] * 30
+    assert model.select().where(model.source.startswith('child')).count() == 30
 
 
 @pytest.mark.parametrize('service, limits, sleep', [

@@ -36,9 +36,8 @@ def _end_a_process() -> None:
 
 
 def _fork() -> None:
-    """Return twice: here, and in a copy, which asks no database: what threads held of SQLite, it holds for ever."""
-    if copy := os.fork():
-        _save(copy=copy)
+    """Return twice: here, and in a copy."""
+    _save(copy=os.fork() or os.getpid())
 
 
 def _start_programs_and_hang() -> None:

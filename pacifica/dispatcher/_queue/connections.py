@@ -3,9 +3,9 @@
 The application's connections are left alone: it may open, close and use its database object as it likes. Connections
 are made at first use, anew after an error and anew after ``fork``.
 
-Around ``fork`` no other thread may be in the middle of something that the child would inherit: a lock or, on SQLite,
-any connection. SQLite keeps in the process's memory what the process has locked, so a child forked during a transaction
-would find the database locked for ever (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+A child that is forked inherits no lock and, on SQLite, no connection: SQLite keeps in the process's memory what the
+process has locked, so a child forked during a statement would find the database locked for ever
+(https://www.sqlite.org/howtocorrupt.html, section 2.6).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import peewee
 
 from pacifica.dispatcher._queue.availability import Availability
 from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
+from pacifica.dispatcher._queue.fork_gate import ForkGate
 from pacifica.dispatcher._queue.session import TRANSIENT, Session
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
 T = TypeVar('T')
 
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
-_FORK_PATIENCE = 5.0  # seconds that a fork waits for a transaction
+_FORK_PATIENCE = 5.0  # seconds that a fork waits for what other threads ask the database
 _AT_ONCE = 1.0  # seconds: what fails sooner is asked again
 _ALL: WeakSet[Connections] = WeakSet()
 _FORKING: list[Connections] = []  # those that wait for the fork that goes on
@@ -65,7 +66,7 @@ class Connections:
         self._readers: list[Session] = []  # those that nobody uses just now
         self._watching: list[Session] = []
         self._owner: int | None = None
-        self._until_forked: list[Callable[[], None]] = []
+        self._gate = ForkGate()
         _ALL.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -85,15 +86,16 @@ class Connections:
     def reading(self) -> Iterator[Session]:
         """A session to read with, the caller's alone inside the ``with`` block."""
         writer = self.writer
-        try:
-            session = self._readers.pop()
-        except IndexError:
-            session = writer if self._owner else self._session(reads=True)
-        try:
-            yield session
-        finally:
-            if not self._owner:
-                self._readers.append(session)
+        with self._gate:
+            try:
+                session = self._readers.pop()
+            except IndexError:
+                session = writer if self._owner else self._session(reads=True)
+            try:
+                yield session
+            finally:
+                if not self._owner:
+                    self._readers.append(session)
 
     @contextmanager
     def watching(self) -> Iterator[Session]:
@@ -108,9 +110,9 @@ class Connections:
         try:
             yield session
         finally:
-            with self._lock:
+            with self._lock, self._gate:
                 self._watching.remove(session)
-            session.close()
+                session.close()
 
     def read(self, query: Callable[[Session], T]) -> T:
         """Return the result of *query*, run once more on a new connection if the old one turns out to be gone.
@@ -179,30 +181,28 @@ class Connections:
         with self._lock:
             if self._writer is None or self._pid != os.getpid():
                 return
-            self._writer.close()
-            while self._readers:
-                self._readers.pop().close()
-
-    def before_fork(self) -> None:
-        """Wait until no thread makes connections and, where a child may inherit none, close those in no use."""
-        if not self._lock.acquire(timeout=_FORK_PATIENCE):
-            return
-        self._until_forked.append(self._lock.release)
-        writer = self._writer
-        if writer is not None and self._pid == os.getpid() and not self._owner and not writer.dialect.inheritable:
-            for session in (writer, *self._watching):
-                if session.suspend(_FORK_PATIENCE):
-                    self._until_forked.append(session.resume)
-            with suppress(IndexError):  # another thread may take the last one
-                while True:
+            with self._gate:
+                self._writer.close()
+                while self._readers:
                     self._readers.pop().close()
 
-    def after_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Let no thread use a connection and, where a child may inherit none, close them."""
+        writer = self._writer
+        if writer is not None and (self._owner or writer.dialect.inheritable):
+            return
+        self._gate.shut(_FORK_PATIENCE)
+        if writer is not None and self._pid == os.getpid():
+            for session in (writer, *self._watching, *self._readers):
+                session.close(wait=False)
+
+    def after_fork_in_parent(self) -> None:
         """Let the threads go on."""
-        while self._until_forked:
-            self._until_forked.pop()()
-        if self._pid != os.getpid():
-            self._lock = threading.RLock()  # a thread that the child does not have may have kept the old one
+        self._gate.open()
+
+    def after_fork_in_child(self) -> None:
+        """Be without what a thread that the child does not have may have kept."""
+        self._lock, self._gate = threading.RLock(), ForkGate()
 
     def _resolve(self) -> Any:
         database = self._database.obj if isinstance(self._database, peewee.Proxy) else self._database
@@ -219,8 +219,9 @@ class Connections:
             if self._owner not in (None, threading.get_ident()):
                 self.require_shared()
             if self._writer is None:
-                writer = self._session()
-                self._prepared = self._prepare_patiently(writer)
+                with self._gate:
+                    writer = self._session()
+                    self._prepared = self._prepare_patiently(writer)
                 self._writer = writer
             return self._writer
 
@@ -251,10 +252,10 @@ class Connections:
         dialect = dialect_of(database)
         if _is_in_memory(database):
             self._owner = threading.get_ident()
-            return Session(database, dialect, self._clock)
+            return Session(database, dialect, self._clock, gate=self._gate)
         _make_private(sqlite_path(database))
         limits = {} if patient else dialect.limits
-        return Session(_clone(database, dialect, limits), dialect, self._clock, reads, patient)
+        return Session(_clone(database, dialect, limits), dialect, self._clock, reads, patient, self._gate)
 
 
 def _query(session: Session, query: Callable[[Session], T]) -> T:
@@ -318,13 +319,17 @@ def _before_fork() -> None:
         connections.before_fork()
 
 
-def _after_fork() -> None:
-    try:
-        while _FORKING:
-            _FORKING.pop().after_fork()
-    finally:
-        _ONE_FORK.release()
+def _after_fork_in_parent() -> None:
+    while _FORKING:
+        _FORKING.pop().after_fork_in_parent()
+    _ONE_FORK.release()
+
+
+def _after_fork_in_child() -> None:
+    while _FORKING:
+        _FORKING.pop().after_fork_in_child()
+    _ONE_FORK.release()
 
 
 if hasattr(os, 'register_at_fork'):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import peewee
 
 from pacifica.dispatcher._queue.dialect import Dialect
+from pacifica.dispatcher._queue.fork_gate import ForkGate
 
 TRANSIENT = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
 """Transient faults: the database is away, locked, deadlocked or restarted, or the connection was lost."""
@@ -26,15 +27,17 @@ class Session:
     :param clock: replaces the database's clock, for tests.
     :param reads: whether it is one to read with.
     :param patient: whether the database may take as long as it likes.
+    :param gate: what no thread is inside of while the process forks.
     """
 
     def __init__(
         self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None,
-        reads: bool = False, patient: bool = True,
+        reads: bool = False, patient: bool = True, gate: ForkGate | None = None,
     ) -> None:
         self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
         self.statement_limit: int | None = None
+        self._gate = gate or ForkGate()
         self._patient = patient
         self._on_connect = (*dialect.on_connect, *(dialect.on_connect_to_read if reads else ()))
         self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
@@ -64,26 +67,18 @@ class Session:
         if self.dialect.statement_limit:
             self.statement_limit = int(self.database.execute_sql(self.dialect.statement_limit).fetchone()[0])
 
-    def close(self) -> None:
-        """Close this thread's connection once no transaction is under way on it."""
-        with self._in_use:
-            self.disconnect()
+    def close(self, wait: bool = True) -> None:
+        """Close this thread's connection once no transaction is under way on it; do nothing then if not to *wait*."""
+        if self._in_use.acquire(blocking=wait):
+            try:
+                self.disconnect()
+            finally:
+                self._in_use.release()
 
     def exclusively(self, work: Callable[[Session], T]) -> T:
-        """Run *work*, which makes its own transaction, while nobody else uses this session."""
-        with self._in_use:
+        """Run *work*, which makes its own transaction, while nobody else uses this session and no fork goes on."""
+        with self._gate, self._in_use:
             return work(self)
-
-    def suspend(self, patience: float) -> bool:
-        """Begin no transaction until :meth:`resume`, and be without a connection; ``False`` if one goes on too long."""
-        if not self._in_use.acquire(timeout=patience):
-            return False
-        self.disconnect()
-        return True
-
-    def resume(self) -> None:
-        """Undo :meth:`suspend`."""
-        self._in_use.release()
 
     def disconnect(self) -> None:
         """Close this thread's connection, whatever state it is in; the next statement opens a new one."""
@@ -96,7 +91,7 @@ class Session:
 
     def transaction(self, work: Callable[[Session], T]) -> T:
         """Run *work* in a transaction that may write, and return its result once that is committed."""
-        with self._in_use:
+        with self._gate, self._in_use:
             try:
                 self.execute(self.dialect.begin)
             except TRANSIENT:
