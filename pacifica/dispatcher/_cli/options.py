@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -71,19 +72,27 @@ def _database(value: str) -> peewee.Database:
     """Return the database object for a URL as :func:`playhouse.db_url.connect` takes it; nothing is connected yet."""
     from playhouse import db_url
 
-    shown = without_password(value)
-    if value.partition(':')[0] not in db_url.schemes:
+    shown, scheme = without_password(value), value.partition(':')[0]
+    if scheme not in db_url.schemes:
         raise click.BadParameter(
             f'{shown!r} is not the URL of a database: write sqlite:///FILE, postgresql://USER@HOST/NAME or '
             'mysql://USER@HOST/NAME',
         )
+    if scheme.startswith('sqlite') and not value.startswith(f'{scheme}:///'):  # it would be another file, or none
+        name = value[len(scheme) + 1:].lstrip('/')
+        raise click.BadParameter(f'{value!r} has no file: write {scheme}:///{name}')
     try:
-        made: peewee.Database = db_url.connect(value, unquote_user=True, unquote_password=True)
+        made: Any = db_url.connect(value, unquote_user=True, unquote_password=True)
     except (ValueError, TypeError, RuntimeError) as exc:  # their text may quote a password, so it is not shown
         raise click.BadParameter(
             f'{shown!r} names no database, or no valid port: write what has a meaning in a URL (/ : @ ? #) as %XX',
         ) from exc
-    return made
+    if scheme.startswith('sqlite'):
+        try:
+            sqlite3.connect(':memory:', timeout=made.timeout, **made.connect_params).close()
+        except (TypeError, ValueError) as exc:
+            raise click.BadParameter(f'{value!r} has a setting that SQLite does not take: {exc}') from exc
+    return cast('peewee.Database', made)
 
 
 database_option = options(
