@@ -419,16 +419,16 @@ def test_time_in_which_the_database_answered_nobody_ends_no_lease(
     rescue, asking = store.rescue, threading.Event()
     monkeypatch.setattr(store, 'rescue', lambda *args: (asking.set(), rescue(*args))[1])
     turn = threading.Thread(target=janitor.run_once)
-    session = store.connections.writer
-    assert session.suspend(10)
-    try:
+
+    def answer_nobody(_session: Any) -> float:
         turn.start()
-        assert asking.wait(20)  # the database, which doesn't answer
+        assert asking.wait(20)
         began = time.time()
         model.update(lease_expires=began + 0.2).execute()
         wait_until(lambda: time.time() > began + 0.4)
-    finally:
-        session.resume()
+        return began
+
+    began = store.connections.writer.exclusively(answer_nobody)
     turn.join()
 
     assert record(model, task_id).task_status == '102 Processing'

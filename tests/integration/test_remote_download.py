@@ -24,6 +24,7 @@ from pacifica.dispatcher.task_context import TaskContext, task_context
 from support.events import ingest_event
 from support.fakes import drip, hang, late, reset, status
 from support.pacifica_fakes import FakeCartd, tar_of
+from support.processes import free_port
 from support.staging import read_all
 
 #: What a busy machine may add to the time that was given; a server that hangs would take half a minute.
@@ -562,3 +563,18 @@ def test_the_settings_of_the_client_are_used(cartd, tmp_path):
     with pytest.raises(DownloadError):
         RemoteDownloaderRunner(downloader).download(str(tmp_path), files(), timeout=5)
     assert seen == [('Basic dTpw', 'mine')]
+
+
+def test_nobody_listens_however_late_that_is_found(tmp_path):
+    """On a busy machine a transfer's time may be over by then; it is the service that is away all the same."""
+    class Late(requests.adapters.HTTPAdapter):
+        def send(self, *args, **kwargs):
+            time.sleep(0.5)
+            return super().send(*args, **kwargs)
+
+    session, port = requests.Session(), free_port()
+    session.mount('http://', Late())
+    with pytest.raises(DownloadError) as caught:
+        RemoteDownloaderRunner(Downloader(addr='127.0.0.1', port=str(port), session=session)).download(
+            str(tmp_path), files(), timeout=0.3)
+    assert caught.value.service == f'Cartd at http://127.0.0.1:{port}' and 'refused' in caught.value.away

@@ -175,7 +175,8 @@ class Service:
                 raise self.error(f'{method} {shown_url(url)} can\'t work: {reason(exc)}') from exc
             left = f' ({self.limit} are over)' if self.out_of_time() else ''
             error = self.error(f'{method} {shown_url(url)} was interrupted: {reason(exc)}{left}', transient=True)
-            if before_answer and not self.out_of_time():
+            # That nobody listens is no fault of the transfer's own limit.
+            if before_answer and (_is_unconnected(exc) or not self.out_of_time()):
                 self._blame(error, url, reason(exc) if _is_unreachable(exc) else None)
             raise error from exc
 
