@@ -1,6 +1,7 @@
-"""The dashboard's pages with a million events in the table: each answers in under 100 ms.
+"""The dashboard's pages with a million events in the table: ``python tests/benchmarks/bench_dashboard.py [-k WORDS]``.
 
-``PACIFICA_BENCH_ROWS`` sets another number of events, ``PACIFICA_BENCH_REQUESTS`` how often each page is asked for.
+Each answers in under 100 ms. ``PACIFICA_BENCH_ROWS`` sets another number of events, ``PACIFICA_BENCH_REQUESTS`` how
+often each page is asked for.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from html import unescape
@@ -16,8 +18,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from benchmarks.spread import RARE_TYPE, SHARED_SOURCE, SHARED_TRANSACTION, fill
 from playhouse.db_url import connect
+
+if __name__ == '__main__':
+    raise SystemExit(pytest.main([__file__, '--bench', '-s', '-q', *sys.argv[1:]]))
+
+from benchmarks.spread import RARE_TYPE, SHARED_SOURCE, SHARED_TRANSACTION, fill
 
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.databases import KINDS, temporary_database
