@@ -22,7 +22,7 @@ from pacifica.dispatcher._queue.status import Status
 
 WINDOW = 2000
 _MOST_DATA = 20_000_000  # characters of the data of events that a page reads, where it has to
-_BATCH = 20  # events whose data are read together
+_BATCH, _MOST_BATCH = 20, 100  # events whose data are read together: at first, and once they are known to be small
 
 # key, column
 _FIELDS = (
@@ -136,8 +136,11 @@ class Search:
 def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUID] | None) -> Page:
     if wanted.text and position is None:
         rows = _by_identifier(session, wanted, limit)
+        if rows and wanted.of_data:
+            known = _known(session, [session.dialect.uuid(UUID(row['taskID'])) for row in rows])
+            return Page(_by_data(session, wanted, known, limit)[0])
         if rows:
-            return Page(_fitting(session, rows, wanted)[0] if wanted.of_data else rows)
+            return Page(rows)
     driving, rest = _conditions(session, wanted)
     if position is not None:
         created, task_id = position
@@ -146,22 +149,23 @@ def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUI
     if last is not None:
         rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
     both = driving & rest
+    stopped: Mapping[str, Any] | None  # the last event looked at, if there are older ones
     if wanted.of_data:
-        found, stopped = _by_data(session, wanted, both, limit)
+        rows, stopped = _by_data(session, wanted, both, limit)
     else:
-        found, stopped = _rows(session, both, limit + 1), None
-    rows = found[:limit]
-    if len(found) > limit:
-        return Page(rows, _cursor(rows[-1]))
-    if last is not None and stopped is None:
+        found = _rows(session, both, limit + 1)
+        rows = found[:limit]
+        stopped = rows[-1] if len(found) > limit else None
+    if stopped is None and last is not None:
         stopped = as_json(_PLACE, last)
-    return Page(rows) if stopped is None else Page(rows, _cursor(stopped), stopped['created'])
+    if stopped is None:
+        return Page(rows)
+    return Page(rows, _cursor(stopped), stopped['created'] if len(rows) < limit else None)
 
 
-def _rows(session: Session, conditions: Conditions, limit: int, offset: int = 0) -> list[Mapping[str, Any]]:
+def _rows(session: Session, conditions: Conditions, limit: int) -> list[Mapping[str, Any]]:
     found = session.execute(
-        f'SELECT {_COLUMNS} FROM {TABLE}{conditions.where} {NEWEST_FIRST} LIMIT {limit:d} OFFSET {offset:d}',
-        conditions.parameters,
+        f'SELECT {_COLUMNS} FROM {TABLE}{conditions.where} {NEWEST_FIRST} LIMIT {limit:d}', conditions.parameters,
     ).fetchall()
     return [as_json(_FIELDS, row) for row in found]
 
@@ -169,34 +173,39 @@ def _rows(session: Session, conditions: Conditions, limit: int, offset: int = 0)
 def _by_data(
     session: Session, wanted: Filter, conditions: Conditions, limit: int,
 ) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
-    """Return more than *limit* events whose data fit, or all; and the last one looked at if it stopped there."""
-    found: list[Mapping[str, Any]] = []
-    offset = characters = 0
+    """Return at most *limit* events whose data fit; and the last one looked at if it stopped there."""
+    fitting, stopped = _fitting(session, wanted, conditions, limit)
+    rows = _rows(session, _known(session, [task_id for _, task_id in fitting]), limit) if fitting else []
+    return rows, None if stopped is None else as_json(_PLACE, stopped)
+
+
+def _fitting(session: Session, wanted: Filter, conditions: Conditions, limit: int) -> tuple[list[Any], Any]:
+    """Return ``(created, task_id)`` of at most *limit* events whose data fit; and of where it stopped, if it did."""
+    matches, found, characters = matcher(wanted.key_value, wanted.file), list[Any](), 0
+    left, batch = conditions, _BATCH
     while True:
-        rows = _rows(session, conditions, _BATCH, offset)
-        fitting, read = _fitting(session, rows, wanted)
-        found, offset, characters = found + fitting, offset + len(rows), characters + read
-        if len(found) > limit or len(rows) < _BATCH:
+        rows = session.execute(
+            f'SELECT created, task_id, data FROM {TABLE}{left.where} {NEWEST_FIRST} LIMIT {batch}', left.parameters,
+        ).fetchall()
+        found += [row[:2] for row in rows if matches(row[2])]
+        if len(found) > limit:
+            return found[:limit], found[limit - 1]
+        if len(rows) < batch:
             return found, None
+        last = rows[-1][:2]
+        characters += sum(len(data) for _, _, data in rows)
         if characters > _MOST_DATA:
-            return found, rows[-1]
+            return found, last
+        older = Conditions(session)
+        older.older(*last)  # not an offset, for which those before would be read again
+        left, batch = conditions & older, min(2 * batch, _MOST_BATCH)
 
 
-def _fitting(
-    session: Session, rows: Sequence[Mapping[str, Any]], wanted: Filter,
-) -> tuple[list[Mapping[str, Any]], int]:
-    """Return those of *rows* whose data fit, and how many characters were read for it."""
-    if not rows:
-        return [], 0
-    matches, characters, fitting = matcher(wanted.key_value, wanted.file), 0, set()
-    for task_id, data in session.execute(
-        f'SELECT task_id, data FROM {TABLE} WHERE task_id IN ({placeholders(len(rows))})',
-        [session.dialect.uuid(UUID(row['taskID'])) for row in rows],
-    ).fetchall():
-        characters += len(data)
-        if matches(data):
-            fitting.add(str(UUID(str(task_id))))
-    return [row for row in rows if row['taskID'] in fitting], characters
+def _known(session: Session, task_ids: Sequence[Any]) -> Conditions:
+    """Return the condition that chooses these events."""
+    conditions = Conditions(session)
+    conditions.add(f'task_id IN ({placeholders(len(task_ids))})', *task_ids)
+    return conditions
 
 
 def _last_of_window(session: Session, driving: Conditions) -> Any:
