@@ -124,6 +124,28 @@ def test_an_id_finds_no_event_that_the_other_filters_exclude(found: Found) -> No
     assert found.ids(text=task_id, event_type='other') == [task_id]
 
 
+@pytest.mark.parametrize('window', [2000, 2])
+def test_all_events_that_an_id_finds_are_found_page_by_page(
+    found: Found, monkeypatch: pytest.MonkeyPatch, window: int,
+) -> None:
+    transaction = [{'destinationTable': 'Transactions._id', 'value': 815}]
+    ids = [found.accept(eventType='example' if number else 'broken', data=transaction) for number in range(6)]
+    ids.append(found.accept(eventID='815'))
+    found.accept(eventID='x815')
+    found.run()
+    monkeypatch.setattr(module, 'WINDOW', window)
+    assert found.all_pages(2, text='815') == ids[::-1]
+    assert found.all_pages(2, text='815', status=Status.FAILED) == [ids[0]]
+
+
+def test_an_event_that_arrives_between_pages_does_not_change_what_a_text_means(found: Found) -> None:
+    accepted = [found.accept(eventID=f'needle-{number}') for number in range(6)]
+    first = found.search.page(Filter(text='needle'), limit=3)
+    found.accept(eventID='needle')
+    second = found.search.page(Filter(text='needle'), limit=3, before=first.older)
+    assert [row['taskID'] for row in (*first.rows, *second.rows)] == accepted[::-1]
+
+
 def test_filters_are_all_to_be_met(found: Found) -> None:
     one = found.accept(eventType='broken', source='http://one', eventID='a')
     found.accept(eventType='broken', source='http://two', eventID='b')

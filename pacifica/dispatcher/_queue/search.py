@@ -8,7 +8,8 @@ have older ones after it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -134,17 +135,7 @@ class Search:
 
 
 def _page(session: Session, wanted: Filter, limit: int, position: tuple[str, UUID] | None) -> Page:
-    if wanted.text and position is None:
-        rows = _by_identifier(session, wanted, limit)
-        if rows and wanted.of_data:
-            known = _known(session, [session.dialect.uuid(UUID(row['taskID'])) for row in rows])
-            return Page(_by_data(session, wanted, known, limit)[0])
-        if rows:
-            return Page(rows)
-    driving, rest = _conditions(session, wanted)
-    if position is not None:
-        created, task_id = position
-        driving.older(created, session.dialect.uuid(task_id))
+    driving, rest = _conditions(session, wanted, position)
     last = _last_of_window(session, driving) if rest.texts or wanted.of_data else None
     if last is not None:
         rest.add('created >= ? AND (created > ? OR task_id >= ?)', last[0], *last)
@@ -175,8 +166,9 @@ def _by_data(
 ) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
     """Return at most *limit* events whose data fit; and the last one looked at if it stopped there."""
     fitting, stopped = _fitting(session, wanted, conditions, limit)
-    rows = _rows(session, _known(session, [task_id for _, task_id in fitting]), limit) if fitting else []
-    return rows, None if stopped is None else as_json(_PLACE, stopped)
+    these = Conditions(session)
+    these.add(f'task_id IN ({placeholders(len(fitting))})', *[task_id for _, task_id in fitting])
+    return _rows(session, these, limit) if fitting else [], None if stopped is None else as_json(_PLACE, stopped)
 
 
 def _fitting(session: Session, wanted: Filter, conditions: Conditions, limit: int) -> tuple[list[Any], Any]:
@@ -201,13 +193,6 @@ def _fitting(session: Session, wanted: Filter, conditions: Conditions, limit: in
         left, batch = conditions & older, min(2 * batch, _MOST_BATCH)
 
 
-def _known(session: Session, task_ids: Sequence[Any]) -> Conditions:
-    """Return the condition that chooses these events."""
-    conditions = Conditions(session)
-    conditions.add(f'task_id IN ({placeholders(len(task_ids))})', *task_ids)
-    return conditions
-
-
 def _last_of_window(session: Session, driving: Conditions) -> Any:
     """Return ``(created, task_id)`` of the oldest event that the page may look at, ``None`` if it may look at all."""
     rows = session.execute(
@@ -217,49 +202,25 @@ def _last_of_window(session: Session, driving: Conditions) -> Any:
     return rows[0] if len(rows) == 2 else None
 
 
-def _by_identifier(session: Session, wanted: Filter, limit: int) -> list[Mapping[str, Any]]:
-    """Return the events whose task id, event id or transaction id the text is."""
-    text = (wanted.text or '').strip()
-    found: dict[str, Mapping[str, Any]] = {}
-    try:
-        task_id = session.dialect.uuid(UUID(text))
-    except ValueError:
-        task_id = None
-    for column, value in (('task_id', task_id), ('transaction_id', text), ('event_id', text)):
-        if value is None:
-            continue
-        by_identifier, (driving, rest) = Conditions(session), _conditions(session, replace(wanted, text=None))
-        by_identifier.equal(column, value)
-        others = driving & rest
-        order = NEWEST_FIRST if column == 'transaction_id' else ''  # of this alone there may be many, in an index
-        # The identifier first: with all conditions side by side, one for which there is an ordered index would drive.
-        for row in session.execute(
-            f'SELECT {_COLUMNS} FROM (SELECT {_COLUMNS}, parent_transaction, failure_group FROM {TABLE}'
-            f'{by_identifier.where} {order} LIMIT {WINDOW})'
-            f' AS known{others.where} {NEWEST_FIRST} LIMIT {limit:d}',
-            [*by_identifier.parameters, *others.parameters],
-        ).fetchall():
-            shown = as_json(_FIELDS, row)
-            found[shown['taskID']] = shown
-    return sorted(found.values(), key=lambda row: (row['created'], row['taskID']), reverse=True)[:limit]
-
-
-def _conditions(session: Session, wanted: Filter) -> tuple[Conditions, Conditions]:
+def _conditions(
+    session: Session, wanted: Filter, position: tuple[str, UUID] | None,
+) -> tuple[Conditions, Conditions]:
     """Return the conditions that choose the window, for which there is an index, and those for the rows in it."""
-    driving, rest = Conditions(session), Conditions(session)
+    text = (wanted.text or '').strip()
+    identified = _identified(session, text, position) if text else None
+    driving, rest = identified or Conditions(session), Conditions(session)
     equal = [('failure_group', wanted.group), ('transaction_id', wanted.transaction_id),
              ('parent_transaction', wanted.parent_transaction), ('submitter', wanted.submitter),
              ('project', wanted.project), ('instrument', wanted.instrument),
              ('source', wanted.source), ('event_type', wanted.event_type)]
-    given = [(column, value) for column, value in equal if value is not None]
-    by_status = False
     if wanted.status is not None:
-        fewer = wanted.group, wanted.transaction_id, wanted.parent_transaction
+        fewer = identified, wanted.group, wanted.transaction_id, wanted.parent_transaction
         by_status = not any(each is not None for each in fewer) and (
             wanted.status in _INDEXED or (wanted.status in _FEW and _is_rare(session, wanted.status)))
         (driving if by_status else rest).add(f"task_status = '{wanted.status}'")  # written out, for partial indexes
-    for number, (column, value) in enumerate(given):
-        (driving if number == 0 and not by_status else rest).equal(column, value)
+    for column, value in equal:
+        if value is not None:
+            (rest if driving.texts else driving).equal(column, value)
     if wanted.since is not None:
         driving.add('created >= ?', wanted.since)
     if wanted.until is not None:
@@ -268,11 +229,46 @@ def _conditions(session: Session, wanted: Filter) -> tuple[Conditions, Condition
         rest.equal('route', wanted.route)
     if wanted.routed:
         rest.add(f"task_status <> '{Status.UNPROCESSABLE}'")
-    if wanted.text:
-        escaped = wanted.text.strip().replace('!', '!!').replace('%', '!%').replace('_', '!_')
+    if position is not None:
+        driving.older(position[0], session.dialect.uuid(position[1]))
+    if text and identified is None:
+        escaped = text.replace('!', '!!').replace('%', '!%').replace('_', '!_')
         texts = ' OR '.join(session.dialect.contains.format(column=column) for column in _TEXTS)
         rest.add(f'({texts})', *[f'%{storable(escaped)}%'] * len(_TEXTS))
     return driving, rest
+
+
+def _identified(session: Session, text: str, position: tuple[str, UUID] | None) -> Conditions | None:
+    """Return the condition that chooses the events whose task id, event id or transaction id *text* is, if any.
+
+    :param position: passes over events that have come since its, so that a page searches as the one before it did.
+    """
+    texts, parameters = list[str](), list[Any]()
+    if _having(session, 'transaction_id', text, position, 1):
+        texts.append('transaction_id = ?')
+        parameters.append(text)
+    # Not by the event id itself, whose index isn't in the order of the list: one that is would be gone through.
+    task_ids = _having(session, 'event_id', text, position, WINDOW)
+    with suppress(ValueError):
+        task_ids += _having(session, 'task_id', session.dialect.uuid(UUID(text)), position, 1)
+    if task_ids:
+        texts.append(f'task_id IN ({placeholders(len(task_ids))})')
+        parameters += task_ids
+    if not texts:
+        return None
+    conditions = Conditions(session)
+    conditions.add(f'({" OR ".join(texts)})', *parameters)
+    return conditions
+
+
+def _having(session: Session, column: str, value: str, position: tuple[str, UUID] | None, limit: int) -> list[Any]:
+    """Return the task ids of at most *limit* events that have *value* and aren't newer than *position*."""
+    conditions = Conditions(session)
+    conditions.equal(column, value)
+    if position is not None:
+        conditions.add('created <= ?', position[0])
+    return [row[0] for row in session.execute(
+        f'SELECT task_id FROM {TABLE}{conditions.where} LIMIT {limit:d}', conditions.parameters).fetchall()]
 
 
 def _is_rare(session: Session, status: Status) -> bool:
