@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from types import ModuleType
 
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -18,11 +19,28 @@ _DOTTED = r'([^\W\d]\w*(?:\.[^\W\d]\w*)*)'
 REFERENCE = re.compile(rf'{_DOTTED}(?<!\.py):{_DOTTED}')
 
 
-def import_from(directory: str, name: str) -> ModuleType:
-    """Import a module of the user's, with *directory* on the path.
+def import_named(
+    directory: str, reference: str, form: str, others: Callable[[ModuleType], str] | None = None,
+) -> object:
+    """Return what a text of the form ``MODULE:NAME`` names, imported with *directory* on the path.
 
-    :raises ConfigurationError: if that fails; says where.
+    :param form: what to write in place of a text that has not this form.
+    :param others: says what there is in a module that has nothing of that name.
+    :raises ConfigurationError: if the module can't be imported, which says where, or there is none.
     """
+    found = REFERENCE.fullmatch(reference)
+    if not found:
+        raise ConfigurationError(f'{reference!r} is not {form}')
+    module = _import(directory, found[1])
+    try:
+        named: object = attrgetter(found[2])(module)
+    except AttributeError as exc:
+        there = '' if others is None else f'; {others(module)}'
+        raise ConfigurationError(f'module {found[1]!r} has no {found[2]!r}{there}') from exc
+    return named
+
+
+def _import(directory: str, name: str) -> ModuleType:
     if directory not in sys.path and not ('' in sys.path and directory == os.getcwd()):
         sys.path.insert(0, directory)
     try:

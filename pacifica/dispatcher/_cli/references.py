@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import click
 
 from pacifica.dispatcher._cli.composing import converting
-from pacifica.dispatcher._modules import REFERENCE, import_from
+from pacifica.dispatcher._modules import REFERENCE, import_named
 from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher.authentication import Authenticate
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -74,20 +74,15 @@ def find_router(value: str) -> RouterReference:
 
     if is_routes_file(value):
         return RouterReference(value, os.path.splitext(os.path.basename(value))[0], Router.from_file(value))
-    reference = REFERENCE.fullmatch(value)
-    if not reference:
-        raise ConfigurationError(
-            f'{value!r} is not MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of '
-            'the router in it, for example my_package.routes:router; nor is it a routes file, FILE.toml',
-        )
-    module_name, attribute = reference.groups()
-    module = import_from(os.getcwd(), module_name)
-    try:
-        found: object = attrgetter(attribute)(module)
-    except AttributeError as exc:
-        routers = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
-        raise ConfigurationError(
-            f'module {module_name!r} has no {attribute!r}; routers in it: {", ".join(routers) or "none"}') from exc
+    module_name = value.partition(':')[0]
+
+    def routers(module: ModuleType) -> str:
+        names = [f'{module_name}:{name}' for name, item in vars(module).items() if isinstance(item, Router)]
+        return f'routers in it: {", ".join(names) or "none"}'
+
+    found = import_named(
+        os.getcwd(), value, 'MODULE:ROUTER: a module as "import" names it, not its file, a colon, and the name of the '
+        'router in it, for example my_package.routes:router; nor is it a routes file, FILE.toml', routers)
     if not isinstance(found, Router):
         raise ConfigurationError(f'{value} is of type {type(found).__name__}, not a pacifica.dispatcher.router.Router')
     return RouterReference(value, module_name, found)
@@ -101,16 +96,10 @@ def authentication(value: str) -> Authenticate:
     """Return what ``MODULE:NAME`` names, imported likewise: a scheme, or a list of them."""
     from pacifica.dispatcher._http.tools import schemes_of
 
-    reference = REFERENCE.fullmatch(value)
-    if not reference:
-        raise ConfigurationError(f'{value!r} is not MODULE:NAME, for example my_package.access:schemes')
-    module_name, name = reference.groups()
-    module = import_from(os.getcwd(), module_name)
+    schemes = cast(Authenticate, import_named(
+        os.getcwd(), value, 'MODULE:NAME, for example my_package.access:schemes'))
     try:
-        schemes: Authenticate = attrgetter(name)(module)
         schemes_of(schemes)
-    except AttributeError as exc:
-        raise ConfigurationError(f'module {module_name!r} has no {name!r}') from exc
     except ConfigurationError as exc:
         raise ConfigurationError(f'{value} is no scheme of authentication, and no list of them') from exc
     return schemes

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from pacifica.dispatcher._modules import REFERENCE, import_from
+from pacifica.dispatcher._modules import import_named
 from pacifica.dispatcher._routes.values import RouteTable
 from pacifica.dispatcher.event_handlers import EventHandler
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -22,19 +22,9 @@ def import_handler(reference: str, options: dict[str, Any] | None, directory: Pa
 
     :raises ConfigurationError: if there is none, or it can't be made.
     """
-    found = REFERENCE.fullmatch(reference)
-    if not found:
-        raise ConfigurationError(
-            f'{reference!r} is not MODULE:NAME: a module as "import" names it, not its file, a colon, and the name of '
-            'the class in it, for example my_handlers:Uppercase')
-    module = import_from(str(directory), found[1])
-    try:
-        named: Any = attrgetter(found[2])(module)
-    except AttributeError as exc:
-        there = ', '.join(name for name, item in vars(module).items()
-                          if isinstance(item, type) and issubclass(item, EventHandler) and item.__module__ == found[1])
-        raise ConfigurationError(
-            f'module {found[1]!r} has no {found[2]!r}; handlers in it: {there or "none"}') from exc
+    named: Any = import_named(
+        str(directory), reference, 'MODULE:NAME: a module as "import" names it, not its file, a colon, and the name of '
+        'the class in it, for example my_handlers:Uppercase', _handlers_in)
     if isinstance(named, EventHandler):
         if options:
             raise ConfigurationError(f'{reference} is a handler already, which takes no options: name its class')
@@ -47,6 +37,12 @@ def import_handler(reference: str, options: dict[str, Any] | None, directory: Pa
         raise ConfigurationError(
             f'{reference} makes a {type(made).__name__}, which is no pacifica.dispatcher.event_handlers.EventHandler')
     return made
+
+
+def _handlers_in(module: ModuleType) -> str:
+    names = [name for name, item in vars(module).items()
+             if isinstance(item, type) and issubclass(item, EventHandler) and item.__module__ == module.__name__]
+    return f'handlers in it: {", ".join(names) or "none"}'
 
 
 def missing_program(route: RouteTable, directory: Path) -> str | None:
