@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from pacifica.dispatcher._operate.words import duration, size
+from pacifica.dispatcher._operate.words import duration, seconds_between, size
 
 
 def age(created: str) -> str:
@@ -17,10 +17,7 @@ def age(created: str) -> str:
 
 def took(row: Mapping[str, Any]) -> str:
     """Return how long it took from the event's acceptance to its end; nothing if it has not ended."""
-    if row['finalized'] is None:
-        return ''
-    ended, created = (datetime.fromisoformat(row[key]) for key in ('finalized', 'created'))
-    return duration(max(0.0, (ended - created).total_seconds()))
+    return duration(seconds_between(row['created'], row['finalized']))
 
 
 def files(row: Mapping[str, Any]) -> str:

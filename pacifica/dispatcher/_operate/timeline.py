@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pacifica.dispatcher._lineage import Code
-from pacifica.dispatcher._operate.words import duration, size
+from pacifica.dispatcher._operate.words import duration, seconds_between, size
 from pacifica.dispatcher._queue.status import FINAL, Status
 
 _SHORTEST = 0.001  # seconds of a stage whose rate says anything
@@ -71,10 +70,9 @@ def _entry(told: Mapping[str, Any]) -> TimelineEntry:
             parameters=_as_json(told.get('parameters')))
     return TimelineEntry(
         'attempt', told.get('started') or told.get('ended'), f'Attempt {told.get("attempt")}',
-        _between(told.get('started'), told.get('ended')), told.get('worker'), told.get('status'), told.get('error'),
-        told.get('stages') or (), handler=str(Code.from_json(told['code'])) if told.get('code') else None,
-        parameters=_as_json(told.get('parameters')),
-    )
+        seconds_between(told.get('started'), told.get('ended')), told.get('worker'), told.get('status'),
+        told.get('error'), told.get('stages') or (), parameters=_as_json(told.get('parameters')),
+        handler=str(Code.from_json(told['code'])) if told.get('code') else None)
 
 
 def _as_json(parameters: Mapping[str, Any] | None) -> str | None:
@@ -86,7 +84,7 @@ def _last(record: Mapping[str, Any], told: bool, since: str | None) -> TimelineE
     status = record['taskStatus']
     if status in FINAL:
         ended = record.get('finalized') or record['updated']
-        return TimelineEntry('end', ended, 'Ended', _between(record['created'], ended), status=status)
+        return TimelineEntry('end', ended, 'Ended', seconds_between(record['created'], ended), status=status)
     again = told and status == Status.ACCEPTED
     return TimelineEntry(
         'now', since or record['updated'], 'Waits for its next attempt' if again else _NOW[status], status=status)
@@ -115,12 +113,6 @@ def saved(record: Mapping[str, Any]) -> str | None:
     if made and len(made) == len(rest['uploads']):
         del rest['uploads']
     return document(json.dumps(rest, ensure_ascii=False)) if rest else None
-
-
-def _between(begin: str | None, end: str | None) -> float | None:
-    if not begin or not end:
-        return None
-    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
 
 
 def document(text: Any) -> str:

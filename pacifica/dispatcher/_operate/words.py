@@ -103,6 +103,13 @@ def moment(time: str | float | None) -> str:
     return (time or '')[:19]
 
 
+def seconds_between(begin: str | None, end: str | None) -> float | None:
+    """Return how long it was from one time of a record to another, at least 0; ``None`` if either is not known."""
+    if not begin or not end:
+        return None
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
+
+
 def read_status(text: str) -> Status:
     """Return the status of a name, of a number, or of itself, in upper or lower case.
 
