@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 from pacifica.dispatcher._paths import safe_path
 from pacifica.dispatcher.exceptions import UnsafePathError
+
+
+def by_table(rows: Iterable[Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the objects among *rows* by the table that each is meant for."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if isinstance(row, dict) and isinstance(table := row.get('destinationTable'), str):
+            found.setdefault(table, []).append(row)
+    return found
 
 
 class Facts:
@@ -19,13 +29,8 @@ class Facts:
     @cached_property
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """The objects among the data, by the table that each is meant for."""
-        found: dict[str, list[dict[str, Any]]] = {}
         data = self.members.get('data')
-        rows = data if isinstance(data, list) else data.values() if isinstance(data, dict) else ()
-        for row in rows:
-            if isinstance(row, dict) and isinstance(table := row.get('destinationTable'), str):
-                found.setdefault(table, []).append(row)
-        return found
+        return by_table(data if isinstance(data, list) else data.values() if isinstance(data, dict) else ())
 
     def values(self, table: str, key: str | None = None) -> list[Any]:
         """Return the values in a table, of rows with *key* if one is given."""

@@ -9,6 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from pacifica.dispatcher._conditions.facts import by_table
+
 if TYPE_CHECKING:
     from pacifica.dispatcher._queue.records import Records
 
@@ -94,11 +96,7 @@ def _tables(event_json: str) -> dict[str, list[dict[str, Any]]]:
     except (ValueError, RecursionError):
         return {}
     data = event.get('data') if isinstance(event, dict) else None
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in data if isinstance(data, list) else ():
-        if isinstance(row, dict) and isinstance(table := row.get('destinationTable'), str):
-            found.setdefault(table, []).append(row)
-    return found
+    return by_table(data if isinstance(data, list) else ())
 
 
 def _file(row: Mapping[str, Any]) -> ListedFile:
