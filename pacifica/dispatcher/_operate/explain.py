@@ -24,6 +24,7 @@ from jsonpath2.subscripts.arrayindex import ArrayIndexSubscript
 from jsonpath2.subscripts.filter import FilterSubscript
 from jsonpath2.subscripts.objectindex import ObjectIndexSubscript
 
+from pacifica.dispatcher._routing.subscripts import descendants
 from pacifica.dispatcher.conditions import Condition
 
 _ORDERING = ('<', '<=', '>', '>=')
@@ -81,7 +82,7 @@ def _walk(node: Any, root: Any, current: Any) -> Iterator[_Step]:
     step = node.next_node
     while values:
         if isinstance(step, RecursiveDescentNode):
-            values = [each for value in values for each in _descendants(value)]
+            values = [each for value in values for each in descendants(value)]
             walked += '..'
             step = step.next_node
         if not isinstance(step, SubscriptNode):
@@ -111,13 +112,6 @@ def _why_selected(step: _Step, root: Any) -> Iterator[str]:
                 yield (f'{len(satisfying)} of the {len(step.values)} values at {step.walked} '
                        f'satisfy ?({_text(subscript.expression)})')
             yield from _parts(subscript.expression, root, satisfying)
-
-
-def _descendants(value: Any) -> Iterator[Any]:
-    yield value
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for child in children:
-        yield from _descendants(child)
 
 
 def _why_nothing(subscript: Any, root: Any, walked: str, values: Sequence[Any]) -> list[str]:
