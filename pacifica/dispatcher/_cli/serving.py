@@ -67,10 +67,7 @@ class HttpServer:
             self._server.prepare()
         except (OSError, ValueError) as exc:  # CherryPy refuses an empty host by a ValueError
             reason = re.search(r'\[Errno -?\d+\] ([^)]*)', str(exc))
-            raise UsageFault(
-                f'can\'t listen on port {port} of {host}: {reason[1] if reason else exc}; '
-                'choose others with --host and --port',
-            ) from exc
+            raise not_listening(host, port, reason[1] if reason else exc) from exc
         self._thread = threading.Thread(target=self._server.serve, name='pacifica-dispatcher-http', daemon=True)
 
     @property
@@ -85,6 +82,10 @@ class HttpServer:
         self._server.stop()
         if self._thread.is_alive():
             self._thread.join()
+
+
+def not_listening(host: str, port: int, reason: object) -> UsageFault:
+    return UsageFault(f'can\'t listen on port {port} of {host}: {reason}; choose others with --host and --port')
 
 
 def url_of(address: Any) -> str:
