@@ -20,7 +20,8 @@ import peewee
 import pytest
 
 from pacifica.dispatcher._cli import main
-from pacifica.dispatcher._cli.doctor_checks import CHECKS, skew
+from pacifica.dispatcher._cli.doctor import CHECKS
+from pacifica.dispatcher._cli.doctor_database import skew
 from pacifica.dispatcher._cli.doctor_disks import filesystem_of
 from pacifica.dispatcher._cli.doctor_findings import Address, DoctorCheck, Settings, address, ok, run_checks
 from pacifica.dispatcher._queue.record import WORKERS

@@ -9,13 +9,58 @@ from typing import Any
 
 import click
 
-from pacifica.dispatcher._cli.doctor_checks import CHECKS
-from pacifica.dispatcher._cli.doctor_findings import Finding, Settings, address, run_checks
+from pacifica.dispatcher._cli.doctor_database import check_clock, check_database, check_schema, check_sqlite_file
+from pacifica.dispatcher._cli.doctor_disks import check_filesystem, check_staging_directories, check_temporary_directory
+from pacifica.dispatcher._cli.doctor_findings import (
+    DoctorCheck, Finding, Settings, address, failed, ok, run_checks, skipped, warning,
+)
+from pacifica.dispatcher._cli.doctor_services import (
+    check_broker, check_notifications, check_receiver_alive, check_receiver_ready, check_subscription, service_check,
+)
 from pacifica.dispatcher._cli.options import database_option, http_url
 from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, rich_table, styled
+from pacifica.dispatcher._cli.references import find_router, is_routes_file
 from pacifica.dispatcher._operate.words import printable
+from pacifica.dispatcher.exceptions import ConfigurationError
 
 _STYLE = {'ok': 'green', 'warning': 'yellow', 'failed': 'bold red', 'skipped': 'dim'}
+
+
+def check_router(settings: Settings) -> Finding:
+    if settings.router is None:
+        return skipped('no MODULE:ROUTER was given')
+    try:
+        found = find_router(settings.router)
+    except ConfigurationError as exc:
+        wrong = 'the file' if is_routes_file(settings.router) else 'MODULE:ROUTER, or the module'
+        return failed(str(exc), f'correct {wrong}')
+    routes = len(list(found.router))
+    if not routes:
+        return warning(f'{found} has no routes: every event will end in 422', 'add routes with add_route()')
+    if found.router.warnings:
+        return warning(f'{found}: {"; ".join(found.router.warnings)}', 'see whether it is meant')
+    return ok(f'{found}, {routes} {"route" if routes == 1 else "routes"}')
+
+
+#: All that is looked at: functions that take the ``Settings``, return a ``Finding``, and change nothing.
+CHECKS = (
+    DoctorCheck('router', check_router, in_main_thread=True),
+    DoctorCheck('database', check_database),
+    DoctorCheck('schema', check_schema),
+    DoctorCheck('clock', check_clock),
+    DoctorCheck('sqlite-file', check_sqlite_file),
+    DoctorCheck('filesystem', check_filesystem),
+    DoctorCheck('temporary-directory', check_temporary_directory),
+    DoctorCheck('staging-directories', check_staging_directories, in_main_thread=True),
+    DoctorCheck('broker', check_broker),
+    DoctorCheck('cartd', service_check('Cartd', lambda settings: settings.cartd)),
+    DoctorCheck('ingest', service_check('Ingest', lambda settings: settings.ingest)),
+    DoctorCheck('policy', service_check('Policy', lambda settings: settings.policy)),
+    DoctorCheck('notifications', check_notifications),
+    DoctorCheck('subscription', check_subscription),
+    DoctorCheck('receiver-alive', check_receiver_alive),
+    DoctorCheck('receiver-ready', check_receiver_ready),
+)
 
 
 @click.command('doctor')
