@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import pty
 import re
@@ -114,6 +115,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     In place of the events may be the URL of a database; paths begin in the test's directory.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging, 'basicConfig', lambda **_: None)  # by "prune", which logs to this process's stderr
 
     def call(events: Events | str, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setenv('DATABASE_URL', events if isinstance(events, str) else events.url)

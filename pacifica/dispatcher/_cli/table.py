@@ -6,7 +6,6 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -29,7 +28,7 @@ _SAID = {
     'upgraded': 'upgraded the table of the 0.2 series; every row was kept',
     'current': 'the table is up to date',
 }
-_BATCH = 1000
+_LOG = logging.getLogger(__name__)
 
 
 class Table(NamedTuple):
@@ -69,27 +68,23 @@ def existing_table(database: Any) -> Iterator[Table]:
 
 
 def _require(database: Any) -> None:
-    """Check that the table exists, with connections as peewee makes them, which change nothing in the database."""
-    import peewee
+    """Check that the table is there and whole, with a connection as peewee makes it, which changes nothing."""
+    from pacifica.dispatcher._queue.connections import sqlite_path
+    from pacifica.dispatcher._queue.dialect import dialect_of
+    from pacifica.dispatcher._queue.schema import state_of_schema
+    from pacifica.dispatcher._queue.session import Session
 
-    from pacifica.dispatcher._queue.record import TABLE, WORKERS, Record
-
-    name = one_line(database.database)
-    absent = UsageFault(
-        f'there are no events in database {name!r}: is it the right one (--database, or DATABASE_URL)? If it is, '
-        '"pacifica-dispatcher migrate" makes the table')
-    if isinstance(database, peewee.SqliteDatabase) and not name.startswith('file:') and not Path(name).exists():
-        raise absent  # connecting would make the file
-    try:
-        tables = database.get_tables()
-        if TABLE not in tables:
-            raise absent
-        columns = {column.name for column in database.get_columns(TABLE)}
-        indexes = {index.name for index in database.get_indexes(TABLE)}
-    finally:
-        database.close()
-    wanted = {field.column_name for field in Record._meta.sorted_fields}
-    if not wanted <= columns or f'{TABLE}_event_key' not in indexes or WORKERS not in tables:
+    name, file, state = one_line(database.database), sqlite_path(database), 'absent'
+    if file is None or file.exists():  # else connecting would make the file
+        try:
+            state = state_of_schema(Session(database, dialect_of(database)))
+        finally:
+            database.close()
+    if state == 'absent':
+        raise UsageFault(
+            f'there are no events in database {name!r}: is it the right one (--database, or DATABASE_URL)? If it is, '
+            '"pacifica-dispatcher migrate" makes the table')
+    if state != 'current':
         raise UsageFault(
             f'the table of events in database {name!r} is of an earlier version: run "pacifica-dispatcher migrate", '
             'or start a worker or receiver of this version, to upgrade it')
@@ -178,7 +173,7 @@ def prune_command(
         if not dry_run:
             try:
                 with progress('deleting', found) as advance:
-                    while batch := table.operator.prune(older_than, queue, limit=_BATCH):
+                    while batch := table.operator.prune(older_than, queue):
                         deleted += batch
                         advance(batch)
             finally:
@@ -195,9 +190,10 @@ def prune_command(
 
 def _log_pruned(deleted: int, older_than: float, queue: QueueName | None, by: str) -> None:
     """Write an entry as services log it: how many events were deleted, if any were, by whom and where."""
-    from pacifica.dispatcher._cli.serving import KeyValueFormatter
+    from pacifica.dispatcher._cli.serving import configure_log
 
     if deleted:
-        notice(KeyValueFormatter().format(logging.makeLogRecord({
-            'name': __name__, 'levelname': 'INFO', 'msg': 'events.pruned', 'deleted': deleted, 'older_than': older_than,
-            'application': queue.application if queue else 'any', 'by': by, 'host': socket.gethostname()})))
+        configure_log()
+        _LOG.info('events.pruned', extra={
+            'deleted': deleted, 'older_than': older_than, 'application': queue.application if queue else 'any',
+            'by': by, 'host': socket.gethostname()})
