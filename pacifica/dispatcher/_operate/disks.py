@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -14,13 +15,9 @@ def free_bytes(sqlite_file: Path | None) -> dict[str, int]:
     because the directory is gone, is left out.
     """
     found = {}
-    try:
+    with suppress(OSError):
         if sqlite_file is not None:
             found['database'] = shutil.disk_usage(sqlite_file.parent).free
-    except OSError:
-        pass
-    try:
+    with suppress(OSError):  # also if nowhere a temporary file can be made
         found['staging'] = shutil.disk_usage(tempfile.gettempdir()).free
-    except OSError:  # also if nowhere a temporary file can be made
-        pass
     return found
