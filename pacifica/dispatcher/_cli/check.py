@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pacifica.dispatcher._cli.configuration import config_option
-from pacifica.dispatcher._cli.output import EXIT_FAILED, say
+from pacifica.dispatcher._cli.output import EXIT_FAILED, print_json, say
 from pacifica.dispatcher._cli.references import ROUTER, RouterReference, router_reference
 from pacifica.dispatcher._operate.words import one_line
 from pacifica.dispatcher.exceptions import InvalidEventError
@@ -66,7 +65,7 @@ def check_command(reference: RouterReference, files: tuple[str, ...], name: str 
     hidden = _unreachable(routes)
     checked = [check_event(routes, event, name or reference.application) for event in read_events(files)]
     if as_json:
-        click.echo(json.dumps(_as_json(reference, routes, hidden, checked), indent=2))
+        print_json(_as_json(reference, routes, hidden, checked), indent=2)
     else:
         click.echo(reference.described())
         for warning in reference.router.warnings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from pacifica.dispatcher._cli.doctor_services import (
     check_broker, check_notifications, check_receiver_alive, check_receiver_ready, check_subscription, service_check,
 )
 from pacifica.dispatcher._cli.options import database_option, http_url
-from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, rich_table, styled
+from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, print_json, rich_table, styled
 from pacifica.dispatcher._cli.references import find_router, is_routes_file
 from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher.exceptions import ConfigurationError
@@ -102,10 +101,10 @@ def doctor_command(
     ))
     good = all(finding.status != 'failed' for _, finding in findings)
     if as_json:
-        click.echo(json.dumps({'ok': good, 'checks': [
+        print_json({'ok': good, 'checks': [
             {'check': name, 'status': finding.status, 'found': finding.found, 'advice': finding.advice or None}
             for name, finding in findings
-        ]}, indent=2))
+        ]}, indent=2)
     else:
         _print_table(findings)
     sys.exit(0 if good else EXIT_FAILED)

@@ -61,9 +61,9 @@ def console(*, stderr: bool = False, wide: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=width)
 
 
-def print_json(value: Any) -> None:
-    """Print *value* as one line of JSON in ASCII, which no terminal takes for anything else."""
-    click.echo(json.dumps(value))
+def print_json(value: Any, indent: int | None = None) -> None:
+    """Print *value* as JSON in ASCII, which no terminal takes for anything else: one line, or indented ones."""
+    click.echo(json.dumps(value, indent=indent))
 
 
 def print_document(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,9 @@ import click
 
 from pacifica.dispatcher._cli.credentials import credentials_options
 from pacifica.dispatcher._cli.options import http_url
-from pacifica.dispatcher._cli.output import EXIT_FAILED, Column, console, notice, progress, rich_table, styled
+from pacifica.dispatcher._cli.output import (
+    EXIT_FAILED, Column, console, notice, print_json, progress, rich_table, styled,
+)
 from pacifica.dispatcher._clients import ClientError
 from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher._queue.status import Status
@@ -110,7 +111,7 @@ def _send(
 
 def _show(done: Sequence[Sent], waited: bool, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([_as_json(sent) for sent in done], indent=2))
+        print_json([_as_json(sent) for sent in done], indent=2)
     else:
         _show_table(done, waited)
     for sent in done:
