@@ -6,7 +6,7 @@ import pytest
 
 from pacifica.dispatcher._http.dashboard.charts import seconds_chart
 from pacifica.dispatcher._operate.report import EndedEvents
-from pacifica.dispatcher._queue.overview import Bucket
+from pacifica.dispatcher._queue.ended import Bucket
 from pacifica.dispatcher._queue.status import Status
 
 

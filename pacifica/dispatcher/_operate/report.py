@@ -13,7 +13,8 @@ from pacifica.dispatcher._operate.words import moment
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.overview import Bucket, LaneState, OutageState, Overview, QueueState, WorkerState
+    from pacifica.dispatcher._queue.ended import Bucket
+    from pacifica.dispatcher._queue.overview import LaneState, OutageState, Overview, QueueState, WorkerState
 
 # span → width of its buckets in seconds, how many of them: "the last hour" is up to now, as exact as a bucket is wide
 _SPANS = {'hour': (120.0, 30), 'day': (3600.0, 24)}

@@ -22,8 +22,6 @@ from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.transitions import line, outages
 from pacifica.dispatcher._queue.values import QueueName
 
-__all__ = ['Bucket', 'LaneState', 'OutageState', 'Overview', 'QueueState', 'WorkerState']
-
 _KNOWN = 60.0  # seconds for which a count that has reached its limit isn't asked for again
 _MOST_WORKERS = 500
 _UNROUTED = 200  # of how many events that no route matched the types are counted

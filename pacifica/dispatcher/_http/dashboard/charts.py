@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pacifica.dispatcher._operate.report import EndedEvents, percentile
 from pacifica.dispatcher._operate.words import duration, moment
-from pacifica.dispatcher._queue.overview import Bucket
+from pacifica.dispatcher._queue.ended import Bucket
 from pacifica.dispatcher._queue.status import Status
 
 #: The plot's area in the units of its ``viewBox``, 600 × 180.
