@@ -48,11 +48,13 @@ class AllowedHosts:
         :param first: the first part of its path; ``receive`` is for programs, ``health`` tells nothing.
         :param server_name: where the server listens.
         """
-        if first == 'health' or self._all or self._know(headers.get('Host', '')):
+        if first == 'health' or self._all:
             return False
         if first == 'receive':
-            return any(name in headers for name in _WITH_A_POST)
-        return is_loopback(server_name) or any(name in headers for name in _OF_A_BROWSER)
+            asked = any(name in headers for name in _WITH_A_POST)
+        else:
+            asked = is_loopback(server_name) or any(name in headers for name in _OF_A_BROWSER)
+        return asked and not self._know(headers.get('Host', ''))
 
     def _know(self, host: str) -> bool:
         name = _PORT.sub('', host).lower().rstrip('.')

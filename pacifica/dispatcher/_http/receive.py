@@ -82,9 +82,10 @@ class Receive(Resource):
         except QueueFullError as exc:
             raise Refusal(429, str(exc), retry_after=exc.retry_after) from exc
         cherrypy.serving.request.dispatcher_accepted = len(events)
-        for event, task_id in zip(events, ids):
-            _LOG.info('front_door.accepted', extra={
-                'task_id': task_id, 'event_id': event.event_id, 'source': event.source, 'sender': sender()})
+        if _LOG.isEnabledFor(logging.INFO):
+            for event, task_id in zip(events, ids):
+                _LOG.info('front_door.accepted', extra={
+                    'task_id': task_id, 'event_id': event.event_id, 'source': event.source, 'sender': sender()})
         return answer(list(ids) if is_batch(headers) else ids[0])
 
     @operation(

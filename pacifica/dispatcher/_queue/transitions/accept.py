@@ -25,6 +25,8 @@ _COLUMNS = (
     'task_status', 'exc_traceback', 'created', 'updated', 'due', 'lease_expires', 'event_key', 'destination',
     *Place._fields, *Facts._fields,
 )
+_INSERT = f'INSERT INTO {TABLE} ({", ".join(_COLUMNS)}) VALUES '
+_VALUES = f'({placeholders(len(_COLUMNS))})'
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,8 @@ class Accept:
         parked = _parked(session, operations, now)
         for chunk in _chunks(operations):
             rows = [row for operation in chunk for row in operation._row(session, now, operation.task_id in parked)]
-            values = ', '.join([f'({placeholders(len(_COLUMNS))})'] * len(chunk))
             ending = session.dialect.on_duplicate.format(key='uuid')
-            inserted += session.execute(
-                f'INSERT INTO {TABLE} ({", ".join(_COLUMNS)}) VALUES {values} {ending}', rows).rowcount
+            inserted += session.execute(f'{_INSERT}{", ".join([_VALUES] * len(chunk))} {ending}', rows).rowcount
         keys = [operation.key for operation in operations if operation.key is not None]
         if inserted == len(operations) or not keys:
             return [operation.task_id for operation in operations]
