@@ -187,7 +187,7 @@ class TaskList(Resource):
     def GET(self, parameters: dict[str, str]) -> bytes:
         """Answer a page of tasks, newest first."""
         query = ListQuery.parse(parameters)
-        equal = {column: parameters.get(name) for name, column in _COLUMNS.items()}
+        equal = by_column(parameters)
         find = self._by_data if query.key_value or query.file else self._by_columns
         tasks, last = with_database(lambda: find(query, equal))
         if last is not None:
@@ -243,6 +243,11 @@ class ListQuery(NamedTuple):
         if faults:
             raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
         return cls(limit, after, status, since, key_value, given.get('file') or None)
+
+
+def by_column(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the wanted text of each column that a parameter is the whole text of, by column; ``None`` for any."""
+    return {column: given.get(name) for name, column in _COLUMNS.items()}
 
 
 def parse_status(text: str | None, faults: list[tuple[str, str]]) -> Status | None:

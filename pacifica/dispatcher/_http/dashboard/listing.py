@@ -12,7 +12,7 @@ from pacifica.dispatcher._http.answers import Refusal
 from pacifica.dispatcher._http.dashboard.forms import see
 from pacifica.dispatcher._http.dashboard.rendering import page
 from pacifica.dispatcher._http.resource import query_parameters, with_database
-from pacifica.dispatcher._http.tasks import parse_key_value, parse_status, parse_time
+from pacifica.dispatcher._http.tasks import by_column, parse_key_value, parse_status, parse_time
 from pacifica.dispatcher._http.tools import sender
 from pacifica.dispatcher._operate.actions import BY_NAME, MOST_COUNTED, Action, act_on_all, count_all, status_of_all
 from pacifica.dispatcher._queue.operator import Operator
@@ -102,11 +102,8 @@ class PageQuery:
         if faults:
             raise Refusal(422, '; '.join(f'{field} {what}' for field, what in faults), faults)
         wanted = Filter(
-            status=status, event_type=given.get('type'), source=given.get('source'),
-            transaction_id=given.get('transaction'), parent_transaction=given.get('parent'),
-            project=given.get('project'), instrument=given.get('instrument'), submitter=given.get('submitter'),
-            route=given.get('route'), key_value=key_value, file=given.get('file'),
-            since=times['since'], until=times['until'], text=given.get('q'), group=given.get('group'),
+            status=status, key_value=key_value, file=given.get('file'), since=times['since'], until=times['until'],
+            text=given.get('q'), group=given.get('group'), **by_column(given),
         )
         return cls(given, wanted, parameters.get('before') or None)
 
