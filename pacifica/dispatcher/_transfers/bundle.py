@@ -31,7 +31,8 @@ from pacifica.dispatcher.models import Transaction, TransactionKeyValue
 #: What Ingest and the archive compare the files with.
 _HASHTYPE = 'sha1'
 _METADATA = 'metadata.txt'
-_HASH_HERE = '\0'  # which is in no JSON
+_NO_BYTES = hashlib.sha1(usedforsecurity=False)  # copied for each file, as a new hash takes longer
+_ROW_END = '"}'
 #: Bytes of small files, with their headers, that are handed on in one piece.
 _PIECE = 1 << 18
 _REQUIRED, _OPTIONAL = ('instrument', 'project', 'submitter'), ('analytical_tool', 'description', 'suspense_date')
@@ -139,7 +140,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
     def length(self) -> int:
         """The bytes of the whole bundle, known before a file is read: hashes are all of one length."""
         parts = sum(header_length(entry) + padded(entry.size) for entry in self.entries)
-        rows = sum(map(len, self._rows)) + len(self._rows) * (2 * _hash().digest_size - len(_HASH_HERE))
+        rows = sum(map(len, self._rows)) + len(self._rows) * (2 * _NO_BYTES.digest_size + len(_ROW_END))
         text = sum(map(len, self._head)) + rows + 2 * (len(self._head) + len(self._rows))  # each is followed by two
         end = parts + len(any_header(_METADATA, text, 0)) + padded(text) + 2 * tarfile.BLOCKSIZE
         return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
@@ -174,7 +175,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         written = pending = size = files = 0
         contents = read_files(self._root, self.entries, CHUNK)
         for entry, row in zip(self.entries, self._rows):
-            digest, header, left = _hash(), header_of(entry), entry.size
+            digest, header, left = _NO_BYTES.copy(), header_of(entry), entry.size
             parts.append(header)
             pending += len(header)
             while True:
@@ -195,7 +196,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
                 parts.append(bytes(padding))
                 pending += padding
             files += 1
-            rows.append(row.replace(_HASH_HERE, digest.hexdigest()))
+            rows.append(row + digest.hexdigest() + _ROW_END)
         self._files = rows
         yield b''.join([*parts, self._end(written + pending)])
         sent(size, files)
@@ -207,12 +208,8 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         return last + bytes(self.length - written - len(last))
 
 
-def _hash() -> Any:
-    return hashlib.sha1(usedforsecurity=False)
-
-
 def _row(entry: BundledFile) -> str:
-    """Return the row of *entry* in the metadata, in JSON, with :data:`_HASH_HERE` for its hash."""
+    """Return the row of *entry* in the metadata, in JSON: up to its hash, which :data:`_ROW_END` follows."""
     subdir, _, name = entry.path.rpartition('/')
     try:
         ctime, mtime = _utc(entry.ctime_ns // SECOND), _utc(entry.mtime_ns // SECOND)
@@ -220,8 +217,7 @@ def _row(entry: BundledFile) -> str:
         raise StagingError(f'{entry.path!a} has a time that is no date: set its modification time') from exc
     common = _common(subdir, name if name.startswith('.') else f'x{name[name.find("."):]}')
     return (
-        f'{{{common}, "name": {_json(name)}, "size": {entry.size}, "hashsum": "{_HASH_HERE}", "ctime": "{ctime}", '
-        f'"mtime": "{mtime}"}}'
+        f'{{{common}, "name": {_json(name)}, "size": {entry.size}, "ctime": "{ctime}", "mtime": "{mtime}", "hashsum": "'
     )
 
 
