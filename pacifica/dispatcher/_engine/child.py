@@ -95,7 +95,7 @@ def dump(executor: Executor, reference: str | None, settings: Settings) -> bytes
 
 
 class Noted(NamedTuple):
-    """What a journal holds; of the directories those that are left, and of a crash its text."""
+    """What a journal holds: the stages that have ended, then those that run; of a crash its text."""
 
     route: str | None
     made_by: MadeBy | None
@@ -158,6 +158,7 @@ class Journal:
         route: str | None = None
         made_by: MadeBy | None = None
         stages: list[Stage] = []
+        running: list[Stage] = []
         directories: list[str] = []
         crash: list[str] = []
         size = os.fstat(self.descriptor).st_size
@@ -177,11 +178,10 @@ class Journal:
                 directories.append(value)
             else:
                 part = Stage(**value)
-                begun = [each for each in stages if each.name == part.name and not each.seconds]
-                if begun and part.seconds:
-                    stages.remove(begun[-1])
-                stages.append(part)
-        return Noted(route, made_by, stages, directories, '\n'.join(crash))
+                (stages if part.seconds else running).append(part)
+                if part.seconds and (begun := [each for each in running if each.name == part.name]):
+                    running.remove(begun[-1])
+        return Noted(route, made_by, [*stages, *running], directories, '\n'.join(crash))
 
 
 class _Child:
