@@ -49,9 +49,7 @@ class Reconciler:
     :raises ConfigurationError: if the queue doesn't recognise repeated events.
     """
 
-    def __init__(
-        self, store: Store, router: Router, metadata: Metadata, missed: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, store: Store, router: Router, metadata: Metadata, missed: Callable[[], None]) -> None:
         if not store.deduplicate:
             raise ConfigurationError('reconcile needs a queue that knows which events it had: deduplicate=True')
         self.store, self.metadata, self._router, self._missed = store, metadata, router, missed

@@ -26,11 +26,6 @@ _LOG = logging.getLogger(__name__)
 Around = Callable[[UUID], AbstractContextManager[object]]
 
 
-def owner_here() -> str:
-    """Return what people are shown as the owner of this process's claims."""
-    return f'{socket.gethostname()}:{os.getpid()}'
-
-
 class Runner:
     """Runs a claimed event while its lease is kept, and writes how it ended; the base of what claims events.
 
@@ -49,7 +44,7 @@ class Runner:
 
     def _identify(self) -> None:
         """Take an identity: what people are shown, and the id of its heartbeats and claims."""
-        self.owner, self.worker_id = owner_here(), secrets.token_hex(8)
+        self.owner, self.worker_id = f'{socket.gethostname()}:{os.getpid()}', secrets.token_hex(8)
 
     def _stopping(self) -> bool:
         """Return whether no further event is to be claimed."""

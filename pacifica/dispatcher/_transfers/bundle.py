@@ -21,7 +21,6 @@ from pacifica.uploader.bundler.bundler import Bundler
 from pacifica.uploader.metadata import FileObj, MetaData, MetaObj
 
 from pacifica.dispatcher._lineage import MOST_CHARACTERS
-from pacifica.dispatcher._transfers.files import CHUNK
 from pacifica.dispatcher._transfers.headers import SECOND, any_header, header_length, header_of, padded
 from pacifica.dispatcher._transfers.tree import BundledFile, read_files, scan
 from pacifica.dispatcher._transfers.uploads import with_provenance
@@ -173,7 +172,7 @@ class Bundle(Bundler):  # type: ignore[misc] # the uploader has no type hints: t
         parts: list[bytes] = []
         rows: list[str] = []
         written = pending = size = files = 0
-        contents = read_files(self._root, self.entries, CHUNK)
+        contents = read_files(self._root, self.entries)
         for entry, row in zip(self.entries, self._rows):
             digest, header, left = _NO_BYTES.copy(), header_of(entry), entry.size
             parts.append(header)

@@ -54,10 +54,8 @@ class IngestService(Service):
         #: Which Ingest this is: job ids of another one mean nothing here.
         self.name = shown_url(self._status_url)
 
-    def submit(
-        self, bundle: Bundle, meter: Meter, identified: bool = False, confirm: Callable[[], None] = lambda: None,
-    ) -> tuple[int, dict[str, Any]]:
-        """Send *bundle*; return the id of the job that Ingest began, and its first state.
+    def submit(self, bundle: Bundle, meter: Meter, identified: bool, confirm: Callable[[], None]) -> int:
+        """Send *bundle*; return the id of the job that Ingest began.
 
         :param identified: whether it can be looked for; then it isn't sent again while that isn't done.
         :param confirm: called before the last of it is sent, without which Ingest takes none of it; what it raises
@@ -65,7 +63,7 @@ class IngestService(Service):
         """
         meter.advanced = self.progress
 
-        def post() -> tuple[int, dict[str, Any]]:
+        def post() -> int:
             meter.restart()
             headers = {'Content-Type': 'application/octet-stream'}
             # Once it has all, Ingest may take its time: asking again would make a second job.
@@ -88,7 +86,7 @@ class IngestService(Service):
                 raise UploadError(
                     f'POST {shown_url(self._upload_url)} was answered without a job id: whether the upload arrived is '
                     'not known', status=200, state=state)
-            return job_id, state
+            return job_id
         return self.retry(post)
 
     def settle(self, job_id: int) -> bool:

@@ -54,15 +54,15 @@ class Meter:
 
     :param callback: called in the thread that transfers, at most ten times a second and once at the end; what it
         raises stops the transfer.
-    :param advanced: called when more bytes or files went through than ever before in this transfer.
     """
 
     def __init__(
         self, direction: str, files_total: int, bytes_total: int | None, callback: ProgressCallback | None = None,
-        advanced: Callable[[], None] = lambda: None,
     ) -> None:
         self._direction, self._files_total, self._bytes_total = direction, files_total, bytes_total
-        self._callback, self.advanced = callback, advanced
+        self._callback = callback
+        #: Called when more bytes or files went through than ever before in this transfer.
+        self.advanced: Callable[[], None] = lambda: None
         self._most_files = self._most_bytes = 0
         self.restart()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pacifica.dispatcher._transfers.files import CHUNK
 from pacifica.dispatcher.exceptions import StagingError
 
 
@@ -114,15 +115,15 @@ def remove(root: Path) -> None:
         os.rmdir(directory)
 
 
-def read_files(root: str, entries: Iterable[BundledFile], chunk: int) -> Iterator[bytes]:
+def read_files(root: str, entries: Iterable[BundledFile]) -> Iterator[bytes]:
     """Yield the bytes of each of *entries*, exactly as many as were listed; any change of one is an error.
 
-    A file of up to *chunk* bytes is one piece, also an empty one; a larger one is several, none of them empty.
+    A file of up to :data:`.CHUNK` bytes is one piece, also an empty one; a larger one is several, none of them empty.
     """
     for entry in entries:
         path, size = entry.path, entry.size
-        if size > chunk:
-            yield from _pieces(root, entry, chunk)
+        if size > CHUNK:
+            yield from _pieces(root, entry)
             continue
         try:
             descriptor = os.open(f'{root}/{path}', _READ)
@@ -136,13 +137,13 @@ def read_files(root: str, entries: Iterable[BundledFile], chunk: int) -> Iterato
         yield data
 
 
-def _pieces(root: str, entry: BundledFile, chunk: int) -> Iterator[bytes]:
+def _pieces(root: str, entry: BundledFile) -> Iterator[bytes]:
     try:
         descriptor = os.open(f'{root}/{entry.path}', _READ)
         try:
             left = entry.size
             while left:
-                data = os.read(descriptor, min(chunk, left))
+                data = os.read(descriptor, min(CHUNK, left))
                 first, left = left == entry.size, left - len(data)
                 # Nothing of another file is handed on, and the last of this one if it is still as it was.
                 if first or not left or not data:

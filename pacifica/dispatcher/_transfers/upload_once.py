@@ -74,8 +74,7 @@ class UploadOnce:
             self.bundle.add_key_value(UPLOAD_KEY, identifier)
         while upload.job_id is None:
             try:
-                job_id, _ = self.service.submit(
-                    self.bundle, self.meter, identifier is not None, upload.require_mine)
+                job_id = self.service.submit(self.bundle, self.meter, identifier is not None, upload.require_mine)
                 upload.save(job_id, self.bundle.contents)
             except TransferError:
                 if not self.service.unanswered:
