@@ -20,10 +20,9 @@ from pacifica.dispatcher._engine.handler_process import HandlerProcess, TooLongE
 from pacifica.dispatcher._engine.output import Output
 from pacifica.dispatcher._engine.pool import Pool
 from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome
-from pacifica.dispatcher._transfers.tree import remove
+from pacifica.dispatcher._transfers.tree import remove_left
 from pacifica.dispatcher.exceptions import CancelledError, ConfigurationError, HandlerTimeoutError, WorkerLostError
 
-_LOG = logging.getLogger(__name__)
 _CRASH_PAUSES = (2.0, 10.0)  # seconds before what crashed is tried again; the last for all further attempts
 
 
@@ -117,7 +116,7 @@ class ProcessExecutor(Executor):
         noted = running.journal.read()
         running.close()
         for directory in noted.directories:
-            _remove(directory)
+            remove_left(Path(directory))
         error = error_of(exit_code)
         if running.cancelled:
             error = CancelledError(f'{running.cancelled}, and was killed')
@@ -151,12 +150,3 @@ def _log_levels() -> dict[str, int]:
     levels = {name: each.level for name, each in logging.root.manager.loggerDict.items()
               if isinstance(each, logging.Logger) and each.level}
     return {**levels, '': logging.root.level}
-
-
-def _remove(directory: str) -> None:
-    try:
-        remove(Path(directory))
-    except FileNotFoundError:
-        pass  # it was removed by who made it
-    except OSError as exc:
-        _LOG.error('staging.not_removed', extra={'directory': directory, 'error': str(exc)})

@@ -6,7 +6,6 @@ there is compared with the event again before it is used.
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import time
@@ -17,12 +16,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from pacifica.dispatcher._transfers.files import CHUNK, check, hasher
-from pacifica.dispatcher._transfers.tree import measure, remove
+from pacifica.dispatcher._transfers.tree import measure, remove_left
 from pacifica.dispatcher.exceptions import RetryLater, TransferError
 from pacifica.dispatcher.models import File
 from pacifica.dispatcher.task_context import current_task
 
-_LOG = logging.getLogger(__name__)
 _PREFIX = '.pacifica-kept-'
 #: Seconds after which nobody is expected to ask for it any more.
 _LONGEST = 86400
@@ -59,10 +57,10 @@ def keeping(parent: Path, files: list[File], most: int) -> Iterator[Path | None]
     except BaseException as exc:
         again = isinstance(exc, RetryLater) or (isinstance(exc, TransferError) and exc.transient)
         if directory is not None and isinstance(exc, Exception) and not again:
-            _remove(directory)
+            remove_left(directory)
         raise
     if directory is not None:
-        _remove(directory)
+        remove_left(directory)
 
 
 def _claimed(parent: Path, files: list[File], most: int) -> Path | None:
@@ -77,7 +75,7 @@ def _claimed(parent: Path, files: list[File], most: int) -> Path | None:
             if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.geteuid():
                 continue  # somebody else's, in a directory for all
             if time.time() - there.st_mtime > _LONGEST:
-                _remove(path)
+                remove_left(path)
             elif path.name.startswith(own):
                 found.append(path)
             else:
@@ -85,7 +83,7 @@ def _claimed(parent: Path, files: list[File], most: int) -> Path | None:
     sizes = [file.size for file in files]
     if not all(isinstance(size, int) for size in sizes) or others + sum(sizes) > most:
         for path in found:
-            _remove(path)
+            remove_left(path)
         return None
     directory = parent / f'{own}{uuid4().hex}'
     for path in found:
@@ -95,15 +93,6 @@ def _claimed(parent: Path, files: list[File], most: int) -> Path | None:
             return directory
     directory.mkdir(mode=0o700)
     return directory
-
-
-def _remove(directory: Path) -> None:
-    try:
-        remove(directory)
-    except FileNotFoundError:
-        pass  # another run of this event has taken it
-    except OSError as exc:
-        _LOG.error('staging.not_removed', extra={'directory': str(directory), 'error': str(exc)})
 
 
 def is_right(path: Path, file: File) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 from pacifica.dispatcher._transfers.files import CHUNK
 from pacifica.dispatcher.exceptions import StagingError
+
+_LOG = logging.getLogger(__name__)
 
 
 class BundledFile(NamedTuple):
@@ -113,6 +116,16 @@ def remove(root: Path) -> None:
                 os.unlink(entry.path)
     for directory in reversed(directories):
         os.rmdir(directory)
+
+
+def remove_left(root: Path) -> None:
+    """Remove *root*, which somebody has left there, unless it is gone; log why if it can't be removed."""
+    try:
+        remove(root)
+    except FileNotFoundError:
+        pass  # its owner, or another run of its event, has taken it
+    except OSError as exc:
+        _LOG.error('staging.not_removed', extra={'directory': str(root), 'error': str(exc)})
 
 
 def read_files(root: str, entries: Iterable[BundledFile]) -> Iterator[bytes]:
