@@ -66,17 +66,17 @@ class Dialect:
     ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read``
     on those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where
     the database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change, and ``lock_row``
-    one of rows that are waited for, where not all that write wait for each other; ``update_first`` changes the
-    first rows in some order; ``on_duplicate`` ends an ``INSERT`` into a table whose primary key is ``{key}``, and
-    leaves rows alone whose keys are there; ``random`` is a number from 0 to 1, another for each row; ``types`` maps
-    the kinds of columns in the schema to types; ``statement_limit`` is a query for the bytes of the longest
-    statement, where an event can reach that; ``prefix_index`` is how an index holds the beginning of a column, and
-    ``indexes_together`` whether those of a table are made by one statement; ``equals`` compares a column whose
-    beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case, as far as the
-    database knows them, and always as it is; ``inheritable`` says whether a forked child may have a connection of
-    its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their SQLSTATE if they
-    have one; ``limits`` are settings of the driver for how long a server may let us wait, which the application's
-    own go before, and ``limit_silence`` does what a setting can't.
+    one of rows that are waited for, where not all that write wait for each other; ``lock_name`` locks a name, its
+    parameter, until the transaction's end, without a row; ``update_first`` changes the first rows in some order;
+    ``on_duplicate`` ends an ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys
+    are there; ``random`` is a number from 0 to 1, another for each row; ``types`` maps the kinds of columns in the
+    schema to types; ``statement_limit`` is a query for the bytes of the longest statement, where an event can reach
+    that; ``prefix_index`` is how an index holds the beginning of a column, and ``indexes_together`` whether those of a
+    table are made by one statement; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
+    pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
+    says whether a forked child may have a connection of its parent's that it doesn't use; ``faults`` are patterns of
+    the drivers' errors, after their SQLSTATE if they have one; ``limits`` are settings of the driver for how long a
+    server may let us wait, which the application's own go before, and ``limit_silence`` does what a setting can't.
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
     parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
@@ -114,6 +114,7 @@ class Dialect:
     quickest_poll: float | None = None
     statement_limit: str = ''
     prefix_index: str = '{expression}'
+    lock_name: str = ''
     indexes_together: bool = False
     equals: str = '{column} = ?'
     contains: str = "LOWER({column}) LIKE LOWER(?) ESCAPE '!'"
@@ -175,6 +176,7 @@ _POSTGRESQL = Dialect(
     clock='SELECT EXTRACT(EPOCH FROM clock_timestamp())',
     skip_locked='FOR UPDATE SKIP LOCKED',
     lock_row='FOR UPDATE',
+    lock_name='SELECT pg_advisory_xact_lock(hashtextextended(?, 0))',
     random='RANDOM()',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',

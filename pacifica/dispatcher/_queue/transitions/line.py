@@ -47,6 +47,9 @@ def lock(session: Session, queue: QueueName) -> None:
     if not session.dialect.lock_row:
         return
     key = event_key(queue.application, queue.task)[:32] + '.limits'
+    if session.dialect.lock_name:
+        session.execute(session.dialect.lock_name, (key,))
+        return
     select = f'SELECT id FROM {RECONCILIATIONS} WHERE id = ? {session.dialect.lock_row}'
     while session.execute(select, (key,)).fetchone() is None:
         session.execute(
