@@ -22,7 +22,7 @@ from support import uploading
 from support.behaving import Behaving, behaving_router
 from support.events import ingest_event, wait_until
 from support.pacifica_fakes import FakeIngest
-from support.processes import is_alive
+from support.processes import is_alive, state_of
 from support.queues import queue_of
 
 Start = Callable[..., Any]
@@ -220,8 +220,10 @@ def test_a_service_that_was_stopped_beyond_its_lease_uploads_nothing(
         with service_of(database_url, tmp_path, 'support.uploading', lease=2, TEST_GATE=tmp_path / 'gate') as service:
             task_id = begin(queue_of(model, router), 'x')
             handler = saved(model, task_id)['process']
-            for pid in (service.pid, handler):
-                os.kill(pid, signal.SIGSTOP)
+            with model._meta.database.atomic('IMMEDIATE'):  # stopped in a transaction, it would keep SQLite locked
+                for pid in (service.pid, handler):
+                    os.kill(pid, signal.SIGSTOP)
+                wait_until(lambda: {state_of(service.pid), state_of(handler)} == {'T'})
             start(router, max_attempts=3, isolation='thread')
             assert ended(model, task_id).task_status == '200 OK'
             (tmp_path / 'gate').touch()

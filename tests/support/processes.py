@@ -33,9 +33,14 @@ def free_port() -> int:
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; one that has ended and was not waited for does not."""
     try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0] not in 'ZX'
+        return state_of(pid) not in 'ZX'
     except OSError:
         return False
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that Linux has for a process's state: ``T`` if it is stopped, and so on (``proc(5)``)."""
+    return Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2][0]
 
 
 class Service:
