@@ -5,6 +5,7 @@ import json
 import re
 import resource
 import socket
+import statistics
 import tempfile
 import threading
 import time
@@ -113,7 +114,7 @@ def test_a_door_full_of_slow_clients_answers_at_once():
         looks = [seconds_of(lambda: client.get('/health/live')) for _ in range(20)]
     print(f'slowest POST {max(posts):.3f} s, slowest GET /health/live {max(looks):.3f} s')
     assert max(posts + looks) < 5  # of which a busy machine takes most
-    assert min(posts) < 0.3 and min(looks) < 0.3
+    assert statistics.median(posts) < 0.3 and statistics.median(looks) < 0.3
 
 
 def test_a_request_in_pieces_is_taken():

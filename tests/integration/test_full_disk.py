@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -48,7 +47,7 @@ def test_a_full_disk_is_said_at_once_and_its_end_is_found_out(small_disk: Path) 
     print('seconds for a 503:', [round(each, 3) for each in took])
     assert {answer.status for answer in refused} == {503}
     assert all(answer.headers['Retry-After'] for answer in refused)
-    assert min(took) < 0.1 and statistics.median(took) < 4  # on a loaded machine; SQLite waits five seconds for a lock
+    assert min(took) < 0.1 and max(took) < 4  # on a loaded machine; nobody has waited for five seconds
     assert unready.status == 503
     assert [fault['field'] for fault in unready.json()['faults']] == ['database']
     assert listed.status == 200 and stored <= {task['taskID'] for task in listed.json()}
@@ -126,5 +125,5 @@ def test_a_full_disk_of_a_server_is_said_at_once_too(monkeypatch: pytest.MonkeyP
             found = {str(row.task_id) for row in model.select(model.task_id)}
             model._meta.database.close()
     print('seconds for an error:', [round(each, 3) for each in took])
-    assert min(took) < 1 and statistics.median(took) < 4  # each is a new connection
+    assert min(took) < 1 and max(took) < 4  # each is a new connection
     assert found == set(stored)

@@ -165,5 +165,5 @@ def test_events_wait_for_cartd_without_a_slot_and_end_when_it_is_back(stack: Sta
             worker.stop()
 
     print(f'the other route took {took:.1f} s; all eight ended {after:.1f} s after an outage of {outage:g} s')
-    assert took < outage  # which it would have waited for
+    assert took < 10
     assert after < 90

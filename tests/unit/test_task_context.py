@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -72,8 +73,9 @@ class Integer:
 
 
 def test_a_stage_s_numbers_are_integers_whoever_s_they_were() -> None:
-    with task_context(TaskContext(uuid4())) as task, stage('upload', files=Integer()) as done:  # type: ignore[arg-type]
-        done.bytes = done.job_id = Integer()  # type: ignore[assignment]
+    seven: Any = Integer()
+    with task_context(TaskContext(uuid4())) as task, stage('upload', files=seven) as done:
+        done.bytes = done.job_id = seven
 
     part, = task.stages
     assert (part.files, part.bytes, part.job_id) == (7, 7, 7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -88,6 +87,8 @@ def _database(value: str) -> peewee.Database:
             f'{shown!r} names no database, or no valid port: write what has a meaning in a URL (/ : @ ? #) as %XX',
         ) from exc
     if scheme.startswith('sqlite'):
+        import sqlite3  # here, since the help of a command needs no database
+
         try:
             sqlite3.connect(':memory:', timeout=made.timeout, **made.connect_params).close()
         except (TypeError, ValueError) as exc:

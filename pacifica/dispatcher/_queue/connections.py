@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from weakref import WeakSet
@@ -319,17 +320,13 @@ def _before_fork() -> None:
         connections.before_fork()
 
 
-def _after_fork_in_parent() -> None:
+def _after_fork(go_on: Callable[[Connections], None]) -> None:
     while _FORKING:
-        _FORKING.pop().after_fork_in_parent()
-    _ONE_FORK.release()
-
-
-def _after_fork_in_child() -> None:
-    while _FORKING:
-        _FORKING.pop().after_fork_in_child()
+        go_on(_FORKING.pop())
     _ONE_FORK.release()
 
 
 if hasattr(os, 'register_at_fork'):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=partial(_after_fork, Connections.after_fork_in_parent),
+        after_in_child=partial(_after_fork, Connections.after_fork_in_child))

@@ -68,7 +68,7 @@ class Session:
             self.statement_limit = int(self.database.execute_sql(self.dialect.statement_limit).fetchone()[0])
 
     def close(self, wait: bool = True) -> None:
-        """Close this thread's connection once no transaction is under way on it; do nothing then if not to *wait*."""
+        """Close this thread's connection; while a transaction is under way on it, *wait*, or else leave it open."""
         if self._in_use.acquire(blocking=wait):
             try:
                 self.disconnect()
