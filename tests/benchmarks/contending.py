@@ -113,6 +113,16 @@ class Contenders:
                 yield running
 
     @contextmanager
+    def served(self, kind: str, processes: int) -> Iterator[Service]:
+        """This project's service as its command starts it, in so many processes."""
+        with scratch_folder() as scratch, temporary_database(kind, scratch) as url:
+            command: Command = [
+                self._python(OURS), '-m', 'pacifica.dispatcher', 'serve', 'routing:router', '--port', 'PORT',
+                '--database', url, '--processes', str(processes), '--log-level', 'warning']
+            with service(scratch, [command]) as running:
+                yield running
+
+    @contextmanager
     def old(self, kind: str = 'sqlite', concurrency: int = 4, notify: bool = True) -> Iterator[Service]:
         """The 0.2.5 distribution on Redis: a receiver, and Celery's workers unless there is no concurrency."""
         workers = [['-c', str(concurrency)]] if concurrency else []

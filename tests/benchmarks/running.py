@@ -94,15 +94,20 @@ class Service:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that all processes of the service have used, those they started included."""
-        ticks = 0
+        parents, ticks = {}, {}
         for stat in Path('/proc').glob('[0-9]*/stat'):
             try:
                 fields = stat.read_text().rpartition(')')[2].split()
             except OSError:  # it has ended
                 continue
-            if int(fields[3]) in self.pids:  # the session, which each program was given of its own
-                ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf('SC_CLK_TCK')
+            pid = int(stat.parent.name)
+            parents[pid], ticks[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+        found: set[int] = set()
+        children = set(self.pids)
+        while children:
+            found |= children
+            children = {pid for pid, parent in parents.items() if parent in children}
+        return sum(ticks[pid] for pid in found) / os.sysconf('SC_CLK_TCK')
 
     def private_mebibytes(self) -> float:
         """Return the memory that would be freed if the service ended (USS)."""

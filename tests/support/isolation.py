@@ -20,6 +20,7 @@ _PACKAGE = 'pacifica.dispatcher'
 _PYTEST_OWN = 'PYTEST_CURRENT_TEST'
 _ABSENT = '(absent)'
 _CONTAINERS = (dict, list, set)
+_SIGNALS = [int(number) for number in signal.valid_signals() if number != signal.SIGALRM]  # which is pytest-timeout's
 # CherryPy names the loggers of an application after its address, which the next one may have again.
 _OF_AN_APPLICATION = re.compile(r'cherrypy\.(access|error)\.\d+')
 
@@ -44,7 +45,7 @@ def kept_logging() -> Iterator[None]:
 @contextmanager
 def unchanged() -> Iterator[None]:
     """Fail the test that runs inside the ``with`` block if the process is not afterwards as it was before."""
-    before, threads = _picture(), _workers()
+    before, modules, threads = _picture(), _Globals(), _workers()
     yield
     left = _workers() - threads
     for thread in left:
@@ -55,7 +56,7 @@ def unchanged() -> Iterator[None]:
     changed = [
         f'{" ".join(what)}: {value!r} before, {after.get(what, _ABSENT)!r} after'
         for what, value in before.items() if after.get(what, _ABSENT) != value
-    ]
+    ] + list(modules.changed())
     if changed:
         pytest.fail('the test leaves changed what other tests use:\n  ' + '\n  '.join(changed), pytrace=False)
 
@@ -72,7 +73,7 @@ def _picture() -> dict[tuple[str, ...], Any]:
         ('threading.excepthook',): threading.excepthook,
         ('start method of multiprocessing',): multiprocessing.get_start_method(),
         ('children of multiprocessing',): multiprocessing.active_children(),
-        **_signals(), **_logging(), **_globals(),
+        **_signals(), **_logging(),
     }
 
 
@@ -88,8 +89,7 @@ def _umask() -> int:
 
 
 def _signals() -> dict[tuple[str, ...], Any]:
-    return {('handler of signal', str(int(number))): signal.getsignal(number)
-            for number in signal.valid_signals() - {signal.SIGALRM}}  # which is pytest-timeout's
+    return {('handler of signal', str(number)): signal.getsignal(number) for number in _SIGNALS}
 
 
 def _logging() -> dict[tuple[str, ...], Any]:
@@ -104,20 +104,23 @@ def _logging() -> dict[tuple[str, ...], Any]:
     return picture
 
 
-def _globals() -> dict[tuple[str, ...], Any]:
-    """Return the globals of the package's modules: the same objects, and in containers the same things."""
-    return {
-        (name, key): _content(value) if type(value) in _CONTAINERS else id(value)
-        for name, module in _modules() for key, value in vars(module).copy().items() if key[:2] != '__'
-    }
+class _Globals:
+    """The globals of the package's modules, and what those that are containers hold; quick, as each test has it."""
 
-
-def _modules() -> list[tuple[str, ModuleType]]:
-    return [(name, module) for name, module in list(sys.modules.items())
+    def __init__(self) -> None:
+        self._modules = [
+            (name, vars(module), vars(module).copy()) for name, module in list(sys.modules.items())
             if name.startswith(_PACKAGE) and isinstance(module, ModuleType)]
+        self._containers = [
+            (name, key, value, value.copy()) for name, _, values in self._modules for key, value in values.items()
+            if type(value) in _CONTAINERS and key[:2] != '__']
 
-
-def _content(value: Any) -> Any:
-    if isinstance(value, dict):
-        return id(value), {id(key): id(one) for key, one in value.items()}
-    return id(value), list(map(id, value))
+    def changed(self) -> Iterator[str]:
+        """Yield what is another object than before, or holds something else."""
+        for name, now, before in self._modules:
+            for key, value in before.items() if now != before else ():
+                if key[:2] != '__' and now.get(key, _ABSENT) is not value:
+                    yield f'{name} {key}: {value!r} before, {now.get(key, _ABSENT)!r} after'
+        for name, key, value, before in self._containers:
+            if value != before:
+                yield f'{name} {key}: {before!r} before, {value!r} after'
