@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from playhouse.db_url import connect
 
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.schema import ensure_schema
+from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.receiver import create_peewee_model
 from support.events import ingest_event, router_to
@@ -67,6 +70,24 @@ def test_sqlite_commits_to_disk_and_lets_others_read_meanwhile(tmp_path: Path) -
             assert session.execute('PRAGMA journal_mode').fetchone()[0] == 'wal'
             assert session.execute('PRAGMA synchronous').fetchone()[0] == 2  # FULL
     connections.close()
+
+
+def test_a_process_that_starts_while_another_makes_the_tables_waits_for_it(tmp_path: Path) -> None:
+    file = tmp_path / 'events.db'
+    with closing(sqlite3.connect(file)) as another:
+        another.execute('BEGIN IMMEDIATE')
+
+        def prepare(session: Session) -> str:
+            try:
+                return ensure_schema(session)
+            except peewee.OperationalError:
+                another.rollback()
+                raise
+
+        connections = Connections(peewee.SqliteDatabase(str(file)), prepare)
+
+        assert connections.prepare() == 'created'
+        connections.close()
 
 
 def test_there_are_as_many_reading_connections_as_are_used_at_once(tmp_path: Path) -> None:

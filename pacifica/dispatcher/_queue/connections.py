@@ -33,6 +33,8 @@ T = TypeVar('T')
 
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
 _FORK_PATIENCE = 5.0  # seconds that a fork waits for what other threads ask the database
+_PREPARE_PATIENCE = 60.0  # seconds that the tables are waited for, as long as MariaDB is asked to
+_BETWEEN_TRIES = 0.05  # seconds
 _AT_ONCE = 1.0  # seconds: what fails sooner is asked again
 _ALL: WeakSet[Connections] = WeakSet()
 _FORKING: list[Connections] = []  # those that wait for the fork that goes on
@@ -227,14 +229,25 @@ class Connections:
             return self._writer
 
     def _prepare_patiently(self, writer: Session) -> str:
-        """Prepare on a connection on which a server may be silent for long: while it builds an index, say."""
+        """Wait as long as it takes: for a server that builds an index, or another process that changes the tables."""
         if not writer.dialect.limits:
-            return self._prepare(writer)
+            return self._prepare_in_turn(writer)
         session = self._session(patient=True)
         try:
             return self._prepare(session)
         finally:
             session.disconnect()
+
+    def _prepare_in_turn(self, writer: Session) -> str:
+        """Prepare, again while the file is locked: SQLite itself does not wait where it changes the journal's mode."""
+        deadline = time.monotonic() + _PREPARE_PATIENCE
+        while True:
+            try:
+                return self._prepare(writer)
+            except TRANSIENT as exc:
+                if self.dialect.fault_of(exc) != 'busy' or time.monotonic() > deadline:
+                    raise
+                time.sleep(_BETWEEN_TRIES)
 
     def _attempt(self) -> None:
         """Try to write; raise if the database does not take it."""
