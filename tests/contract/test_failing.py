@@ -9,10 +9,11 @@ import pytest
 
 from pacifica.dispatcher._queue import failing as module
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.schema import ensure_schema
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.writer import Writer
 from support.events import received
 from support.queues import drain, queue_of

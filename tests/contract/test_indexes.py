@@ -12,10 +12,11 @@ from jsonpath2.path import Path
 
 from pacifica.dispatcher._engine.places import RouterPlaces
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store

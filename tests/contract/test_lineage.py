@@ -11,9 +11,10 @@ import pytest
 from jsonpath2.path import Path as JSONPath
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.router import Router
 from pacifica.dispatcher.staging import StagedEventHandler

@@ -14,12 +14,13 @@ from playhouse.db_url import connect
 from pacifica.dispatcher._engine.event_queue import EventQueue
 from pacifica.dispatcher._engine.outgoing import Sender
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.history import attempt, extend, read
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.records import Records
 from pacifica.dispatcher._queue.schema import ensure_schema
-from pacifica.dispatcher._queue.search import Filter, Page, Search
+from pacifica.dispatcher._queue.search import Page, Search
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
 from pacifica.dispatcher._queue.transitions import Heartbeat

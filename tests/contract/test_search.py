@@ -9,8 +9,9 @@ import pytest
 
 from pacifica.dispatcher._queue import search as module
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.writer import Writer
 from support.databases import model_in

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.record import timestamp
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.router import Router
 from support.databases import connections_to

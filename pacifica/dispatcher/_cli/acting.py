@@ -21,7 +21,7 @@ from pacifica.dispatcher._operate.words import printable
 from pacifica.dispatcher._queue.status import Status
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.search import Filter
+    from pacifica.dispatcher._queue.filters import Filter
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pacifica.dispatcher._operate.listing import age, files, took
 from pacifica.dispatcher._operate.words import error_text
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.search import Filter
+    from pacifica.dispatcher._queue.filters import Filter
 
 _SHOWN = (
     Column('AGE', whole=True), Column('STATUS', whole=True), Column('TASK ID', whole=True), Column('TRANSACTION'),

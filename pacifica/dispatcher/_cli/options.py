@@ -23,7 +23,7 @@ from pacifica.dispatcher._units import seconds_of, seconds_or_bare
 if TYPE_CHECKING:
     import peewee
 
-    from pacifica.dispatcher._queue.search import Filter
+    from pacifica.dispatcher._queue.filters import Filter
     from pacifica.dispatcher.router import Route
 
 _F = TypeVar('_F', bound=Callable[..., Any])
@@ -185,7 +185,7 @@ def route_of(jsonpath: str) -> Route:
 
 
 def _filter(**values: Any) -> Filter:
-    from pacifica.dispatcher._queue.search import Filter
+    from pacifica.dispatcher._queue.filters import Filter
 
     return Filter(**values)
 

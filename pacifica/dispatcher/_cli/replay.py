@@ -20,7 +20,7 @@ from pacifica.dispatcher._cli.table import Table, existing_table
 from pacifica.dispatcher._operate.actions import REPLAY, Pace, TaskIDs, batches, ended, event_of, is_empty
 
 if TYPE_CHECKING:
-    from pacifica.dispatcher._queue.search import Filter
+    from pacifica.dispatcher._queue.filters import Filter
     from pacifica.dispatcher.router import Route, Router
 
 _NO_ROUTE = '(no route: would end in 422)'

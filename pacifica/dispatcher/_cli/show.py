@@ -17,7 +17,7 @@ from pacifica.dispatcher._operate.timeline import (
     TimelineEntry, document, entries, saved, skip_reason, stage_facts, uploads,
 )
 from pacifica.dispatcher._operate.words import duration, error_text, moment, printable, size
-from pacifica.dispatcher._queue.search import Filter
+from pacifica.dispatcher._queue.filters import Filter
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -187,7 +187,8 @@ def _arguments(values: Iterable[Any]) -> str:
 def _listed(values: Iterable[Any], word: str) -> str:
     """Return different ones of *values*, some of them if there are many, in JSON."""
     texts = list(dict.fromkeys(_cut(_as_json(value)) for value in values))
-    more = [] if len(texts) <= _SHOWN else [f'{len(texts) - _SHOWN} others']
+    left = len(texts) - _SHOWN
+    more = [f'{left} other{"s" if left > 1 else ""}'] if left > 0 else []
     return word.join([*texts[:_SHOWN], *more])
 
 

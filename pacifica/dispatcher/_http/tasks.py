@@ -17,9 +17,10 @@ from pacifica.dispatcher._http.resource import TASK_ID, Parameter, Resource, ope
 from pacifica.dispatcher._http.tools import require_same_site, sender
 from pacifica.dispatcher._operate.actions import CANCEL
 from pacifica.dispatcher._operate.words import STATUS_NAMES, read_status, read_time
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.status import Status
 
 #: Tasks on a page: by default, and at most.

@@ -12,9 +12,10 @@ from uuid import UUID
 from pacifica.dispatcher._queue.status import FINAL, Status
 
 if TYPE_CHECKING:
+    from pacifica.dispatcher._queue.filters import Filter
     from pacifica.dispatcher._queue.operator import Operator
     from pacifica.dispatcher._queue.records import Records
-    from pacifica.dispatcher._queue.search import Filter, Page, Search
+    from pacifica.dispatcher._queue.search import Page, Search
     from pacifica.dispatcher._queue.values import QueueName
     from pacifica.dispatcher.router import Route
 

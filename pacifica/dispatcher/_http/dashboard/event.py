@@ -14,9 +14,10 @@ from pacifica.dispatcher._operate.archive import TransactionUrl
 from pacifica.dispatcher._operate.contents import MOST_FILES, Counter, contents
 from pacifica.dispatcher._operate.parameters import in_lines
 from pacifica.dispatcher._operate.words import moment
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.previews import Previews
 from pacifica.dispatcher._queue.records import Records
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 
 _MOST_CHARACTERS = 200_000  # of an event that a page shows
 _MOST_FORMATTED = 1_000_000  # characters: of a longer event the beginning is shown as it was received

@@ -15,8 +15,9 @@ from pacifica.dispatcher._http.resource import query_parameters, with_database
 from pacifica.dispatcher._http.tasks import by_column, parse_key_value, parse_status, parse_time
 from pacifica.dispatcher._http.tools import sender
 from pacifica.dispatcher._operate.actions import BY_NAME, MOST_COUNTED, Action, act_on_all, count_all, status_of_all
+from pacifica.dispatcher._queue.filters import Filter
 from pacifica.dispatcher._queue.operator import Operator
-from pacifica.dispatcher._queue.search import Filter, Search
+from pacifica.dispatcher._queue.search import Search
 from pacifica.dispatcher._queue.status import Status
 
 _T = TypeVar('_T')
