@@ -19,10 +19,10 @@ import peewee
 from pacifica.dispatcher._cli.doctor_disks import room
 from pacifica.dispatcher._cli.doctor_findings import Finding, Settings, failed, ok, skipped, warning
 from pacifica.dispatcher._cli.table import driver_of
-from pacifica.dispatcher._queue.connections import sqlite_path
 from pacifica.dispatcher._queue.dialect import Fault, dialect_of
 from pacifica.dispatcher._queue.schema import state_of_schema
 from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.sqlite import sqlite_path
 
 _SKEW_SECONDS = 2.0
 _VERSION = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pacifica.dispatcher._cli.doctor_findings import Finding, Settings, failed, ok, skipped, warning
 from pacifica.dispatcher._cli.references import find_router
-from pacifica.dispatcher._queue.connections import sqlite_path
+from pacifica.dispatcher._queue.sqlite import sqlite_path
 from pacifica.dispatcher.exceptions import ConfigurationError
 from pacifica.dispatcher.staging import StagedEventHandler
 

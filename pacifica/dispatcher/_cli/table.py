@@ -69,10 +69,10 @@ def existing_table(database: Any) -> Iterator[Table]:
 
 def _require(database: Any) -> None:
     """Check that the table is there and whole, with a connection as peewee makes it, which changes nothing."""
-    from pacifica.dispatcher._queue.connections import sqlite_path
     from pacifica.dispatcher._queue.dialect import dialect_of
     from pacifica.dispatcher._queue.schema import state_of_schema
     from pacifica.dispatcher._queue.session import Session
+    from pacifica.dispatcher._queue.sqlite import sqlite_path
 
     name, file, state = one_line(database.database), sqlite_path(database), 'absent'
     if file is None or file.exists():  # else connecting would make the file
@@ -158,7 +158,7 @@ def prune_command(
     A SQLite file keeps its size, and has room for new events; --vacuum makes it smaller. That writes all that is left
     anew, for which the disk needs as much room again.
     """
-    from pacifica.dispatcher._queue.connections import sqlite_path
+    from pacifica.dispatcher._queue.sqlite import sqlite_path
     from pacifica.dispatcher._queue.values import QueueName
 
     if task_name is not None and name is None:

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -27,6 +27,7 @@ from pacifica.dispatcher._queue.availability import Availability
 from pacifica.dispatcher._queue.dialect import Dialect, dialect_of
 from pacifica.dispatcher._queue.fork_gate import ForkGate
 from pacifica.dispatcher._queue.session import TRANSIENT, Session
+from pacifica.dispatcher._queue.sqlite import is_in_memory, is_sqlite, make_private, sqlite_path
 from pacifica.dispatcher.exceptions import ConfigurationError, DatabaseUnavailableError
 
 T = TypeVar('T')
@@ -76,7 +77,7 @@ class Connections:
         """Go to another process as the settings of the database; connections are made there."""
         database = self._resolve()
         settings = dict(database.connect_params)
-        if _is_sqlite(database):
+        if is_sqlite(database):
             settings.update(pragmas=database._pragmas, timeout=database.timeout)
         return _restore, (type(database), database.database, settings, self._prepare, self._try_writing)
 
@@ -152,7 +153,7 @@ class Connections:
     @property
     def shared(self) -> bool:
         """Whether more than one thread can see the database."""
-        return not _is_in_memory(self._resolve())
+        return not is_in_memory(self._resolve())
 
     def require_shared(self) -> None:
         """Refuse a database that only one thread can see.
@@ -264,10 +265,10 @@ class Connections:
     def _session(self, reads: bool = False, patient: bool = False) -> Session:
         database = self._resolve()
         dialect = dialect_of(database)
-        if _is_in_memory(database):
+        if is_in_memory(database):
             self._owner = threading.get_ident()
             return Session(database, dialect, self._clock, gate=self._gate)
-        _make_private(sqlite_path(database))
+        make_private(sqlite_path(database))
         limits = {} if patient else dialect.limits
         return Session(_clone(database, dialect, limits), dialect, self._clock, reads, patient, self._gate)
 
@@ -285,32 +286,6 @@ def _restore(
     try_writing: Callable[[Session], object],
 ) -> Connections:
     return Connections(kind(name, **settings), prepare, try_writing=try_writing)
-
-
-def sqlite_path(database: Any) -> Path | None:
-    """Return the file of a SQLite database, ``None`` if it has none."""
-    name = str(database.database)
-    if not _is_sqlite(database) or name == ':memory:' or name.startswith('file:'):
-        return None
-    return Path(name).absolute()
-
-
-def _make_private(file: Path | None) -> None:
-    """Make the file of a SQLite database, if it isn't there, its owner's alone; SQLite makes those beside it alike."""
-    if file is not None:
-        with suppress(OSError):  # it is there, or can't be made, which SQLite will say
-            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
-def _is_sqlite(database: Any) -> bool:
-    return isinstance(database, peewee.SqliteDatabase)
-
-
-def _is_in_memory(database: peewee.Database) -> bool:
-    name = str(database.database)
-    return _is_sqlite(database) and (
-        name == ':memory:' or 'mode=memory' in name or name.startswith('file::memory:')
-    )
 
 
 def _clone(database: peewee.Database, dialect: Dialect, limits: dict[str, Any]) -> peewee.Database:
