@@ -67,16 +67,16 @@ class Dialect:
     on those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where
     the database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change, and ``lock_row``
     one of rows that are waited for, where not all that write wait for each other; ``lock_name`` locks a name, its
-    parameter, until the transaction's end, without a row; ``update_first`` changes the first rows in some order;
-    ``on_duplicate`` ends an ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys
-    are there; ``random`` is a number from 0 to 1, another for each row; ``types`` maps the kinds of columns in the
-    schema to types; ``statement_limit`` is a query for the bytes of the longest statement, where an event can reach
-    that; ``prefix_index`` is how an index holds the beginning of a column, and ``indexes_together`` whether those of a
-    table are made by one statement; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
-    pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
-    says whether a forked child may have a connection of its parent's that it doesn't use; ``faults`` are patterns of
-    the drivers' errors, after their SQLSTATE if they have one; ``limits`` are settings of the driver for how long a
-    server may let us wait, which the application's own go before, and ``limit_silence`` does what a setting can't.
+    parameter, until the transaction's end, without a row; ``on_duplicate`` ends an ``INSERT`` into a table whose
+    primary key is ``{key}``, and leaves rows alone whose keys are there; ``random`` is a number from 0 to 1, another
+    for each row; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a query for the
+    bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds the
+    beginning of a column, and ``indexes_together`` whether those of a table are made by one statement; ``equals``
+    compares a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower
+    case, as far as the database knows them, and always as it is; ``inheritable`` says whether a forked child may have
+    a connection of its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their
+    SQLSTATE if they have one; ``limits`` are settings of the driver for how long a server may let us wait, which the
+    application's own go before, and ``limit_silence`` does what a setting can't.
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
     parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
@@ -94,7 +94,6 @@ class Dialect:
     clock: str | None
     skip_locked: str
     lock_row: str
-    update_first: str
     on_duplicate: str
     random: str
     types: dict[str, str]
@@ -146,8 +145,6 @@ _SQLITE = Dialect(
     contains="{column} LIKE ? ESCAPE '!'",  # of itself in either case, and LOWER would only slow it down
     skip_locked='',
     lock_row='',
-    update_first='WITH first AS (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count})'
-                 ' UPDATE {table} SET {change} WHERE uuid IN (SELECT uuid FROM first)',
     random='(RANDOM() / 18446744073709551616.0 + 0.5)',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
@@ -182,9 +179,6 @@ _POSTGRESQL = Dialect(
     types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',
            'integer': 'INTEGER', 'bytes': 'BIGINT', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)',
            'key': 'VARCHAR(64)', 'binary': 'BYTEA'},
-    update_first='WITH first AS'
-                 ' (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count} FOR UPDATE SKIP LOCKED)'
-                 ' UPDATE {table} SET {change} WHERE uuid IN (SELECT uuid FROM first)',
     partial_indexes=True,
     lock_schema=('BEGIN', 'SELECT pg_advisory_xact_lock(7220261124)'),
     unlock_schema=('COMMIT',),
@@ -223,9 +217,6 @@ _MYSQL = Dialect(
             'read-only': r'\((1290|1792|1836),'},
     quickest_poll=0.02,
     statement_limit='SELECT @@max_allowed_packet',
-    # An UPDATE with ORDER BY would sort all rows, however few it changes.
-    update_first='UPDATE {table} JOIN (SELECT uuid FROM {table} WHERE {rows} ORDER BY {order} LIMIT {count}) AS first'
-                 ' USING (uuid) SET {change}',
     prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
     indexes_together=True,  # each statement that changes a table costs as much as one for all
     # Binary: names that differ in case or in trailing spaces are different names.

@@ -30,6 +30,7 @@ RUNNING = _OF_LANE.format(Status.PROCESSING, '')
 """SQL of how many events of the lane of a row are claimed; see :func:`running`."""
 
 _MANY = 1000
+_TOGETHER = 50  # lanes that one statement looks at
 _DUE = f'{WAITING} AND due > 0 AND due <= ?'
 
 
@@ -73,23 +74,25 @@ def in_line(session: Session, queue: QueueName, lanes: Sequence[str], now: float
         (*queue, now, *lanes)).fetchall())
 
 
-def fill_up(session: Session, queue: QueueName, lane: str, now: float, claimed: int, standing: int | None) -> None:
-    """Let parked events into the line after some of their lane were *claimed*.
+def let_in(session: Session, queue: QueueName, wanted: Mapping[str, int], now: float) -> int:
+    """Let parked events into the line, of each lane at most as many as are *wanted*, who have waited longest.
 
-    :param standing: how many stood in line before, if that is known: then it is filled up when it is half empty.
+    Return how many that are.
     """
-    if standing is None:
-        let_in(session, queue, lane, now, claimed)
-    elif standing - claimed <= IN_LINE // 2:
-        let_in(session, queue, lane, now, IN_LINE - (standing - claimed))
-
-
-def let_in(session: Session, queue: QueueName, lane: str, now: float, count: int) -> int:
-    """Let at most *count* of the parked events of a lane into the line, who have waited longest; return how many."""
-    update = session.dialect.update_first.format(
-        table=TABLE, change='due = ?, lease_expires = NULL', rows=f'{WAITING} AND lane = ? AND due < 0 AND due >= ?',
-        order='due DESC', count=count)
-    return int(session.execute(update, (*queue, lane, -now, now)).rowcount)
+    lanes, found = list(wanted), list[Any]()
+    for begin in range(0, len(lanes), _TOGETHER):
+        some = lanes[begin:begin + _TOGETHER]
+        select = ' UNION ALL '.join(
+            f'SELECT uuid FROM (SELECT uuid FROM {TABLE} WHERE {WAITING} AND lane = ? AND due < 0 AND due >= ?'
+            f' ORDER BY due DESC LIMIT {wanted[lane]:d} {session.dialect.skip_locked}) AS lane_{number}'
+            for number, lane in enumerate(some))
+        found += session.execute(select, [each for lane in some for each in (*queue, lane, -now)]).fetchall()
+    for begin in range(0, len(found), _MANY):
+        uuids = [uuid for uuid, in found[begin:begin + _MANY]]
+        session.execute(
+            f'UPDATE {TABLE} SET due = ?, lease_expires = NULL WHERE uuid IN ({placeholders(len(uuids))})',
+            (now, *uuids))
+    return len(found)
 
 
 def astray(session: Session, queue: QueueName, places: Places | None) -> tuple[list[int], list[str]]:
@@ -112,7 +115,7 @@ def straighten(session: Session, queue: QueueName, places: Places | None) -> int
     for priority in lost:
         session.execute(f'UPDATE {TABLE} SET priority = 0 WHERE {WAITING} AND priority = ?', (*queue, priority))
     count = _MANY if places is None else IN_LINE
-    return sum(let_in(session, queue, lane, session.now(), count) for lane in lanes)
+    return let_in(session, queue, dict.fromkeys(lanes, count), session.now())
 
 
 def stand(session: Session, uuid: Any, lane: str | None, priority: int, *, park: bool) -> None:
