@@ -87,6 +87,7 @@ DATABASE = {
 
 DISK = {
     'disk_free_bytes': (
-        'Bytes that are free where a SQLite file lies (database) and where files are staged (staging).', ('what',)),
+        'Bytes that are free where a SQLite file lies (database) and in the directory for temporary files (staging).',
+        ('what',)),
 }
 """Gauges that the front door's own machine tells."""
