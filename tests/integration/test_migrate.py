@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+
+import pytest
+from playhouse.db_url import connect
+
+from pacifica.dispatcher._queue.dialect import dialect_of
+from support.databases import model_in, temporary_database
 
 
 def migrate(url: str) -> subprocess.CompletedProcess[str]:
@@ -28,3 +35,15 @@ def test_a_database_that_cant_be_opened_is_one_line_and_status_2(tmp_path: Path)
     assert done.stdout == ''
     assert len(done.stderr.splitlines()) == 1
     assert 'unable to open database file' in done.stderr
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize('kind', ['postgresql', 'mysql'])
+def test_databases_of_one_server_do_not_wait_for_each_other(kind: str, tmp_path: Path) -> None:
+    with temporary_database(kind, tmp_path) as one, temporary_database(kind, tmp_path) as other, \
+            closing(connect(one)) as migrated:
+        for statement in dialect_of(migrated).lock_schema:
+            migrated.execute_sql(statement)
+
+        with model_in(other) as model:
+            assert model.migrate() == 'created'

@@ -34,7 +34,7 @@ T = TypeVar('T')
 
 _INHERITED: list[Any] = []  # closing a parent's connection in a forked child would close it for the parent
 _FORK_PATIENCE = 5.0  # seconds that a fork waits for what other threads ask the database
-_PREPARE_PATIENCE = 60.0  # seconds that the tables are waited for, as long as MariaDB is asked to
+_PREPARE_PATIENCE = 60.0  # seconds that SQLite's file is waited for while it is locked
 _BETWEEN_TRIES = 0.05  # seconds
 _AT_ONCE = 1.0  # seconds: what fails sooner is asked again
 _ALL: WeakSet[Connections] = WeakSet()

@@ -194,6 +194,10 @@ _POSTGRESQL = Dialect(
     alter_type='ALTER COLUMN {name} TYPE {type}',
 )
 
+# GET_LOCK's names are the server's, of 64 characters at most, and it gives up in the end: after any upgrade.
+_SCHEMA_LOCK = "CONCAT('pacifica.dispatcher.', MD5(DATABASE()))"
+_A_DAY = 86_400  # seconds
+
 _MYSQL = Dialect(
     name='mysql',
     placeholder='%s',
@@ -209,8 +213,8 @@ _MYSQL = Dialect(
            'time': 'DATETIME(6)', 'integer': 'INTEGER', 'bytes': 'BIGINT', 'seconds': 'DOUBLE PRECISION',
            'token': 'VARCHAR(32)', 'key': 'VARCHAR(64)', 'binary': 'MEDIUMBLOB'},
     partial_indexes=False,
-    lock_schema=("SELECT GET_LOCK('pacifica.dispatcher.schema', 60)",),
-    unlock_schema=("SELECT RELEASE_LOCK('pacifica.dispatcher.schema')",),
+    lock_schema=(f'SELECT GET_LOCK({_SCHEMA_LOCK}, {_A_DAY})',),
+    unlock_schema=(f'SELECT RELEASE_LOCK({_SCHEMA_LOCK})',),
     limits={'connect_timeout': _CONNECT_SECONDS, 'read_timeout': SILENCE, 'write_timeout': SILENCE},
     # https://mariadb.com/docs/server/reference/error-codes; 28 is the system's own number, ENOSPC.
     faults={'busy': r'\((1205|1213|1969|3024),', 'full': r'\((1021|1114|3675),|Errcode: 28\b|[Ee]rror 28\b',
