@@ -108,19 +108,27 @@ class _Globals:
     """The globals of the package's modules, and what those that are containers hold; quick, as each test has it."""
 
     def __init__(self) -> None:
-        self._modules = [
-            (name, vars(module), vars(module).copy()) for name, module in list(sys.modules.items())
-            if name.startswith(_PACKAGE) and isinstance(module, ModuleType)]
-        self._containers = [
-            (name, key, value, value.copy()) for name, _, values in self._modules for key, value in values.items()
-            if type(value) in _CONTAINERS and key[:2] != '__']
+        self._modules = {
+            name: vars(module).copy() for name, module in list(sys.modules.items())
+            if name.startswith(_PACKAGE) and isinstance(module, ModuleType)}
+        self._contents = [
+            (name, key, value, _content(value)) for name, values in self._modules.items()
+            for key, value in values.items() if type(value) in _CONTAINERS and key[:2] != '__']
 
     def changed(self) -> Iterator[str]:
-        """Yield what is another object than before, or holds something else."""
-        for name, now, before in self._modules:
-            for key, value in before.items() if now != before else ():
-                if key[:2] != '__' and now.get(key, _ABSENT) is not value:
+        """Yield what is another object than before, or holds others."""
+        for name, before in self._modules.items():
+            now = getattr(sys.modules.get(name), '__dict__', {})
+            for key, value in before.items():
+                if now.get(key, _ABSENT) is not value and key[:2] != '__':
                     yield f'{name} {key}: {value!r} before, {now.get(key, _ABSENT)!r} after'
-        for name, key, value, before in self._containers:
-            if value != before:
-                yield f'{name} {key}: {before!r} before, {value!r} after'
+        for name, key, value, content in self._contents:
+            if _content(value) != content:
+                yield f'{name} {key}: holds other things than before, {value!r} after'
+
+
+def _content(value: Any) -> Any:
+    """Return the objects that a container holds, by their identities."""
+    if isinstance(value, dict):
+        return {id(key): id(one) for key, one in value.items()}
+    return list(map(id, value))

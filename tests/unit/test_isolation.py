@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from pacifica.dispatcher import router
 from pacifica.dispatcher._events import schemas
+from pacifica.dispatcher._queue import dialect
 from support.isolation import kept_logging, unchanged
 
 LEAKS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
@@ -30,6 +32,9 @@ LEAKS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         lambda: setattr(router, 'Router', object), lambda kept=router.Router: setattr(router, 'Router', kept)),
     'pacifica.dispatcher._events.schemas SCHEMAS': (
         lambda: schemas.SCHEMAS.update(Leaked={}), lambda: schemas.SCHEMAS.pop('Leaked')),
+    'pacifica.dispatcher._queue.dialect _MYSQL': (  # which is equal, and another object all the same
+        lambda: setattr(dialect, '_MYSQL', replace(dialect._MYSQL)),
+        lambda kept=dialect._MYSQL: setattr(dialect, '_MYSQL', kept)),
 }
 
 
