@@ -46,7 +46,7 @@ def end_session(leader: int, variable: str | None = None) -> None:
         this process are known whose parent has ended and who lead a session of their own.
     """
     for _ in range(_ROUNDS):  # more than once: who is not dead yet may fork
-        left = _started_by(leader, variable)
+        left = started_by(leader, variable)
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -57,8 +57,11 @@ def end_session(leader: int, variable: str | None = None) -> None:
     signal_group(leader, signal.SIGKILL)
 
 
-def _started_by(leader: int, variable: str | None) -> set[int]:
-    """Return the processes of a session that run, and those that they started."""
+def started_by(leader: int, variable: str | None = None) -> set[int]:
+    """Return the processes that run of the session that *leader* leads, and those that they started.
+
+    :param variable: see :func:`end_session`.
+    """
     parents: dict[int, int] = {}
     found = set()
     for path in Path('/proc').glob('[0-9]*'):

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pacifica.dispatcher._processes import started_by
 from support.processes import end_group, free_port
 
 HERE = Path(__file__).parent
@@ -94,20 +95,12 @@ class Service:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that all processes of the service have used, those they started included."""
-        parents, ticks = {}, {}
-        for stat in Path('/proc').glob('[0-9]*/stat'):
-            try:
-                fields = stat.read_text().rpartition(')')[2].split()
-            except OSError:  # it has ended
-                continue
-            pid = int(stat.parent.name)
-            parents[pid], ticks[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
-        found: set[int] = set()
-        children = set(self.pids)
-        while children:
-            found |= children
-            children = {pid for pid, parent in parents.items() if parent in children}
-        return sum(ticks[pid] for pid in found) / os.sysconf('SC_CLK_TCK')
+        ticks = 0
+        for pid in set[int]().union(*map(started_by, self.pids)):
+            with suppress(OSError):  # it has ended
+                fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf('SC_CLK_TCK')
 
     def private_mebibytes(self) -> float:
         """Return the memory that would be freed if the service ended (USS)."""

@@ -158,12 +158,16 @@ class _InPlaces:
 
         Where it is known how many stand in line, it is filled up once it is half empty, by fewer statements.
         """
-        lanes = Counter(row[_LANE] for row in taken if row[_LANE] is not None)
+        wanted: Counter[str] = Counter()
         for row in taken:
-            if row[_STANDING] is not None and row[_LANE] is not None:
-                left = row[_STANDING] - 1
-                lanes[row[_LANE]] = line.IN_LINE - left if left <= line.IN_LINE // 2 else 0
-        return +lanes
+            lane, standing = row[_LANE], row[_STANDING]
+            if lane is None:
+                continue
+            if standing is None:
+                wanted[lane] += 1
+            elif standing - 1 <= line.IN_LINE // 2:
+                wanted[lane] = line.IN_LINE - (standing - 1)
+        return wanted
 
     def look_for_full_lanes(self) -> None:
         """Have the next rows be of other lanes."""

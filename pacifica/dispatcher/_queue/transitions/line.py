@@ -30,7 +30,7 @@ RUNNING = _OF_LANE.format(Status.PROCESSING, '')
 """SQL of how many events of the lane of a row are claimed; see :func:`running`."""
 
 _MANY = 1000
-_TOGETHER = 50  # lanes that one statement looks at
+_TOGETHER = 30  # lanes that one statement looks at: with _MANY of each still fewer rows than SQLite takes parameters
 _DUE = f'{WAITING} AND due > 0 AND due <= ?'
 
 
@@ -79,20 +79,20 @@ def let_in(session: Session, queue: QueueName, wanted: Mapping[str, int], now: f
 
     Return how many that are.
     """
-    lanes, found = list(wanted), list[Any]()
+    lanes, count = list(wanted), 0
     for begin in range(0, len(lanes), _TOGETHER):
         some = lanes[begin:begin + _TOGETHER]
         select = ' UNION ALL '.join(
             f'SELECT uuid FROM (SELECT uuid FROM {TABLE} WHERE {WAITING} AND lane = ? AND due < 0 AND due >= ?'
             f' ORDER BY due DESC LIMIT {wanted[lane]:d} {session.dialect.skip_locked}) AS lane_{number}'
             for number, lane in enumerate(some))
-        found += session.execute(select, [each for lane in some for each in (*queue, lane, -now)]).fetchall()
-    for begin in range(0, len(found), _MANY):
-        uuids = [uuid for uuid, in found[begin:begin + _MANY]]
-        session.execute(
-            f'UPDATE {TABLE} SET due = ?, lease_expires = NULL WHERE uuid IN ({placeholders(len(uuids))})',
-            (now, *uuids))
-    return len(found)
+        rows = session.execute(select, [each for lane in some for each in (*queue, lane, -now)]).fetchall()
+        if rows:
+            session.execute(
+                f'UPDATE {TABLE} SET due = ?, lease_expires = NULL WHERE uuid IN ({placeholders(len(rows))})',
+                (now, *(uuid for uuid, in rows)))
+        count += len(rows)
+    return count
 
 
 def astray(session: Session, queue: QueueName, places: Places | None) -> tuple[list[int], list[str]]:
