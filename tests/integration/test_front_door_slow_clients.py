@@ -17,6 +17,7 @@ import pytest
 from pacifica.dispatcher._cli.serving import HttpServer
 from pacifica.dispatcher._http import create_application
 from pacifica.dispatcher._http.arrival import IN_MEMORY, Arrival
+from pacifica.dispatcher._http.server import FrontDoorServer
 from support.events import wait_until
 from support.front_door import INGEST, Client, MemoryStore, cherrypy_server
 
@@ -189,6 +190,19 @@ def test_a_connection_too_many_is_refused_and_counted_and_one_that_closes_makes_
 def test_any_number_of_connections_is_taken_if_asked_for():
     with serving(max_connections=0, max_connections_per_address=0) as client, connections(client.port, *[b''] * 30):
         assert client.post(INGEST).status == 200
+
+
+def test_many_connections_at_once_wait_until_they_are_taken():
+    server = FrontDoorServer(cherrypy._cpserver.Server())
+    server.bind_addr = ('127.0.0.1', 0)
+    server.prepare()
+    with connections(server.bind_addr[1], *[b'hello'] * 100):  # it takes none yet
+        server.stop()
+
+
+def test_a_process_that_shares_its_socket_with_others_waits_for_no_connection_that_one_of_them_got():
+    with serving() as client:
+        assert not client.server._server.socket.getblocking()
 
 
 def test_there_are_no_more_connections_than_the_limit_of_open_files_has_room_for(monkeypatch):

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 LOG_LEVELS = ('debug', 'info', 'warning', 'error')
 
 _SHUTDOWN_SECONDS = 5
-BACKLOG = 256  # connections that the system has taken and we have not
 
 
 class HttpServer:
@@ -56,7 +55,6 @@ class HttpServer:
         settings = CherryPyServer()
         settings.socket_port = port
         settings.shutdown_timeout = _SHUTDOWN_SECONDS
-        settings.socket_queue_size = BACKLOG
         settings.max_request_body_size = max(settings.max_request_body_size, application.body_limits[1])
         vars(settings).update(limits)
         try:

@@ -22,7 +22,7 @@ import click
 
 from pacifica.dispatcher._cli.output import EXIT_FAILED, UsageFault
 from pacifica.dispatcher._cli.reloading import command
-from pacifica.dispatcher._cli.serving import BACKLOG, handling_signals, not_listening, url_of
+from pacifica.dispatcher._cli.serving import handling_signals, not_listening, url_of
 from pacifica.dispatcher._engine.turns import Signalled
 
 _VARIABLE = 'PACIFICA_DISPATCHER_SUPERVISED'
@@ -66,7 +66,7 @@ def supervise(count: int, concurrency: int, host: str, port: int, *, metrics: bo
     with ExitStack() as stack:
         try:
             family = socket.AF_INET6 if ':' in host else socket.AF_INET
-            listening = stack.enter_context(socket.create_server((host, port), family=family, backlog=BACKLOG))
+            listening = stack.enter_context(socket.create_server((host, port), family=family))
         except OSError as exc:
             raise not_listening(host, port, exc.strerror) from exc
         if metrics and 'PROMETHEUS_MULTIPROC_DIR' not in os.environ:  # what one answers is counted for all

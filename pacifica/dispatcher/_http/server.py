@@ -30,6 +30,9 @@ _MAX_UNREAD = 64 * 1024
 #: The most connections at the same time, in all and from one address.
 MAX_CONNECTIONS = 1000
 MAX_CONNECTIONS_PER_ADDRESS = 800
+#: The most connections that the system has taken for a process and it has not yet; one more would be tried again after
+#: a second. CherryPy's default is 5.
+_BACKLOG = 256
 #: Files that a process has open beside its connections: databases, handlers' files, large requests.
 _OTHER_FILES = 200
 _ORIGIN = re.compile(r'^[A-Za-z][A-Za-z0-9+.-]*://[^/]*')
@@ -148,10 +151,12 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
     connections: Connections
     #: A socket that listens already, and that other processes may share; by default it makes its own.
     listening: int | None = None
+    request_queue_size: int
     _connections: Any
 
     def __init__(self, server_adapter: Any = cherrypy.server) -> None:
         super().__init__(server_adapter)
+        self.request_queue_size = max(self.request_queue_size, _BACKLOG)
         self.ConnectionClass.RequestHandlerClass = Request  # CherryPy has just set its own on the class
         most = getattr(server_adapter, 'max_connections', MAX_CONNECTIONS)
         self.max_connections = min(most or _by_files(), _by_files())
@@ -161,6 +166,9 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
     def prepare(self) -> None:
         """Listen, and start the threads."""
         super().prepare()
+        # A new connection wakes each process that shares the socket. Those that it doesn't go to must not wait for the
+        # next one, which is what cheroot does, for a second in which they would read from none of theirs.
+        self.socket.settimeout(0)
         self._connections.close()
         self._connections = self.connections = Connections(self)
 
