@@ -72,6 +72,18 @@ def test_sqlite_commits_to_disk_and_lets_others_read_meanwhile(tmp_path: Path) -
     connections.close()
 
 
+def test_a_connection_that_could_not_be_set_up_is_not_used(tmp_path: Path) -> None:
+    connections = Connections(connect(f'sqlite:///{tmp_path / "events.db"}'), lambda session: '')
+    writer = connections.writer
+    with closing(sqlite3.connect(tmp_path / 'events.db', isolation_level=None)) as other:
+        other.execute('BEGIN EXCLUSIVE')
+        with pytest.raises(peewee.OperationalError, match='locked'):
+            writer.execute('PRAGMA wal_autocheckpoint')
+        other.execute('COMMIT')
+
+    assert writer.execute('PRAGMA wal_autocheckpoint').fetchone() == (4000,)
+
+
 def test_a_process_that_starts_while_another_makes_the_tables_waits_for_it(tmp_path: Path) -> None:
     file = tmp_path / 'events.db'
     with closing(sqlite3.connect(file)) as another:

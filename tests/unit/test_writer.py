@@ -101,7 +101,7 @@ def test_a_database_that_stays_locked_is_reported_and_nothing_is_written(
     connections: Connections, tmp_path: Path,
 ) -> None:
     writer = Writer(connections, patience=0.2)
-    connections.writer.execute('PRAGMA busy_timeout = 10')
+    connections.prepare()
     blocker = peewee.SqliteDatabase(str(tmp_path / 'numbers.db'))
     blocker.execute_sql('BEGIN EXCLUSIVE')
 
@@ -112,6 +112,27 @@ def test_a_database_that_stays_locked_is_reported_and_nothing_is_written(
 
     assert numbers(connections) == []
     assert writer.run(Insert(1)) == [2]
+
+
+def test_a_writer_has_its_turn_as_soon_as_another_process_has_ended_its_own(
+    connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = Writer(connections)
+    writer.run(Insert(0))
+    other = peewee.SqliteDatabase(str(tmp_path / 'numbers.db'))
+    other.execute_sql('BEGIN IMMEDIATE')
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            other.execute_sql('COMMIT')
+
+    monkeypatch.setattr('pacifica.dispatcher._queue.session.time.sleep', pause)
+    assert writer.run(Insert(1)) == [2]
+    other.close()
+
+    assert len(pauses) == 5 and max(pauses) <= 0.01
 
 
 def test_a_leader_that_is_interrupted_leaves_nobody_waiting(connections: Connections) -> None:

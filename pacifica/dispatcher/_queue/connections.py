@@ -14,7 +14,7 @@ import copy
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -94,7 +94,7 @@ class Connections:
             try:
                 session = self._readers.pop()
             except IndexError:
-                session = writer if self._owner else self._session(reads=True)
+                session = writer if self._owner else self._session(self.dialect.on_connect_to_read)
             try:
                 yield session
             finally:
@@ -224,7 +224,7 @@ class Connections:
                 self.require_shared()
             if self._writer is None:
                 with self._gate:
-                    writer = self._session()
+                    writer = self._session(self.dialect.on_connect_to_write)
                     self._prepared = self._prepare_patiently(writer)
                 self._writer = writer
             return self._writer
@@ -262,7 +262,7 @@ class Connections:
         except peewee.PeeweeException:  # it answers, if not as it should: those who come will see
             return
 
-    def _session(self, reads: bool = False, patient: bool = False) -> Session:
+    def _session(self, on_connect: Sequence[str] = (), patient: bool = False) -> Session:
         database = self._resolve()
         dialect = dialect_of(database)
         if is_in_memory(database):
@@ -270,7 +270,7 @@ class Connections:
             return Session(database, dialect, self._clock, gate=self._gate)
         make_private(sqlite_path(database))
         limits = {} if patient else dialect.limits
-        return Session(_clone(database, dialect, limits), dialect, self._clock, reads, patient, self._gate)
+        return Session(_clone(database, dialect, limits), dialect, self._clock, on_connect, patient, self._gate)
 
 
 def _query(session: Session, query: Callable[[Session], T]) -> T:

@@ -63,20 +63,20 @@ def _limited(waiting: Generator[Any, Any, Any], seconds: float) -> Generator[Any
 class Dialect:
     """The SQL that one kind of database wants.
 
-    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_read``
-    on those that read lists, too; ``clock`` is a query for the server's time in seconds since 1970, ``None`` where
-    the database has no clock but its host's; ``skip_locked`` ends a ``SELECT`` of rows to change, and ``lock_row``
-    one of rows that are waited for, where not all that write wait for each other; ``lock_name`` locks a name, its
-    parameter, until the transaction's end, without a row; ``on_duplicate`` ends an ``INSERT`` into a table whose
-    primary key is ``{key}``, and leaves rows alone whose keys are there; ``random`` is a number from 0 to 1, another
-    for each row; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a query for the
-    bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds the
-    beginning of a column, and ``indexes_together`` whether those of a table are made by one statement; ``equals``
-    compares a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower
-    case, as far as the database knows them, and always as it is; ``inheritable`` says whether a forked child may have
-    a connection of its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their
-    SQLSTATE if they have one; ``limits`` are settings of the driver for how long a server may let us wait, which the
-    application's own go before, and ``limit_silence`` does what a setting can't.
+    ``begin`` opens a transaction that may write; ``on_connect`` runs on each new connection, ``on_connect_to_write`` on
+    the one that writes, and ``on_connect_to_read`` on those that read lists, too; ``clock`` is a query for the server's
+    time in seconds since 1970, ``None`` where the database has no clock but its host's; ``skip_locked`` ends a
+    ``SELECT`` of rows to change, and ``lock_row`` one of rows that are waited for, where not all that write wait for
+    each other; ``lock_name`` locks a name, its parameter, until the transaction's end, without a row; ``on_duplicate``
+    ends an ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there;
+    ``random`` is a number from 0 to 1, another for each row; ``types`` maps the kinds of columns in the schema to
+    types; ``statement_limit`` is a query for the bytes of the longest statement, where an event can reach that;
+    ``prefix_index`` is how an index holds the beginning of a column, and ``indexes_together`` whether those of a table
+    are made by one statement; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
+    pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
+    says whether a forked child may have a connection of its parent's that it doesn't use; ``faults`` are patterns of
+    the drivers' errors, after their SQLSTATE if they have one; ``limits`` are settings of the driver for how long a
+    server may let us wait, which the application's own go before, and ``limit_silence`` does what a setting can't.
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
     parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
@@ -99,6 +99,7 @@ class Dialect:
     types: dict[str, str]
     partial_indexes: bool
     inheritable: bool = True
+    on_connect_to_write: Sequence[str] = ()
     on_connect_to_read: Sequence[str] = ()
     lock_schema: Sequence[str] = ()
     unlock_schema: Sequence[str] = ()
@@ -141,6 +142,7 @@ _SQLITE = Dialect(
     # A checkpoint each 16 MiB instead of 4: a large event alone would cause one, and wait for it.
     on_connect=('PRAGMA busy_timeout = 1000', 'PRAGMA journal_mode = WAL', 'PRAGMA synchronous = FULL',
                 'PRAGMA wal_autocheckpoint = 4000'),
+    on_connect_to_write=('PRAGMA busy_timeout = 0',),  # see Session._begin
     clock=None,
     contains="{column} LIKE ? ESCAPE '!'",  # of itself in either case, and LOWER would only slow it down
     skip_locked='',

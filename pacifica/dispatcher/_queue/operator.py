@@ -70,6 +70,7 @@ class Operator:
         :raises peewee.OperationalError: if others use the file all the time, or the disk has no room for it once more.
         """
         def work(session: Session) -> None:
+            session.execute('PRAGMA busy_timeout = 1000')  # or it would not wait for others: no transaction begins it
             session.execute('VACUUM')
             session.execute('PRAGMA wal_checkpoint(TRUNCATE)')
 

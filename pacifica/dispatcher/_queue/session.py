@@ -19,27 +19,29 @@ TRANSIENT = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalErro
 T = TypeVar('T')
 
 _CLOCK_LIFETIME = 60.0  # seconds
+_TURN_PATIENCE = 1.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.01  # seconds
 
 
 class Session:
     """One of the store's database objects, and the SQL dialect it speaks.
 
     :param clock: replaces the database's clock, for tests.
-    :param reads: whether it is one to read with.
+    :param on_connect: statements that run on each new connection after the dialect's.
     :param patient: whether the database may take as long as it likes.
     :param gate: what no thread is inside of while the process forks.
     """
 
     def __init__(
         self, database: peewee.Database, dialect: Dialect, clock: Callable[[], float] | None = None,
-        reads: bool = False, patient: bool = True, gate: ForkGate | None = None,
+        on_connect: Sequence[str] = (), patient: bool = True, gate: ForkGate | None = None,
     ) -> None:
         self.database: Any = database  # peewee's stubs leave much of Database out
         self.dialect = dialect
         self.statement_limit: int | None = None
         self._gate = gate or ForkGate()
         self._patient = patient
-        self._on_connect = (*dialect.on_connect, *(dialect.on_connect_to_read if reads else ()))
+        self._on_connect = (*dialect.on_connect, *on_connect)
         self._in_use = threading.Lock()  # drivers crash if a connection is closed while another thread uses it
         self._clock = clock
         self._clock_read = float('-inf')
@@ -54,8 +56,15 @@ class Session:
         return self.database.execute_sql(statement, parameters)
 
     def connect(self) -> None:
-        """Open this thread's connection."""
+        """Open this thread's connection, or leave it closed if that or its settings fail."""
         self.database.connect()
+        try:
+            self._set_up()
+        except peewee.PeeweeException:
+            self.disconnect()
+            raise
+
+    def _set_up(self) -> None:
         if self.dialect.clock is not None:  # a server's, and so our own: one in memory is the application's
             # peewee's ReconnectMixin leaves a transaction alone. In one that it doesn't know of it would go on with a
             # new connection: what came before would be gone, and the COMMIT answered.
@@ -93,7 +102,7 @@ class Session:
         """Run *work* in a transaction that may write, and return its result once that is committed."""
         with self._gate, self._in_use:
             try:
-                self.execute(self.dialect.begin)
+                self._begin()
             except TRANSIENT:
                 if self.dialect.clock is not None:
                     self.disconnect()  # a server's: not to be trusted any more
@@ -108,6 +117,22 @@ class Session:
                 self.rollback()
                 raise
             return result
+
+    def _begin(self) -> None:
+        """Begin a transaction that may write; while another process is in one, ask again and again for a second.
+
+        SQLite itself would ask after 1, 3, 8 and 18 ms, and the file would lie idle: a transaction takes less than one.
+        """
+        began = time.monotonic()
+        while True:
+            try:
+                self.execute(self.dialect.begin)
+                return
+            except TRANSIENT as exc:
+                waited = time.monotonic() - began
+                if waited > _TURN_PATIENCE or self.dialect.fault_of(exc) != 'busy':
+                    raise
+            time.sleep(min(max(waited / 8, _FIRST_PAUSE), _LONGEST_PAUSE))
 
     def rollback(self) -> None:
         """Leave the transaction; a connection that can't even do that is closed."""
