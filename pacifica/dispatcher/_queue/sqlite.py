@@ -1,13 +1,17 @@
-"""Where a SQLite database lies: in a file of its owner's, or in memory that only one thread sees."""
+"""Where a SQLite database lies, a file of its owner's or memory that one thread sees; and when it is written to."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import peewee
+
+_IN_MODIFY = 2  # inotify(7)
 
 
 def is_sqlite(database: Any) -> bool:
@@ -36,3 +40,37 @@ def make_private(file: Path | None) -> None:
     if file is not None:
         with suppress(OSError):  # it is there, or can't be made, which SQLite will say
             os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+class Writes:
+    """What is written to a SQLite database, of which Linux tells a little before the commit (inotify(7)).
+
+    A selector finds it readable then. Nobody is ``told`` on other systems, nor if there are too many watches.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._log = os.fsencode(f'{file}-wal')
+        self._descriptor = -1
+        if file is not None and sys.platform == 'linux':
+            self._libc = ctypes.CDLL(None)
+            self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.told = self._descriptor >= 0
+        self.watch()
+
+    def watch(self) -> None:
+        """Watch the file that is there now: SQLite makes another after all have closed their connections."""
+        if self.told:
+            self._libc.inotify_add_watch(self._descriptor, self._log, _IN_MODIFY)
+
+    def fileno(self) -> int:
+        """Return what to select."""
+        return self._descriptor
+
+    def forget(self) -> None:
+        """Be readable at the next write."""
+        os.read(self._descriptor, 64 * 1024)
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self.told:
+            os.close(self._descriptor)

@@ -1,8 +1,8 @@
 """How workers learn that other processes have made events due, without asking again and again.
 
-PostgreSQL passes messages on (``NOTIFY``, ``LISTEN``); SQLite says whether other connections have changed anything;
-MariaDB and MySQL have neither, and workers ask them more often for a while (``Dialect.quickest_poll``). Nothing depends
-on a wake-up: one that is lost costs a poll.
+PostgreSQL passes messages on (``NOTIFY``, ``LISTEN``); SQLite says whether other connections have changed anything, and
+Linux when it is time to ask; MariaDB and MySQL have neither, and workers ask them more often for a while
+(``Dialect.quickest_poll``). Nothing depends on a wake-up: one that is lost costs a poll.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import peewee
@@ -23,13 +23,16 @@ from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher._queue.connections import Connections
 from pacifica.dispatcher._queue.record import event_key
 from pacifica.dispatcher._queue.session import Session
+from pacifica.dispatcher._queue.sqlite import Writes
 from pacifica.dispatcher._queue.values import QueueName
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 
 _EVERY_QUEUE = 'pacifica_dispatcher'
 _AT_ONCE = 0.01  # seconds after a message within which its sender sends no other
-# Between two looks at SQLite's counter: a hundredth of the time since an event was found, within these bounds.
-_QUICKEST, _SLOWEST = 0.003, 0.04
+_QUICKEST = 0.003  # seconds between two looks at SQLite's counter
+# The most seconds between them, and before that which part of the time since an event was found or, where it is told,
+# since the file was written to, a little before the commit.
+_UNTOLD, _TOLD = (0.04, 1 / 100), (1.0, 1)
 
 
 class Wakeups:
@@ -80,7 +83,7 @@ class Wakeups:
                 if dialect.listen:
                     yield from self._messages(session, selector, stopping)
                 else:
-                    yield from self._changes(session, selector, idle)
+                    yield from self._changes(session, selector, stopping, idle)
         except peewee.PeeweeException as exc:
             known = availability.fault is not None
             raise (KnownFaultError if known else DatabaseUnavailableError)(f'nothing is heard of it: {exc}') from exc
@@ -110,18 +113,31 @@ class Wakeups:
                 yield
 
     def _changes(
-        self, session: Session, selector: selectors.BaseSelector, idle: Callable[[], bool],
+        self, session: Session, selector: selectors.BaseSelector, stopping: socket.socket, idle: Callable[[], bool],
     ) -> Iterator[None]:
         """Yield when an event is due after a change; look more often soon after that."""
-        version, found = self._version(session), time.monotonic()
-        yield
-        while not selector.select(min(max((time.monotonic() - found) / 100, _QUICKEST), _SLOWEST)):
-            if not idle():
-                continue
-            before, version = version, self._version(session)
-            if version != before and session.exclusively(self._is_due):
-                found = time.monotonic()
-                yield
+        version = self._version(session)
+        with closing(Writes(self._connections.sqlite_file)) as writes:
+            slowest, part = _TOLD if writes.told else _UNTOLD
+            if writes.told:
+                selector.register(writes, selectors.EVENT_READ)
+            since = time.monotonic()
+            yield
+            while True:
+                ready = selector.select(min(max((time.monotonic() - since) * part, _QUICKEST), slowest))
+                if any(key.fileobj is stopping for key, _ in ready):
+                    return
+                if ready:
+                    since = time.monotonic()
+                    time.sleep(_QUICKEST)
+                    writes.forget()
+                else:
+                    writes.watch()
+                if idle():
+                    before, version = version, self._version(session)
+                    if version != before and session.exclusively(self._is_due):
+                        since = time.monotonic()
+                        yield
 
     def _version(self, session: Session) -> tuple[Any, int]:
         """Return what differs once another connection has changed the database, or this one is another."""
