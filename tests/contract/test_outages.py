@@ -202,7 +202,7 @@ def test_events_of_other_routes_go_on(model: Any, away: Away, tmp_path: Path) ->
 
     worker.start()
     try:
-        wait_until(lambda: record(model, other).task_status == '200 OK', 20)
+        wait_until(lambda: record(model, other).task_status == '200 OK')
     finally:
         worker.stop()
 

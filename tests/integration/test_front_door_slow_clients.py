@@ -200,6 +200,13 @@ def test_many_connections_at_once_wait_until_they_are_taken():
         server.stop()
 
 
+def test_how_many_may_wait_can_be_set():
+    settings = cherrypy._cpserver.Server()
+    settings.socket_queue_size = 7
+
+    assert FrontDoorServer(settings).request_queue_size == 7
+
+
 def test_a_process_that_shares_its_socket_with_others_waits_for_no_connection_that_one_of_them_got():
     with serving() as client:
         assert not client.server._server.socket.getblocking()

@@ -30,8 +30,8 @@ _MAX_UNREAD = 64 * 1024
 #: The most connections at the same time, in all and from one address.
 MAX_CONNECTIONS = 1000
 MAX_CONNECTIONS_PER_ADDRESS = 800
-#: The most connections that the system has taken for a process and it has not yet; one more would be tried again after
-#: a second. CherryPy's default is 5.
+#: The connections that the system has taken for a process and it has not yet, unless ``server.socket_queue_size`` is
+#: set; one more is tried again by its client after a second. CherryPy's default is 5.
 _BACKLOG = 256
 #: Files that a process has open beside its connections: databases, handlers' files, large requests.
 _OTHER_FILES = 200
@@ -156,7 +156,8 @@ class FrontDoorServer(CPWSGIServer):  # type: ignore[misc]  # CherryPy has no ty
 
     def __init__(self, server_adapter: Any = cherrypy.server) -> None:
         super().__init__(server_adapter)
-        self.request_queue_size = max(self.request_queue_size, _BACKLOG)
+        if 'socket_queue_size' not in vars(server_adapter):  # nobody has set it
+            self.request_queue_size = _BACKLOG
         self.ConnectionClass.RequestHandlerClass = Request  # CherryPy has just set its own on the class
         most = getattr(server_adapter, 'max_connections', MAX_CONNECTIONS)
         self.max_connections = min(most or _by_files(), _by_files())
