@@ -51,6 +51,16 @@ def test_a_write_is_told_once(file: Path, connection: sqlite3.Connection) -> Non
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='there is no inotify')
+def test_so_is_one_by_way_of_a_link(file: Path, connection: sqlite3.Connection) -> None:
+    link = file.with_name('link.db')
+    link.symlink_to(file)
+    with closing(Writes(link)) as writes:
+        connection.execute('INSERT INTO numbers VALUES (1)')
+
+        assert writes.told and are_told(writes, 10)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='there is no inotify')
 def test_so_is_one_to_the_file_that_sqlite_makes_after_the_last_connection_was_closed(
     file: Path, connection: sqlite3.Connection,
 ) -> None:
@@ -65,6 +75,11 @@ def test_so_is_one_to_the_file_that_sqlite_makes_after_the_last_connection_was_c
             another.execute('INSERT INTO numbers VALUES (1)')
 
             assert are_told(writes, 10)
+
+
+def test_a_file_that_can_not_be_watched_is_not_said_to_be(file: Path) -> None:
+    with closing(Writes(file)) as writes:  # which has no log yet, as if there were too many watches
+        assert not writes.told
 
 
 def test_elsewhere_nobody_is_told(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

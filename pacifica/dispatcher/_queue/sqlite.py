@@ -48,22 +48,23 @@ class Writes:
     A selector finds it readable then. Nobody is ``told`` on other systems, nor if there are too many watches.
     """
 
+    told = False
+
     def __init__(self, file: Path | None) -> None:
-        self._log = os.fsencode(f'{file}-wal')
         self._descriptor = -1
         if file is not None and sys.platform == 'linux':
+            self._log = os.fsencode(f'{os.path.realpath(file)}-wal')  # SQLite follows links too
             self._libc = ctypes.CDLL(None)
             self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.told = self._descriptor >= 0
         self.watch()
 
     def watch(self) -> None:
         """Watch the file that is there now: SQLite makes another after all have closed their connections."""
-        if self.told:
-            self._libc.inotify_add_watch(self._descriptor, self._log, _IN_MODIFY)
+        if self._descriptor >= 0:
+            self.told = self._libc.inotify_add_watch(self._descriptor, self._log, _IN_MODIFY) >= 0
 
     def fileno(self) -> int:
-        """Return what to select."""
+        """Return what to select; below 0 if there is nothing."""
         return self._descriptor
 
     def forget(self) -> None:
@@ -72,5 +73,5 @@ class Writes:
 
     def close(self) -> None:
         """Watch no more."""
-        if self.told:
+        if self._descriptor >= 0:
             os.close(self._descriptor)

@@ -118,12 +118,12 @@ class Wakeups:
         """Yield when an event is due after a change; look more often soon after that."""
         version = self._version(session)
         with closing(Writes(self._connections.sqlite_file)) as writes:
-            slowest, part = _TOLD if writes.told else _UNTOLD
-            if writes.told:
+            if writes.fileno() >= 0:
                 selector.register(writes, selectors.EVENT_READ)
             since = time.monotonic()
             yield
             while True:
+                slowest, part = _TOLD if writes.told else _UNTOLD
                 ready = selector.select(min(max((time.monotonic() - since) * part, _QUICKEST), slowest))
                 if any(key.fileobj is stopping for key, _ in ready):
                     return
