@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +24,17 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_the_handler_passes_its_tests(directory: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_uppercase.py'],
-        cwd=directory, check=False, timeout=150, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=without_pytest(),
+    tests = subprocess.Popen(
+        [sys.executable, '-X', 'faulthandler', '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'test_uppercase.py'],
+        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=without_pytest(),
     )
-    assert done.returncode == 0, done.stdout
-    assert '3 passed' in done.stdout
+    try:
+        said = tests.communicate(timeout=150)[0]
+    except subprocess.TimeoutExpired:
+        tests.send_signal(signal.SIGABRT)  # it says where it hangs
+        said = tests.communicate()[0]
+    assert tests.returncode == 0, said
+    assert '3 passed' in said
 
 
 def test_the_service_takes_the_event(directory: Path) -> None:
