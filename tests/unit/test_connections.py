@@ -82,6 +82,7 @@ def test_a_connection_that_could_not_be_set_up_is_not_used(tmp_path: Path) -> No
         other.execute('COMMIT')
 
     assert writer.execute('PRAGMA wal_autocheckpoint').fetchone() == (4000,)
+    connections.close()
 
 
 def test_a_process_that_starts_while_another_makes_the_tables_waits_for_it(tmp_path: Path) -> None:

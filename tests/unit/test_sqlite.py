@@ -13,6 +13,8 @@ import pytest
 
 from pacifica.dispatcher._queue.sqlite import Writes
 
+linux = pytest.mark.skipif(sys.platform != 'linux', reason='there is no inotify')
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -38,7 +40,7 @@ def are_told(writes: Writes, seconds: float) -> bool:
         return bool(selector.select(seconds))
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='there is no inotify')
+@linux
 def test_a_write_is_told_once(file: Path, connection: sqlite3.Connection) -> None:
     with closing(Writes(file)) as writes:
         assert not are_told(writes, 0)
@@ -50,7 +52,7 @@ def test_a_write_is_told_once(file: Path, connection: sqlite3.Connection) -> Non
         assert not are_told(writes, 0)
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='there is no inotify')
+@linux
 def test_so_is_one_by_way_of_a_link(file: Path, connection: sqlite3.Connection) -> None:
     link = file.with_name('link.db')
     link.symlink_to(file)
@@ -60,7 +62,7 @@ def test_so_is_one_by_way_of_a_link(file: Path, connection: sqlite3.Connection) 
         assert writes.told and are_told(writes, 10)
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='there is no inotify')
+@linux
 def test_so_is_one_to_the_file_that_sqlite_makes_after_the_last_connection_was_closed(
     file: Path, connection: sqlite3.Connection,
 ) -> None:
