@@ -440,6 +440,16 @@ def test_time_in_which_the_database_answered_nobody_ends_no_lease(
     assert record(model, task_id).task_status == '202 Accepted'
 
 
+def test_a_look_at_the_line_that_takes_long_is_rare(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(store, 'straighten_line', lambda: (
+        looks.append(time.monotonic()), wait_until(lambda: time.monotonic() > looks[-1] + 0.03)))
+    keeper = keeper_of(store, max_attempts=3)
+
+    wait_until(lambda: (keeper.run_once(), len(looks) == 2)[1])
+    assert looks[1] - looks[0] > 49 * 0.03
+
+
 def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any, store: Store) -> None:
     [task_id] = store.accept([received()])
     statuses = []

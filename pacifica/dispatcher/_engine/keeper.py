@@ -17,6 +17,7 @@ from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherE
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
+_STRAIGHTEN_PAUSE = 49.0  # times what the last look at the line took: it reads all that waits for limits
 _PRUNE_ROWS = 1000
 _PRUNE_BATCHES = 20
 
@@ -42,6 +43,7 @@ class LeaseKeeper(Periodic):
         self._held: dict[tuple[str, Any], ClaimedEvent] = {}
         self._heartbeat: Heartbeat | None = None
         self._rescue_from = 0.0
+        self._straighten_from = 0.0
         self._machine = machine()
         self._due = 0.0
 
@@ -82,12 +84,20 @@ class LeaseKeeper(Periodic):
         if time.monotonic() >= self._rescue_from:
             self._extensions.rescued(self._store.rescue(self._max_attempts, began, self._extensions.outgoing))
         self._store.probe_outages()
-        self._store.straighten_line()
+        self._straighten_line()
         if self._retention is not None:
             self._prune(self._retention)
         if self._keep_unrouted is not None:
             self._prune(self._keep_unrouted, unrouted=True)
         self._look()
+
+    def _straighten_line(self) -> None:
+        """Let in what no claim would find, for at most a fiftieth of the time however much waits."""
+        began = time.monotonic()
+        if began >= self._straighten_from:
+            self._store.straighten_line()
+            ended = time.monotonic()
+            self._straighten_from = ended + _STRAIGHTEN_PAUSE * (ended - began)
 
     def _look(self) -> None:
         """End what was cancelled, write what was printed, and take over from workers of this machine that have died."""
