@@ -1,6 +1,6 @@
 """A service that is away: its events wait without a slot and without an attempt, one asks for all, all go on.
 
-PACIFICA_TEST_OUTAGE says how many events wait for an hour.
+PACIFICA_TEST_WAITING says how many events wait for an hour.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from support.processes import free_port
 from support.queues import APPLICATION, TASK, drain, queue_of, record
 
 CONTENT = {'top.csv': b'1,2\r\n'}
-WAITING = int(os.environ.get('PACIFICA_TEST_OUTAGE', '5000'))
+WAITING = int(os.environ.get('PACIFICA_TEST_WAITING', '5000'))
 FILES = [
     File(_id=1, name=name, size=len(content), hashtype='sha1', hashsum=hashlib.sha1(content).hexdigest())
     for name, content in CONTENT.items()
