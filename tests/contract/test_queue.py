@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -448,6 +449,20 @@ def test_a_look_at_the_line_that_takes_long_is_rare(store: Store, monkeypatch: p
 
     wait_until(lambda: (keeper.run_once(), len(looks) == 2)[1])
     assert looks[1] - looks[0] > 49 * 0.03
+
+
+def test_a_look_at_the_line_that_waited_long_for_the_database_is_due_again_in_a_minute(
+    store: Store, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr('pacifica.dispatcher._engine.keeper.time', SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(store, 'straighten_line', lambda: now.__setitem__(0, now[0] + 100.0))
+    keeper = keeper_of(store, max_attempts=3)
+
+    for seconds, looked in ((0.0, True), (59.0, False), (1.0, True)):
+        began = now[0] = now[0] + seconds
+        keeper.run_once()
+        assert (now[0] > began) == looked
 
 
 def test_after_the_last_attempt_a_lost_worker_ends_the_event_in_500(model: Any, store: Store) -> None:

@@ -18,6 +18,7 @@ from pacifica.dispatcher.exceptions import DatabaseUnavailableError, DispatcherE
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _STRAIGHTEN_PAUSE = 49.0  # times what the last look at the line took: it reads all that waits for limits
+_MOST_STRAIGHTEN_PAUSE = 60.0  # seconds: it may have waited for a slow database instead
 _PRUNE_ROWS = 1000
 _PRUNE_BATCHES = 20
 
@@ -92,12 +93,12 @@ class LeaseKeeper(Periodic):
         self._look()
 
     def _straighten_line(self) -> None:
-        """Let in what no claim would find, for at most a fiftieth of the time however much waits."""
+        """Let in what no claim would find, for a fiftieth of the time or once a minute, however much waits."""
         began = time.monotonic()
         if began >= self._straighten_from:
             self._store.straighten_line()
             ended = time.monotonic()
-            self._straighten_from = ended + _STRAIGHTEN_PAUSE * (ended - began)
+            self._straighten_from = ended + min(_STRAIGHTEN_PAUSE * (ended - began), _MOST_STRAIGHTEN_PAUSE)
 
     def _look(self) -> None:
         """End what was cancelled, write what was printed, and take over from workers of this machine that have died."""
