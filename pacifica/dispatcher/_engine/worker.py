@@ -47,16 +47,16 @@ class Worker(Runner):
 
         For tests and scripts: the worker need not be started.
         """
-        claimed = self.store.claim(self.owner, self.lease, self.worker_id)
-        if claimed is None:
-            return False
         self._executor.start()
-        outcome = self._execute(claimed)
-        if outcome is None:
-            self.store.release([claimed])
-        else:
+        while (claimed := self.store.claim(self.owner, self.lease, self.worker_id)) is not None:
+            outcome = self._execute(claimed)
+            if outcome is None:
+                self.store.release([claimed])
+                return True
             self._write(claimed, outcome)
-        return True
+            if outcome.place is None:
+                return True
+        return False
 
     def start(self) -> None:
         """Start the threads; return once the database is ready for them.

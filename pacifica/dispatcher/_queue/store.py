@@ -191,13 +191,16 @@ class Store:
     ) -> list[Any]:
         accepts = self._accepts(outgoing)
         end = (
+            partial(transitions.move, queue=self.name, claimed=claimed, place=outcome.place)
+            if outcome.place is not None else
             partial(transitions.wait, claimed=claimed, outcome=outcome) if outcome.waits else
             partial(transitions.finish, claimed=claimed, outcome=outcome, outgoing=accepts)
         )
         results = self._run_claim(*claim, end, *claim) if claim else self._writer.run(end, waits=True)
         if results[0]:
-            self._notify(len(accepts))
-            if claimed.lane is not None and not (claim and results[1] and results[1].lane == claimed.lane):
+            self._notify(len(accepts) + (outcome.place is not None))
+            lane = claimed.place.lane
+            if lane is not None and not (claim and results[1] and results[1].place.lane == lane):
                 for listener in self._listeners:  # its lane has room for another; other processes poll
                     listener(1)
         return results

@@ -61,8 +61,8 @@ class ClaimedEvent:
     """An event that a worker has claimed, and the token that proves it; times by the database's clock.
 
     ``destination`` says where it is to be sent, if it is an outgoing event; ``waiting_since`` since when it
-    has waited for services; ``cancelled_by`` who cancelled an attempt that then ended otherwise; ``lane`` what its
-    limit counts; ``postponed`` how many attempts its handler has ended by asking for another; ``parameters`` is its
+    has waited for services; ``cancelled_by`` who cancelled an attempt that then ended otherwise; ``place`` where it
+    stood in line; ``postponed`` how many attempts its handler has ended by asking for another; ``parameters`` is its
     own, as JSON; ``began`` is the monotonic time here.
     """
 
@@ -79,7 +79,7 @@ class ClaimedEvent:
     destination: str | None = None
     waiting_since: float | None = None
     cancelled_by: str | None = None
-    lane: str | None = None
+    place: Place = Place()
     postponed: int = 0
     parameters: str | None = None
     lease: float = 15.0  # seconds, from when it was claimed or last renewed
@@ -159,7 +159,8 @@ class Outcome(NamedTuple):
     how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
     route's own result; ``waits`` whether the attempt isn't counted, because of a service, and ``awaits`` which service,
     if it is known to be away; ``postpones`` whether the handler wants another, which doesn't count against the most;
-    ``output`` what of its output is not written yet; ``made_by`` what ran it, if that came to a handler.
+    ``output`` what of its output is not written yet; ``made_by`` what ran it, if that came to a handler; ``place``
+    where the event is to wait instead, uncounted, because its route wants it in another than it stood in.
     """
 
     status: Status
@@ -177,6 +178,7 @@ class Outcome(NamedTuple):
     postpones: bool = False
     output: RunOutput | None = None
     made_by: MadeBy | None = None
+    place: Place | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:
@@ -188,6 +190,11 @@ class Outcome(NamedTuple):
         """The event is the route's own result, as *reason* says: handling it would begin a loop."""
         result = msgspec.json.encode({'skipped': reason}).decode()
         return cls(Status.OK, route=route, result=result, skipped=True)
+
+    @classmethod
+    def misplaced(cls, place: Place) -> Outcome:
+        """The event's route has a limit or priority that it had not when it was stored: no handler ran."""
+        return cls(Status.ACCEPTED, place=place)
 
     @classmethod
     def no_route(cls, error: BaseException) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pacifica.dispatcher._queue.transitions.accept import Accept
 from pacifica.dispatcher._queue.transitions.claim import (
-    Claim, announce, cancelled, claim_task, count_due, finish, release, renew, save_result,
+    Claim, announce, cancelled, claim_task, count_due, finish, move, release, renew, save_result,
 )
 from pacifica.dispatcher._queue.transitions.janitor import Rescued, count_prunable, prune, rescue
 from pacifica.dispatcher._queue.transitions.line import astray, straighten
@@ -27,7 +27,7 @@ from pacifica.dispatcher._queue.transitions.services import (
 __all__ = [
     'Accept', 'Claim', 'Heartbeat', 'Process', 'Reconciliation', 'Rescued', 'announce', 'astray', 'beat',
     'begin_outage', 'cancel', 'cancelled', 'claim_reconciliation', 'claim_task', 'count_due', 'count_prunable',
-    'deregister', 'end_outage', 'finish', 'finish_reconciliation', 'keep_output', 'keep_preview', 'note_death',
+    'deregister', 'end_outage', 'finish', 'finish_reconciliation', 'keep_output', 'keep_preview', 'move', 'note_death',
     'outages', 'probe_outages', 'prune', 'release', 'renew', 'renew_reconciliation', 'rescue', 'retry', 'save_result',
     'straighten', 'take_probe', 'trim_previews', 'wait', 'workers_on',
 ]

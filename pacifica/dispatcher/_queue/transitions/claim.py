@@ -26,8 +26,7 @@ from pacifica.dispatcher._queue.values import ClaimedEvent, Outcome, Place, Plac
 _DUE = f'{WAITING} AND priority = ? AND due > 0 AND due <= ?'
 _COLUMNS = ('uuid, task_id, attempts, event_data, result, history, destination, waiting_since, cancelled_by, created,'
             ' postponed, lane, priority, parameters')
-_EVENT, _DESTINATION, _LANE, _PRIORITY, _STANDING, _RUNNING = 3, 6, 11, 12, 14, 15
-_MOST_MOVED = 200  # events that one transaction puts into their places
+_LANE, _STANDING, _RUNNING = 11, 14, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class Claim:
     """Claim an event that is due: ``202`` → ``102``, its attempt counted. Results in it, or ``None``.
 
     ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people;
-    ``worker_id`` is the id of its heartbeats, if it sends any; ``places`` what routes say of limits, if they do.
+    ``worker_id`` is the id of its heartbeats, if it sends any; ``places`` what routes say of limits, if they do. Rows
+    are taken to be in their places: whoever runs an event knows its route, and may :func:`move` it.
 
     ``unanswered`` are the tokens under which earlier tries, of this claim or others, may have claimed events that
     nobody knows of, because the answer to a commit was lost. They go back into the line first, as if never claimed:
@@ -83,15 +83,12 @@ class Claim:
         now = session.now()
         if self.places is None:
             return _claim(session, now, self._due(session, now, count, ()), self)
-        in_places = _InPlaces(session, now, self, self.places)
+        limited = _Limited(session, now, self, self.places)
         if count > 1:
-            in_places.look_for_full_lanes()
+            limited.look_for_full_lanes()
         claimed: list[ClaimedEvent] = []
-        while len(claimed) < count and in_places.moved < _MOST_MOVED:
-            rows = self._due(session, now, count - len(claimed), in_places.full)
-            if not rows:
-                break
-            claimed += in_places.claim(rows)
+        while len(claimed) < count and (rows := self._due(session, now, count - len(claimed), limited.full)):
+            claimed += limited.claim(rows)
         return claimed
 
     def _due(self, session: Session, now: float, count: int, full: Sequence[str]) -> Sequence[Any]:
@@ -117,7 +114,7 @@ class Claim:
         return f'{_COLUMNS}, NULL, 0', ()
 
 
-class _InPlaces:
+class _Limited:
     """Claims rows within the limits of their lanes, in one transaction."""
 
     def __init__(self, session: Session, now: float, wanted: Claim, places: Places) -> None:
@@ -126,31 +123,24 @@ class _InPlaces:
             line.lock(session, wanted.queue)
         self._running: dict[str, int] = {}
         self.full: list[str] = []
-        self.moved = 0
 
     def claim(self, rows: Sequence[Any]) -> list[ClaimedEvent]:
-        """Claim those of *rows* that are in their places and have room; let the next of their lanes into the line.
-
-        Routes may have changed since, and who stored an event need not have had any: such a one gets its place.
-        """
-        taken, left = [], False
-        for row in rows:
-            place = Place() if row[_DESTINATION] is not None else self._places.of(row[_EVENT])
-            lane = place.lane
-            if place != (row[_LANE], row[_PRIORITY]):
-                self._move(row, place)
-            elif lane is None:
-                taken.append(row)
-            elif self._places.room(lane, self._running.setdefault(lane, row[_RUNNING])):
-                taken.append(row)
-                self._running[lane] += 1
-            else:
-                left = True
+        """Claim those of *rows* whose lanes have room; let the next of these lanes into the line."""
+        taken = [row for row in rows if self._has_room(row)]
         claimed = _claim(self._session, self._now, taken, self._wanted)
         line.let_in(self._session, self._wanted.queue, self._wanted_in_line(taken), self._now)
-        if left:
+        if len(taken) < len(rows):
             self.look_for_full_lanes()
         return claimed
+
+    def _has_room(self, row: Any) -> bool:
+        lane = row[_LANE]
+        if lane is None:
+            return True
+        if not self._places.room(lane, self._running.setdefault(lane, row[_RUNNING])):
+            return False
+        self._running[lane] += 1
+        return True
 
     @staticmethod
     def _wanted_in_line(taken: Sequence[Any]) -> Mapping[str, int]:
@@ -175,30 +165,20 @@ class _InPlaces:
             self._running = line.running(self._session, self._wanted.queue)
             self.full = [lane for lane, running in self._running.items() if not self._places.room(lane, running)]
 
-    def _move(self, row: Any, place: Place) -> None:
-        counts = line.in_line(
-            self._session, self._wanted.queue, [] if place.lane is None else [place.lane], self._now)
-        line.stand(self._session, row[0], *place, park=not line.places_left(counts, place.lane))
-        self.moved += 1
-
 
 def claim_task(session: Session, task_id: UUID, wanted: Claim) -> ClaimedEvent | None:
     """Claim one certain event, if it is due: ``202`` → ``102``, as :class:`Claim` does."""
     wanted.begin_try(session)
     now = session.now()
     columns, counting = wanted._columns(now, alone=True)
-    select = (f'SELECT {columns} FROM {TABLE} WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ?'
-              f' {session.dialect.skip_locked}')
-    parameters = (*counting, session.dialect.uuid(task_id), *wanted.queue, now)
+    rows = session.execute(
+        f'SELECT {columns} FROM {TABLE} WHERE task_id = ? AND {WAITING} AND due > 0 AND due <= ?'
+        f' {session.dialect.skip_locked}', (*counting, session.dialect.uuid(task_id), *wanted.queue, now)).fetchall()
     if wanted.places is None:
-        claimed = _claim(session, now, session.execute(select, parameters).fetchall(), wanted)
-        return claimed[0] if claimed else None
-    in_places = _InPlaces(session, now, wanted, wanted.places)
-    while True:
-        moved = in_places.moved
-        claimed = in_places.claim(session.execute(select, parameters).fetchall())
-        if claimed or in_places.moved == moved:
-            return claimed[0] if claimed else None
+        claimed = _claim(session, now, rows, wanted)
+    else:
+        claimed = _Limited(session, now, wanted, wanted.places).claim(rows)
+    return claimed[0] if claimed else None
 
 
 def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> list[ClaimedEvent]:
@@ -215,10 +195,10 @@ def _claim(session: Session, now: float, rows: Sequence[Any], wanted: Claim) -> 
         raise peewee.OperationalError(f'{len(rows)} events were to be claimed, {changed} were')
     return [
         ClaimedEvent(uuid, UUID(str(task_id)), wanted.token, attempts + 1, event_data, result, so_far, wanted.owner,
-                     now, created, destination, waiting_since, cancelled_by, lane, postponed, parameters,
-                     wanted.lease)
+                     now, created, destination, waiting_since, cancelled_by, Place(lane, priority), postponed,
+                     parameters, wanted.lease)
         for uuid, task_id, attempts, event_data, result, so_far, destination, waiting_since, cancelled_by, created,
-        postponed, lane, _, parameters, *_ in rows
+        postponed, lane, priority, parameters, *_ in rows
     ]
 
 
@@ -335,3 +315,18 @@ def release(session: Session, claimed: Sequence[ClaimedEvent]) -> list[bool]:
             (Status.ACCEPTED.value, now, timestamp(now), one.uuid, one.token)).rowcount)
         for one in claimed
     ]
+
+
+def move(session: Session, queue: QueueName, claimed: ClaimedEvent, place: Place) -> bool:
+    """Give an event back, in its right place: ``102`` → ``202``, its attempt not counted.
+
+    It keeps the time from which it waits. Return whether the claim still held.
+    """
+    now = session.now()
+    counts = line.in_line(session, queue, [] if place.lane is None else [place.lane], now)
+    park = not line.places_left(counts, place.lane)
+    return bool(session.execute(
+        f'UPDATE {TABLE} SET task_status = ?, attempts = attempts - 1, lane = ?, priority = ?, updated = ?,'
+        f' due = {"CASE WHEN cancelled_by IS NULL THEN -due ELSE due END" if park else "due"},'
+        f' claim_token = NULL, claim_owner = NULL, lease_expires = NULL WHERE {CLAIMED}',
+        (Status.ACCEPTED.value, *place, timestamp(now), claimed.uuid, claimed.token)).rowcount)

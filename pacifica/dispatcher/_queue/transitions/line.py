@@ -9,7 +9,6 @@ lane, not behind all. A claim that leaves few of its lane in line lets the next 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pacifica.dispatcher._queue.record import PROCESSING, RECONCILIATIONS, TABLE, WAITING, event_key, placeholders
 from pacifica.dispatcher._queue.session import Session
@@ -116,13 +115,6 @@ def straighten(session: Session, queue: QueueName, places: Places | None) -> int
         session.execute(f'UPDATE {TABLE} SET priority = 0 WHERE {WAITING} AND priority = ?', (*queue, priority))
     count = _MANY if places is None else IN_LINE
     return let_in(session, queue, dict.fromkeys(lanes, count), session.now())
-
-
-def stand(session: Session, uuid: Any, lane: str | None, priority: int, *, park: bool) -> None:
-    """Put an event that waits in line into its place; *park* it there if enough of its lane stand before it."""
-    session.execute(
-        f'UPDATE {TABLE} SET lane = ?, priority = ?{", due = -due" if park else ""} WHERE uuid = ?'
-        ' AND task_status = ?', (lane, priority, uuid, Status.ACCEPTED.value))
 
 
 def places_left(counts: Mapping[str, int], lane: str | None) -> bool:
