@@ -1,5 +1,7 @@
 """Check what ``python -m build`` made: what it holds, and that the demo runs from it in an empty environment.
 
+The wheel is installed alone: it was made from the source distribution.
+
 ``python try_distributions.py FOLDER``, with one wheel and one source distribution in it. Used by ``tox -e build``.
 """
 
@@ -38,12 +40,17 @@ def check(distribution: Path) -> None:
     foreign = [name for name in names if distribution.suffix == '.whl'
                and not name.startswith(('pacifica/dispatcher/', 'pacifica_dispatcher-'))]
     assert not foreign, f'{distribution.name} has what is not ours: {foreign}'
+    print(f'{distribution.name}: {len(names)} files')
+
+
+def try_demo(wheel: Path) -> None:
+    """Fail if the demo does not run from *wheel*."""
     with tempfile.TemporaryDirectory() as folder:
         environment = Environment(Path(folder))
-        environment.pip('install', str(distribution))
+        environment.pip('install', str(wheel))
         shown = environment.run('pacifica-dispatcher', 'demo')
         assert '"taskStatus": "200 OK"' in shown, shown
-        print(f'{distribution.name}: {len(names)} files, the demo runs from it')
+        print(f'{wheel.name}: the demo runs from it')
         print(environment.pip('check').strip())
 
 
@@ -52,3 +59,4 @@ if __name__ == '__main__':
     sdist, = Path(sys.argv[1]).glob('*.tar.gz')
     check(wheel)
     check(sdist)
+    try_demo(wheel)
