@@ -122,6 +122,7 @@ class _Limited:
         if places.limited:
             line.lock(session, wanted.queue)
         self._running: dict[str, int] = {}
+        self._counted = False
         self.full: list[str] = []
 
     def claim(self, rows: Sequence[Any]) -> list[ClaimedEvent]:
@@ -162,7 +163,8 @@ class _Limited:
     def look_for_full_lanes(self) -> None:
         """Have the next rows be of other lanes."""
         if self._places.limited:
-            self._running = line.running(self._session, self._wanted.queue)
+            if not self._counted:  # from then on only this claim adds to them
+                self._running, self._counted = line.running(self._session, self._wanted.queue), True
             self.full = [lane for lane, running in self._running.items() if not self._places.room(lane, running)]
 
 
