@@ -13,6 +13,7 @@ from jsonpath2.path import Path
 from pacifica.dispatcher._engine.places import RouterPlaces
 from pacifica.dispatcher._queue.operator import Operator
 from pacifica.dispatcher._queue.store import Store
+from pacifica.dispatcher._queue.transitions import move
 from pacifica.dispatcher._queue.transitions.line import IN_LINE
 from pacifica.dispatcher._queue.values import Outcome, Place, QueueName
 from pacifica.dispatcher._queue.writer import Writer
@@ -154,10 +155,31 @@ def test_a_changed_limit_holds_from_the_next_claim(model: Any, writer: Writer) -
     assert not store.claim('me', 30.0)
 
 
+def test_events_that_were_stored_before_there_was_a_limit_keep_it(model: Any, store: Store, writer: Writer) -> None:
+    store.accept([received() for _ in range(30)])
+    limited = store_of(writer, router_with(concurrency=1))
+
+    claimed = limited.claim('me', 30.0)
+    assert claimed is not None and limited.claim('me', 30.0) is None
+    done = 0
+    while claimed is not None:
+        done += 1
+        _, claimed = limited.finish_and_claim(claimed, Outcome.succeeded(), 'me', 30.0)
+    assert done == 30
+
+
+def test_events_whose_route_has_changed_count_for_the_new_one(model: Any, writer: Writer) -> None:
+    store_of(writer, router_with(concurrency=1)).accept([received() for _ in range(2)])
+    router = Router()
+    router.add_route(Path.parse_str('$'), Calling(lambda event: None), name='another', concurrency=2)
+    store = store_of(writer, router)
+
+    claimed = [store.claim('me', 30.0), store.claim('me', 30.0)]
+    assert [each and each.place.lane for each in claimed] == ['another/', 'another/']
+
+
 @pytest.mark.parametrize('isolation', ['thread', 'process'])
-def test_events_that_were_stored_before_there_was_a_limit_keep_it(
-    model: Any, store: Store, started: Any, isolation: str,
-) -> None:
+def test_workers_run_no_more_of_them_at_once_either(model: Any, store: Store, started: Any, isolation: str) -> None:
     store.accept([received() for _ in range(IN_LINE + 12)])
     router = router_with(repr, concurrency=1)  # which other processes can import
 
@@ -169,24 +191,15 @@ def test_events_that_were_stored_before_there_was_a_limit_keep_it(
     assert all(ended <= started_at for (_, ended), (started_at, _) in zip(attempts, attempts[1:]))
 
 
-def test_events_whose_route_has_changed_count_for_the_new_one(model: Any, writer: Writer) -> None:
-    store_of(writer, router_with(concurrency=1)).accept([received() for _ in range(2)])
-    router = Router()
-    router.add_route(Path.parse_str('$'), Calling(lambda event: None), name='another', concurrency=2)
-
-    assert drain(queue_of(model, router).create_worker()) == 2
-    assert {(row.lane, row.attempts) for row in model.select()} == {('another/', 1)}
-
-
 def test_a_cancelled_event_is_not_kept_waiting_when_it_gets_its_place(model: Any, writer: Writer) -> None:
     store = store_of(writer, router_with(concurrency=1))
-    store.accept([received(**of_project('A')) for _ in range(IN_LINE)])
-    [task_id] = Store(writer, store.name).accept([received(**of_project('A'))])
-    claimed = store.claim_task(task_id, 'me', 30.0)
+    store.accept([received() for _ in range(IN_LINE)])
+    [task_id] = Store(writer, store.name).accept([received()])
+    claimed = Store(writer, store.name).claim_task(task_id, 'me', 30.0)
     assert claimed is not None
 
     Operator(writer).cancel([task_id])
-    assert store.finish(claimed, Outcome.misplaced(Place('the route/')))
+    assert writer.run(lambda session: move(session, store.name, claimed, Place('the route/'))) == [True]
     assert model.get(model.task_id == task_id).due > 0
 
 

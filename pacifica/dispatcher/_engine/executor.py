@@ -22,7 +22,7 @@ from pacifica.dispatcher import _events
 from pacifica.dispatcher._engine.capture import captured
 from pacifica.dispatcher._engine.extensions import Carrier, Extensions
 from pacifica.dispatcher._engine.output import Output
-from pacifica.dispatcher._engine.places import field_of, place_of, routes_of
+from pacifica.dispatcher._engine.places import field_of, routes_of
 from pacifica.dispatcher._lineage import Lineage, made_by, step
 from pacifica.dispatcher._parameters import overlaid
 from pacifica.dispatcher._queue.store import Store
@@ -201,8 +201,6 @@ class Executor:
         try:
             event_data = _events.loads(claimed.event_data)
             route = self.router.match_first_or_raise(event_data)
-            if (place := place_of(route, event_data)) != claimed.place:
-                return Outcome.misplaced(place)
             name = route.name
             watch.tell('route', name)
             lineage, own = Lineage.of(event_data), step(self.application, name)

@@ -54,19 +54,14 @@ class _Places:
             route = self._router.match_first_or_raise(event_data)
         except Exception:  # no route, or a stranger's path that raises: running the event says so
             return Place()
-        return place_of(route, event_data)
+        if route.concurrency is None and route.concurrency_key is None:
+            return Place(None, route.priority)
+        return Place(f'{_bounded(route.name)}/{_bounded(field_of(route.concurrency_key, event_data))}', route.priority)
 
     def room(self, lane: str, running: int) -> bool:
         """Return whether one more of a lane may run beside so many."""
         most = self._concurrency.get(lane.partition('/')[0])
         return most is None or running < most
-
-
-def place_of(route: Route, event_data: Mapping[str, Any]) -> Place:
-    """Return the place of an event of *route*."""
-    if route.concurrency is None and route.concurrency_key is None:
-        return Place(None, route.priority)
-    return Place(f'{_bounded(route.name)}/{_bounded(field_of(route.concurrency_key, event_data))}', route.priority)
 
 
 def _bounded(name: str) -> str:

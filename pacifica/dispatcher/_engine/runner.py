@@ -88,9 +88,9 @@ class Runner:
                 self._keeper.hold(following)  # an extension may take its time
         else:
             written = self.store.finish(claimed, outcome, outgoing)
-        if written and outcome.place is None:
+        if written:
             self._extensions.finished(claimed, outcome, task)
-        elif not written:
+        else:
             self._extensions.lease_lost(claimed)
         return following
 

@@ -47,16 +47,16 @@ class Worker(Runner):
 
         For tests and scripts: the worker need not be started.
         """
+        claimed = self.store.claim(self.owner, self.lease, self.worker_id)
+        if claimed is None:
+            return False
         self._executor.start()
-        while (claimed := self.store.claim(self.owner, self.lease, self.worker_id)) is not None:
-            outcome = self._execute(claimed)
-            if outcome is None:
-                self.store.release([claimed])
-                return True
+        outcome = self._execute(claimed)
+        if outcome is None:
+            self.store.release([claimed])
+        else:
             self._write(claimed, outcome)
-            if outcome.place is None:
-                return True
-        return False
+        return True
 
     def start(self) -> None:
         """Start the threads; return once the database is ready for them.

@@ -159,8 +159,7 @@ class Outcome(NamedTuple):
     how long the attempt was, ``None`` if nobody knows; ``skipped`` whether no handler ran, because the event is its
     route's own result; ``waits`` whether the attempt isn't counted, because of a service, and ``awaits`` which service,
     if it is known to be away; ``postpones`` whether the handler wants another, which doesn't count against the most;
-    ``output`` what of its output is not written yet; ``made_by`` what ran it, if that came to a handler; ``place``
-    where the event is to wait instead, uncounted, because its route wants it in another than it stood in.
+    ``output`` what of its output is not written yet; ``made_by`` what ran it, if that came to a handler.
     """
 
     status: Status
@@ -178,7 +177,6 @@ class Outcome(NamedTuple):
     postpones: bool = False
     output: RunOutput | None = None
     made_by: MadeBy | None = None
-    place: Place | None = None
 
     @classmethod
     def succeeded(cls, route: str | None = None) -> Outcome:
@@ -190,11 +188,6 @@ class Outcome(NamedTuple):
         """The event is the route's own result, as *reason* says: handling it would begin a loop."""
         result = msgspec.json.encode({'skipped': reason}).decode()
         return cls(Status.OK, route=route, result=result, skipped=True)
-
-    @classmethod
-    def misplaced(cls, place: Place) -> Outcome:
-        """The event's route has a limit or priority that it had not when it was stored: no handler ran."""
-        return cls(Status.ACCEPTED, place=place)
 
     @classmethod
     def no_route(cls, error: BaseException) -> Outcome:

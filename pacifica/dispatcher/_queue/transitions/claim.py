@@ -35,7 +35,7 @@ class Claim:
 
     ``lease`` is the seconds until the claim is over unless it is renewed; ``owner`` says who has it, for people;
     ``worker_id`` is the id of its heartbeats, if it sends any; ``places`` what routes say of limits, if they do. Rows
-    are taken to be in their places: whoever runs an event knows its route, and may :func:`move` it.
+    are taken to be in their places: who gets an event asks its route, and may :func:`move` it.
 
     ``unanswered`` are the tokens under which earlier tries, of this claim or others, may have claimed events that
     nobody knows of, because the answer to a commit was lost. They go back into the line first, as if never claimed:
