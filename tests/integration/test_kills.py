@@ -33,7 +33,7 @@ MANY = {'count': 2_000, 'kills': 40}
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(('kind', 'count', 'kills', 'isolation'), [
-    pytest.param('sqlite', *SOME.values(), 'thread', id='sqlite-some'),
+    pytest.param('sqlite', *SOME.values(), 'process', id='sqlite-some'),
     *(pytest.param(kind, *MANY.values(), 'thread', id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
     *(pytest.param(kind, 1_000, 20, 'process', id=f'{kind}-process', marks=pytest.mark.slow) for kind in KINDS),
 ])

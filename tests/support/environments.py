@@ -47,13 +47,17 @@ def without_pytest() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith('PYTEST_')}
 
 
+def files_of_project(*folders: str) -> list[str]:
+    """Return the paths of the project's own files, committed or not: those in *folders*, by default all."""
+    return subprocess.run(
+        ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard', *folders],
+        cwd=PROJECT, check=True, capture_output=True, text=True,
+    ).stdout.rstrip('\0').split('\0')
+
+
 def copy_of_project(folder: Path) -> Path:
     """Copy what the project is built from into *folder*, so that a build leaves nothing in the source tree."""
-    tracked = subprocess.run(
-        ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'],
-        cwd=PROJECT, check=True, capture_output=True, text=True,
-    ).stdout.split('\0')
-    for name in filter(None, tracked):
+    for name in files_of_project():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((PROJECT / name).read_bytes())
