@@ -28,7 +28,7 @@ from pacifica.dispatcher._queue.overview import Overview
 from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher._queue.status import Status
 from pacifica.dispatcher._queue.store import Store
-from pacifica.dispatcher._queue.values import QueueName
+from pacifica.dispatcher._queue.values import Outcome, QueueName
 from pacifica.dispatcher._queue.writer import Writer
 from pacifica.dispatcher.downloader_runners import RemoteDownloaderRunner
 from pacifica.dispatcher.models import File
@@ -276,6 +276,22 @@ def test_the_timeline_shows_that_it_waits_once(model: Any, away: Away, tmp_path:
         worker.run_once()
 
     assert record(model, task_id).history.count('"attempt"') == 1
+
+
+@pytest.mark.parametrize('ended', [False, True], ids=['never noted', 'over again'])
+def test_what_begins_to_wait_is_not_forgotten_if_nobody_knows_of_an_outage(
+    model: Any, store: Store, ended: bool,
+) -> None:
+    """The database was away when the service was found to be, or the service is back before the wait is written."""
+    store.accept([received()])
+    claimed = store.claim('me', 30.0)
+    assert claimed is not None
+    if ended:
+        assert store.begin_outage('ingest', 'refused') and store.end_outage('ingest') is not None
+
+    assert store.finish(claimed, Outcome.wait(ConnectionError('refused'), 86400.0, 'r', 'ingest'))
+    assert [each.service for each in store.outages()] == ['ingest']
+    assert wait_until(lambda: (store.probe_outages(), store.claim('me', 30.0))[1])
 
 
 def test_people_are_told_what_is_away_since_when_and_how_many_wait(

@@ -23,8 +23,11 @@ _FORGOTTEN = 3600.0  # seconds after the last probe was due: nothing waits for t
 def wait(session: Session, claimed: ClaimedEvent, outcome: Outcome) -> bool:
     """Put an event back whose attempt a service prevented: ``102`` → ``202``. Return whether the claim still held.
 
-    Its timeline shows the first such attempt of many.
+    Its timeline shows the first such attempt of many. If it waits for the end of an outage, there is one from here on:
+    that may have ended meanwhile, or not been noted, because the database was away as well, and nobody would ask.
     """
+    if outcome.awaits is not None:  # before the event's row, in the order in which the end of an outage locks them
+        begin_outage(session, outcome.awaits, outcome.exc_value or '', newer=False)
     now, first = session.now(), claimed.waiting_since is None
     attempt = history.attempt(
         claimed.attempt, claimed.owner, claimed.claimed_at, now, outcome.status.value, route=outcome.route,
@@ -44,8 +47,11 @@ def wait(session: Session, claimed: ClaimedEvent, outcome: Outcome) -> bool:
     return written or (first and is_written(session, claimed, attempt))
 
 
-def begin_outage(session: Session, service: str, fault: str) -> bool:
-    """Note that a service is away; return whether that was not known."""
+def begin_outage(session: Session, service: str, fault: str, *, newer: bool = True) -> bool:
+    """Note that a service is away; return whether that was not known. It can't end before this is committed.
+
+    :param newer: whether *fault* is better than what is known.
+    """
     now, key = session.now(), event_key(service, '')
     text = storable(fault, _FAULT_CHARACTERS)
     begun = bool(session.execute(
@@ -53,7 +59,7 @@ def begin_outage(session: Session, service: str, fault: str) -> bool:
         f' {session.dialect.on_duplicate.format(key="id")}',
         (key, service, text, now, _FIRST_PAUSE, now + _FIRST_PAUSE)).rowcount)
     if not begun:
-        session.execute(f'UPDATE {OUTAGES} SET fault = ? WHERE id = ?', (text, key))
+        session.execute(f'UPDATE {OUTAGES} SET fault = COALESCE(?, fault) WHERE id = ?', (text if newer else None, key))
     return begun
 
 
