@@ -135,11 +135,10 @@ class Store:
         :param worker_id: the id of its heartbeats, by which others on its machine know what it has claimed.
         """
         claim = self._claim(owner, lease, worker_id)
-        return self._in_place(self._run_claim(claim, claim)[0], owner, lease, worker_id)
+        return self._in_place(self._run_claim(claim, claim)[0], claim)
 
     def _in_place(
-        self, claimed: ClaimedEvent | None, owner: str, lease: float, worker_id: str,
-        operation: Callable[[Claim], Operation] = lambda claim: claim,
+        self, claimed: ClaimedEvent | None, claim: Claim, operation: Callable[[Claim], Operation] = lambda claim: claim,
     ) -> ClaimedEvent | None:
         """Return *claimed* if it stood where its route wants it; else move it there and claim another by *operation*.
 
@@ -147,15 +146,14 @@ class Store:
         the claim's transaction, which others wait for: an event of 10,000 files takes 10 ms to decode. If the database
         goes away meanwhile, the event runs when its lease is over.
         """
-        while claimed is not None and (place := self._place_of(claimed)) != claimed.place:
-            claim = self._claim(owner, lease, worker_id)
+        while claimed is not None and claimed.destination is None and claim.places is not None:
+            place = claim.places.of(claimed.event_data)
+            if place == claimed.place:
+                break
+            claim = self._claim(claim.owner, claim.lease, claim.worker_id)
             move = partial(transitions.move, queue=self.name, claimed=claimed, place=place)
             claimed = self._run_claim(claim, move, operation(claim))[1]
         return claimed
-
-    def _place_of(self, claimed: ClaimedEvent) -> Place:
-        places = self._places()
-        return claimed.place if places is None or claimed.destination is not None else places.of(claimed.event_data)
 
     def _claim(self, owner: str, lease: float, worker_id: str) -> Claim:
         return Claim(self.name, owner, lease, worker_id, self._places(), unanswered=set(self._unanswered))
@@ -176,7 +174,7 @@ class Store:
             return lambda session: transitions.claim_task(session, task_id, claim)
 
         claim = self._claim(owner, lease, worker_id)
-        return self._in_place(self._run_claim(claim, operation(claim))[0], owner, lease, worker_id, operation)
+        return self._in_place(self._run_claim(claim, operation(claim))[0], claim, operation)
 
     def count_due(self, most: int) -> int:
         """Return how many events are due, or *most* if there are more."""
@@ -203,8 +201,9 @@ class Store:
         worker_id: str = '',
     ) -> tuple[bool, ClaimedEvent | None]:
         """Do :meth:`finish` and :meth:`claim` in one transaction."""
-        written, following = self._finish(claimed, outcome, outgoing, self._claim(owner, lease, worker_id))
-        return written, self._in_place(following, owner, lease, worker_id)
+        claim = self._claim(owner, lease, worker_id)
+        written, following = self._finish(claimed, outcome, outgoing, claim)
+        return written, self._in_place(following, claim)
 
     def _finish(
         self, claimed: ClaimedEvent, outcome: Outcome, outgoing: Iterable[Outgoing], *claim: Claim,
