@@ -1,17 +1,18 @@
-"""Check what ``python -m build`` made: that wheel and source distribution hold all that is ours, and nothing else.
+"""Check what ``python -m build`` made: what it holds, and that the demo runs from it in an empty environment.
 
-``python try_distributions.py FOLDER``, with one of each in it. Used by ``tox -e build``. That the package runs where it
-is installed alone, other tests show.
+``python try_distributions.py FOLDER``, with one wheel and one source distribution in it. Used by ``tox -e build``. The
+wheel alone is installed: it was made from the source distribution.
 """
 
 from __future__ import annotations
 
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
-from environments import files_of_project
+from environments import Environment, files_of_project
 
 PACKAGE = 'pacifica/dispatcher/'
 
@@ -38,8 +39,21 @@ def check(distribution: Path, wanted: set[str]) -> None:
     print(f'{distribution.name}: {len(names)} files')
 
 
+def try_demo(wheel: Path) -> None:
+    """Fail if the demo does not run from *wheel* where nothing else is, or its dependencies don't agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = Environment(Path(folder))
+        environment.pip('install', str(wheel))
+        shown = environment.run('pacifica-dispatcher', 'demo')
+        assert '"taskStatus": "200 OK"' in shown, shown
+        print(f'{wheel.name}: the demo runs from it')
+        print(environment.pip('check').strip())
+
+
 if __name__ == '__main__':
     wanted = set(files_of_project(PACKAGE))
-    for pattern in ('*.whl', '*.tar.gz'):
-        made, = Path(sys.argv[1]).glob(pattern)
-        check(made, wanted)
+    wheel, = Path(sys.argv[1]).glob('*.whl')
+    sdist, = Path(sys.argv[1]).glob('*.tar.gz')
+    check(wheel, wanted)
+    check(sdist, wanted)
+    try_demo(wheel)
