@@ -14,6 +14,7 @@ from uuid import uuid4
 from playhouse.db_url import connect
 
 from pacifica.dispatcher._queue.connections import Connections
+from pacifica.dispatcher._queue.dialect import dialect_of
 from pacifica.dispatcher._queue.schema import ensure_schema
 from pacifica.dispatcher.receiver import create_peewee_model
 from support import services
@@ -100,7 +101,7 @@ def _cleaned(kind: str, url: str, name: str, *, keep: bool) -> bool:
         if kind in _DISCONNECT:
             database.execute_sql(_DISCONNECT[kind])
         if keep and _columns(database) == _columns_as_made():
-            for table in _columns_as_made():
+            for table in {column[0] for column in _columns_as_made()}:
                 database.execute_sql(f'DELETE FROM {table}')
             return True
         for statement in _EMPTY[kind].format(name=name).split('; '):
@@ -109,18 +110,16 @@ def _cleaned(kind: str, url: str, name: str, *, keep: bool) -> bool:
 
 
 @cache
-def _columns_as_made() -> dict[str, set[str]]:
+def _columns_as_made() -> set[tuple[str, str]]:
     with model_in('sqlite:///:memory:') as model:
         model.create_table()
         return _columns(model._meta.database)
 
 
-def _columns(database: Any) -> dict[str, set[str]]:
-    """Return the names of the columns of each table of a database."""
-    return {
-        table: {column[0] for column in database.execute_sql(f'SELECT * FROM {table} WHERE 1 = 0').description}
-        for table in database.get_tables()
-    }
+def _columns(database: Any) -> set[tuple[str, str]]:
+    """Return the table and the name of each column of a database."""
+    tables = ', '.join(f"'{table}'" for table in ('', *database.get_tables()))
+    return set(database.execute_sql(dialect_of(database).columns.format(tables=tables)).fetchall())
 
 
 def _administrate(url: str, *statements: str) -> None:

@@ -77,6 +77,7 @@ def _require(database: Any) -> None:
     name, file, state = one_line(database.database), sqlite_path(database), 'absent'
     if file is None or file.exists():  # else connecting would make the file
         try:
+            database.connect()  # by peewee, not by the session, which would turn a file to WAL
             state = state_of_schema(Session(database, dialect_of(database)))
         finally:
             database.close()

@@ -215,14 +215,13 @@ class _Existing(NamedTuple):
 
 
 def _existing(session: Session) -> _Existing:
-    """Return what there is, by few and cheap statements: each process asks at its start."""
-    tables = {TABLE, *_OTHER_TABLES}.intersection(session.database.get_tables())
-    columns = {
-        table: {column[0] for column in session.execute(f'SELECT * FROM {table} WHERE 1 = 0').description}
-        for table in tables
-    }
-    indexed = tables.intersection([TABLE, *(table for table, _ in _OTHER_INDEXES.values())])
-    return _Existing(columns, {index.name for table in indexed for index in session.database.get_indexes(table)})
+    """Return what there is, by two cheap statements: each process asks at its start."""
+    tables = ', '.join(f"'{table}'" for table in (TABLE, *_OTHER_TABLES))
+    columns: dict[str, set[str]] = {}
+    for table, name in session.execute(session.dialect.columns.format(tables=tables)).fetchall():
+        columns.setdefault(table, set()).add(name)
+    indexes = session.execute(session.dialect.indexes.format(tables=tables)).fetchall()
+    return _Existing(columns, {name for _, name in indexes})
 
 
 def _add(session: Session, table: str, columns: Sequence[_Column]) -> None:
