@@ -55,15 +55,15 @@ def found(model: Any, connections: Connections) -> Found:
     return Found(model, connections)
 
 
-@pytest.mark.parametrize('wanted', [
+_WANTED: list[dict[str, Any]] = [
     {}, {'status': Status.FAILED}, {'event_type': 'broken'}, {'source': 'http://one'}, {'text': 'one'},
     {'event_type': 'broken', 'source': 'http://one'}, {'status': Status.FAILED, 'source': 'http://one'},
     {'status': Status.OK, 'text': 'example'}, {'transaction_id': '7'}, {'since': '2000-01-01 00:00:00.000000'},
-], ids=str)
+]
+
+
 @pytest.mark.parametrize('window', [2000, 4])
-def test_pages_neither_repeat_nor_hide_an_event(
-    found: Found, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], window: int,
-) -> None:
+def test_pages_neither_repeat_nor_hide_an_event(found: Found, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     accepted = [found.accept(
         eventType='broken' if number % 2 else 'example', source='http://one' if number % 3 else 'http://two',
         data=[{'destinationTable': 'Transactions._id', 'value': 7 if number % 4 else 8}],
@@ -71,12 +71,13 @@ def test_pages_neither_repeat_nor_hide_an_event(
     found.run()
     everything = [row['taskID'] for row in found.search.page(Filter(), limit=100).rows]
     assert everything == accepted[::-1]
-    whole = found.ids(limit=100, **wanted)
+    whole = [found.ids(limit=100, **wanted) for wanted in _WANTED]
     monkeypatch.setattr(module, 'WINDOW', window)
 
-    seen = found.all_pages(3, **wanted)
+    for wanted, ids in zip(_WANTED, whole, strict=True):
+        seen = found.all_pages(3, **wanted)
 
-    assert seen == whole and len(seen) == len(set(seen)) and seen
+        assert seen == ids and len(seen) == len(set(seen)) and seen, wanted
 
 
 def test_an_event_that_arrives_between_pages_changes_none_of_them(found: Found) -> None:
@@ -226,7 +227,7 @@ def _upload(number: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize(('wanted', 'numbers'), [
+_NUMBERS: list[tuple[dict[str, Any], list[int]]] = [
     ({'project': 'p1'}, [5, 3, 1]), ({'instrument': '54'}, [3, 0]), ({'submitter': '10', 'project': 'p0'}, [4, 2, 0]),
     ({'project': 'p1', 'instrument': '54'}, [3]), ({'project': 'p'}, []), ({'route': '$'}, []),
     ({'key_value': 'temperature=4'}, [4]), ({'key_value': 'temperature=44'}, []),
@@ -234,16 +235,19 @@ def _upload(number: int) -> list[dict[str, Any]]:
     ({'file': 'run2.csv'}, [2]), ({'file': 'raw/run[23]*'}, [3, 2]), ({'file': '*.CSV'}, []),
     ({'file': '*.csv', 'project': 'p0', 'key_value': 'temperature=2'}, [2]),
     ({'text': '1003', 'file': 'run3.csv'}, [3]), ({'text': '1003', 'file': 'run4.csv'}, []),
-], ids=str)
+]
+
+
 @pytest.mark.parametrize('window', [2000, 2])
 def test_events_are_found_by_what_scientists_know_of_them(
-    found: Found, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], numbers: list[int], window: int,
+    found: Found, monkeypatch: pytest.MonkeyPatch, window: int,
 ) -> None:
     monkeypatch.setattr(module, '_BATCH', 3)
     accepted = [found.accept(data=_upload(number), eventID=str(1000 + number)) for number in range(6)]
     monkeypatch.setattr(module, 'WINDOW', window)
 
-    assert found.all_pages(2, **wanted) == [accepted[number] for number in numbers]
+    for wanted, numbers in _NUMBERS:
+        assert found.all_pages(2, **wanted) == [accepted[number] for number in numbers], wanted
 
 
 def test_what_reading_data_costs_is_bounded(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,27 +104,49 @@ def _logging() -> dict[tuple[str, ...], Any]:
     return picture
 
 
+class _Module:
+    """The globals of a module, which of them are containers, and what identifies them all."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values.copy()
+        self.identities = _identities(values)
+        self.containers = [
+            (key, value) for key, value in values.items() if type(value) in _CONTAINERS and key[:2] != '__']
+
+
+_modules: dict[str, _Module] = {}  # as they were when last looked at
+
+
 class _Globals:
     """The globals of the package's modules, and what those that are containers hold; quick, as each test has it."""
 
     def __init__(self) -> None:
-        self._modules = {
-            name: vars(module).copy() for name, module in list(sys.modules.items())
-            if name.startswith(_PACKAGE) and isinstance(module, ModuleType)}
+        for name, module in list(sys.modules.items()):
+            if name.startswith(_PACKAGE) and isinstance(module, ModuleType):
+                known = _modules.get(name)
+                if known is None or known.identities != _identities(vars(module)):
+                    _modules[name] = _Module(vars(module))
+        self._modules = _modules.copy()
         self._contents = [
-            (name, key, value, _content(value)) for name, values in self._modules.items()
-            for key, value in values.items() if type(value) in _CONTAINERS and key[:2] != '__']
+            (name, key, value, _content(value)) for name, module in self._modules.items()
+            for key, value in module.containers]
 
     def changed(self) -> Iterator[str]:
         """Yield what is another object than before, or holds others."""
         for name, before in self._modules.items():
             now = getattr(sys.modules.get(name), '__dict__', {})
-            for key, value in before.items():
+            if _identities(now)[:len(before.identities)] == before.identities:
+                continue  # what is new comes last
+            for key, value in before.values.items():
                 if now.get(key, _ABSENT) is not value and key[:2] != '__':
                     yield f'{name} {key}: {value!r} before, {now.get(key, _ABSENT)!r} after'
         for name, key, value, content in self._contents:
             if _content(value) != content:
                 yield f'{name} {key}: holds other things than before, {value!r} after'
+
+
+def _identities(values: dict[str, Any]) -> list[int]:
+    return list(map(id, values.values()))
 
 
 def _content(value: Any) -> Any:
