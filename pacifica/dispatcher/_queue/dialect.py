@@ -171,7 +171,7 @@ _SQLITE = Dialect(
     faults={'busy': 'locked|busy', 'full': 'disk is full|disk I/O error', 'read-only': 'readonly'},
 )
 
-_IN_TABLES = 't.relnamespace = current_schema()::regnamespace AND t.relname IN ({tables})'
+_IN_TABLES = "t.relnamespace = current_schema()::regnamespace AND t.relkind IN ('r', 'p') AND t.relname IN ({tables})"
 
 _POSTGRESQL = Dialect(
     name='postgresql',
