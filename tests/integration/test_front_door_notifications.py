@@ -14,7 +14,7 @@ from pacifica.dispatcher.uploader_runners import RemoteUploaderRunner
 from support.front_door import cherrypy_server
 
 # One set of services at a time, in one process of the test run.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group('services')]
 
 USER = {'Http-Remote-User': 'dmlb2001'}
 INGESTS = '$[?(@["eventType"] = "org.pacifica.metadata.ingest")]'

@@ -1,7 +1,6 @@
 """The real Pacifica services for a test session: brought up on ports of their own, and taken down again.
 
-``PACIFICA_STACK`` names the folder of the scripts. Installing them takes most of a minute; ``PACIFICA_STACK_WORK``
-names a directory in which they stay installed from one session to the next.
+``PACIFICA_STACK`` names the folder of the scripts.
 """
 
 from __future__ import annotations
@@ -135,16 +134,9 @@ def running(racy: bool) -> Iterator[Stack]:
 
     :param racy: with upstream's own concurrency, which loses and corrupts data.
     """
-    folder, kept = services.require_stack(), os.environ.get('PACIFICA_STACK_WORK')
-    work = Path(kept or tempfile.mkdtemp(prefix='pacifica-stack-')) / ('racy' if racy else 'plain')
-    work.mkdir(parents=True, exist_ok=True)
-    for directory in (work, work.parent):  # PostgreSQL runs as another user
-        directory.chmod(0o755)
-    (work / 'ports').unlink(missing_ok=True)
-    (work / 'redis').unlink(missing_ok=True)
-    (work / 'loaded').unlink(missing_ok=True)
-    for stale in ('pg', 'data', 'conf'):
-        shutil.rmtree(work / stale, ignore_errors=True)
+    folder = services.require_stack()
+    work = Path(tempfile.mkdtemp(prefix='pacifica-stack-'))
+    work.chmod(0o755)  # PostgreSQL runs as another user
     wanted: set[int] = set()
     while len(wanted) < len(SERVICES) + 2:
         wanted.add(free_port())
@@ -162,8 +154,7 @@ def running(racy: bool) -> Iterator[Stack]:
         yield Stack({**found, 'postgresql': postgresql}, work)
     finally:
         subprocess.run([folder / 'down', work], env=environment, timeout=120, stdout=subprocess.DEVNULL)
-        if not kept:
-            shutil.rmtree(work.parent, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
 class Subscriber(ThreadingHTTPServer):
