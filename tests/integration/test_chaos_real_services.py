@@ -133,7 +133,8 @@ def dispatcher(stack: Stack, directory: Path, database: str, chance: random.Rand
     """Run a receiver, two workers and the keeper of the subscription, as users are told to; yield what may stop."""
     (directory / 'chaotic.py').write_text(ROUTES)
     port, metadata = free_port(), stack.url('metadata')
-    common = ('chaotic:router', '--database', database)
+    # One event may be in the hands of each that is killed: by default it would be given up after three.
+    common = ('chaotic:router', '--database', database, '--max-attempts', str(3 * TIMES + 1))
     subscription = (
         'subscribe', '--receiver', f'http://127.0.0.1:{port}', '--name', 'chaos', '--user', 'dmlb2001',
         '--notifications', stack.url('notifications'))
