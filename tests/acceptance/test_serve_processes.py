@@ -95,3 +95,12 @@ def test_what_cant_work_ends_all_with_its_own_status(directory: Path) -> None:
 
     assert refused.returncode == 2 and f'can\'t listen on port {port}' in refused.stderr
     assert unreachable.returncode not in (0, None)
+
+
+def test_what_takes_long_to_fail_at_the_start_ends_all_too(directory: Path) -> None:
+    slow = "import os, time\nif 'PACIFICA_DISPATCHER_SUPERVISED' in os.environ:\n    time.sleep(11)\n"
+    (directory / 'routes.py').write_text(slow + ROUTES)
+    unreachable = run('serve', 'routes:router', '--port', '0', '--processes', '2',
+                      '--database', 'sqlite:////nowhere/at/all.db', cwd=directory)
+
+    assert unreachable.returncode == 2 and 'starting another' not in unreachable.stderr

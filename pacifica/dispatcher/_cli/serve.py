@@ -143,6 +143,7 @@ def serve_command(
             _introduce(reference, database, is_open)
             click.echo(f'listening: POST events to {server.url}/receive')
         else:
+            supervised.tell_serving()
             supervised.end_with_supervisor()
         stop.wait(None if changes is None else changes.wanted)
         if supervised is None:

@@ -13,9 +13,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 import click
@@ -26,15 +25,18 @@ from pacifica.dispatcher._cli.serving import handling_signals, not_listening, ur
 from pacifica.dispatcher._engine.turns import Signalled
 
 _VARIABLE = 'PACIFICA_DISPATCHER_SUPERVISED'
-_STARTS_WITHIN = 10.0  # seconds: a process that fails sooner was told something that can't work
 _PAUSE = 1.0  # seconds before a process that died is started again
 
 
 class Supervised(NamedTuple):
-    """What a process has of its supervisor: the socket to take connections from, and a pipe that ends with it."""
+    """What a process has of its supervisor: the socket to take connections from, and two pipes.
+
+    One ends with the supervisor, the other tells it that a process serves.
+    """
 
     listening: int
     lifeline: int
+    serving: int
 
     @classmethod
     def here(cls) -> Supervised | None:
@@ -43,9 +45,13 @@ class Supervised(NamedTuple):
         if told is None:
             return None
         here = cls(*map(int, told.split()))
-        for descriptor in here:  # programs that handlers start are to have neither
+        for descriptor in here:  # programs that handlers start are to have none
             os.set_inheritable(descriptor, False)
         return here
+
+    def tell_serving(self) -> None:
+        """Tell the supervisor that this process has started: what may fail from now on can be mended by another."""
+        os.write(self.serving, b'.')
 
     def end_with_supervisor(self) -> None:
         """End this process when the supervisor does, without a word: its events run again."""
@@ -72,9 +78,11 @@ def supervise(count: int, concurrency: int, host: str, port: int, *, metrics: bo
         if metrics and 'PROMETHEUS_MULTIPROC_DIR' not in os.environ:  # what one answers is counted for all
             os.environ['PROMETHEUS_MULTIPROC_DIR'] = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix='pacifica-metrics-'))
-        lifeline, held = os.pipe()
+        (lifeline, held), (served, serving) = os.pipe(), os.pipe()
+        os.set_blocking(served, False)
         shares = [concurrency // count + (number < concurrency % count) for number in range(count)]
-        processes = _Processes(Supervised(listening.fileno(), lifeline), [max(1, share) for share in shares])
+        processes = _Processes(
+            Supervised(listening.fileno(), lifeline, serving), [max(1, share) for share in shares], served)
         stack.enter_context(processes.running())
         click.echo(f'listening: POST events to {url_of(listening.getsockname())}/receive, in {count} processes')
         processes.watch()
@@ -84,11 +92,11 @@ def supervise(count: int, concurrency: int, host: str, port: int, *, metrics: bo
 
 
 class _Processes:
-    """The processes, each with its part of the concurrency."""
+    """The processes, each with its part of the concurrency; from *served* comes a byte for each that serves."""
 
-    def __init__(self, supervised: Supervised, shares: list[int]) -> None:
+    def __init__(self, supervised: Supervised, shares: list[int], served: int) -> None:
         self._supervised = supervised
-        self._began = time.monotonic()
+        self._served, self._starting = served, len(shares)
         self._signalled = Signalled()
         self._running = {share: self._start(share) for share in enumerate(shares)}
 
@@ -118,16 +126,22 @@ class _Processes:
     def watch(self) -> None:
         """Start again what dies, until a signal comes.
 
-        :raises click.exceptions.Exit: with its status, if one fails as they start.
+        :raises click.exceptions.Exit: with its status, if one fails before all have started, however long that takes:
+            it was told something that can't work.
         """
         while not self._signalled.wait(_PAUSE):
             for share, process in self._running.items():
                 if (status := process.poll()) is None:
                     continue
-                if status > 0 and time.monotonic() < self._began + _STARTS_WITHIN:
+                if not self._all_have_served() and status > 0:
                     raise click.exceptions.Exit(status)
                 click.echo(f'process {process.pid} ended with status {status}: starting another', err=True)
                 self._running[share] = self._start(share)
+
+    def _all_have_served(self) -> bool:
+        with suppress(BlockingIOError):
+            self._starting -= len(os.read(self._served, 1024))
+        return self._starting <= 0
 
     def _send(self, number: int) -> None:
         for process in self._running.values():
