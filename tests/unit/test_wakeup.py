@@ -92,15 +92,3 @@ def test_a_closed_wakeup_takes_no_event() -> None:
     wakeup.close()
 
     assert not wakeup.notify(1)
-
-
-def test_polls_come_quicker_after_activity_and_slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(module.time, 'monotonic', lambda: now)
-    wakeup = Wakeup(1.0, quickest_poll=0.02)
-    wakeup.look()
-
-    def interval(idle: float) -> float:
-        return round(wakeup._interval(now + idle), 3)
-
-    assert [interval(idle) for idle in (0.0, 0.1, 1.0, 5.0, 60.0)] == [0.02, 0.02, 0.1, 0.5, 1.0]

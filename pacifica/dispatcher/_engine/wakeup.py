@@ -19,21 +19,16 @@ _ENDING = 5.0  # seconds in which a statement that is under way ends, mostly
 
 
 class Wakeup:
-    """Wakes as many waiting threads as there are events, and one of them every *poll_interval* seconds.
+    """Wakes as many waiting threads as there are events, and one of them every *poll_interval* seconds."""
 
-    :param quickest_poll: seconds between two polls soon after events were found by polling. The interval grows to
-        *poll_interval*: it is a tenth of the time since then.
-    """
-
-    def __init__(self, poll_interval: float, quickest_poll: float | None = None) -> None:
+    def __init__(self, poll_interval: float) -> None:
         self._poll_interval = poll_interval
-        self._quickest_poll = quickest_poll
         self._condition = threading.Condition(threading.Lock())
         self.closed = False
         self._permits = 0
         self._waiting = 0
         self._next_poll = 0.0
-        self._found = self._told = float('-inf')
+        self._told = float('-inf')
 
     def notify(self, count: int) -> bool:
         """Announce that *count* events are waiting; return whether threads were waiting for all of them.
@@ -54,7 +49,7 @@ class Wakeup:
 
     def look(self) -> None:
         """Have one thread look for events, of which there may be any number: it is time for a poll."""
-        self._found, self._next_poll = time.monotonic(), 0.0
+        self._next_poll = 0.0
         if self._waiting:
             with self._condition:
                 self._condition.notify()
@@ -80,17 +75,12 @@ class Wakeup:
                         return False
                     now = time.monotonic()
                     if now >= self._next_poll:
-                        self._next_poll = now + self._interval(now)
+                        self._next_poll = now + self._poll_interval
                         return True
                     self._condition.wait(self._next_poll - now)
                 return False
             finally:
                 self._waiting -= 1
-
-    def _interval(self, now: float) -> float:
-        if self._quickest_poll is None:
-            return self._poll_interval
-        return min(max((now - self._found) / 10, self._quickest_poll), self._poll_interval)
 
 
 class Listener:

@@ -71,7 +71,7 @@ class Worker(Runner):
             self._identify()
             self._keeper.present(self.worker_id, self.owner, self._executor.engine, self.concurrency)
             self._keeper.run_once()
-            self._wakeup = Wakeup(self._poll_interval, self.store.quickest_poll)
+            self._wakeup = Wakeup(self._poll_interval)
             self._listener = Listener(self.store, self._wakeup)
             self.store.subscribe(self._wakeup.notify)
             if self._executor.in_threads:

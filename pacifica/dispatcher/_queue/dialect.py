@@ -80,8 +80,7 @@ class Dialect:
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
     parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
-    number that is another once others have changed anything; without either, ``quickest_poll`` is the seconds between
-    looks soon after an event was found.
+    number that is another once others have changed anything; without either, they look for events.
 
     ``columns`` and ``indexes`` are queries for the table and the name of each that ``{tables}`` have: far cheaper than
     peewee's own. The last ones serve upgrading the table: which kinds of columns had too narrow a type in the 0.2
@@ -114,7 +113,6 @@ class Dialect:
     notify: str = ''
     listen: str = ''
     change_counter: str = ''
-    quickest_poll: float | None = None
     statement_limit: str = ''
     prefix_index: str = '{expression}'
     lock_name: str = ''
@@ -237,7 +235,6 @@ _MYSQL = Dialect(
     # https://mariadb.com/docs/server/reference/error-codes; 28 is the system's own number, ENOSPC.
     faults={'busy': r'\((1205|1213|1969|3024),', 'full': r'\((1021|1114|3675),|Errcode: 28\b|[Ee]rror 28\b',
             'read-only': r'\((1290|1792|1836),'},
-    quickest_poll=0.02,
     statement_limit='SELECT @@max_allowed_packet',
     prefix_index='{column}({length})',  # MariaDB has no indexes of expressions
     indexes_together=True,  # each statement that changes a table costs as much as one for all

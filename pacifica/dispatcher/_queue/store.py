@@ -83,11 +83,6 @@ class Store:
         """Yield when other processes may have made events due; see :meth:`Wakeups.receive`."""
         return self._wakeups.receive(stopping, idle)
 
-    @property
-    def quickest_poll(self) -> float | None:
-        """Seconds between two looks for events soon after some were found, where :meth:`wakeups` says nothing."""
-        return self.connections.dialect.quickest_poll
-
     def accept(
         self,
         events: Sequence[ReceivedEvent],

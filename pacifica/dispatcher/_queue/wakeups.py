@@ -1,8 +1,8 @@
 """How workers learn that other processes have made events due, without asking again and again.
 
 PostgreSQL passes messages on (``NOTIFY``, ``LISTEN``); SQLite says whether other connections have changed anything, and
-Linux when it is time to ask; MariaDB and MySQL have neither, and workers ask them more often for a while
-(``Dialect.quickest_poll``). Nothing depends on a wake-up: one that is lost costs a poll.
+Linux when it is time to ask; MariaDB and MySQL have neither, and are asked for events that are due. Nothing depends on
+a wake-up: one that is lost costs a poll.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _QUICKEST = 0.003  # seconds between two looks at SQLite's counter
 # The most seconds between them, and before that which part of the time since an event was found or, where it is told,
 # since the file was written to, a little before the commit.
 _UNTOLD, _TOLD = (0.04, 1 / 100), (1.0, 1)
+# The fewest and the most seconds between two questions for events that are due, and which part of the time since some
+# were found.
+_ASKING = 0.02, 0.06, 1 / 100
 
 
 class Wakeups:
@@ -68,22 +71,20 @@ class Wakeups:
     def receive(self, stopping: socket.socket, idle: Callable[[], bool]) -> Iterator[None]:
         """Yield when events of the queue may have become due, until *stopping* can be read, and first when it listens.
 
-        Ends without a word where the database says nothing of changes.
-
         :param idle: says whether anybody waits for events.
         :raises DatabaseUnavailableError: if it hears nothing any more.
         """
         dialect, availability = self._connections.dialect, self._connections.availability
-        if not dialect.listen and not dialect.change_counter:
-            return
         availability.require()
         try:
             with self._connections.watching() as session, selectors.DefaultSelector() as selector:
                 selector.register(stopping, selectors.EVENT_READ)
                 if dialect.listen:
                     yield from self._messages(session, selector, stopping)
-                else:
+                elif dialect.change_counter:
                     yield from self._changes(session, selector, stopping, idle)
+                else:
+                    yield from self._due(session, selector, idle)
         except peewee.PeeweeException as exc:
             known = availability.fault is not None
             raise (KnownFaultError if known else DatabaseUnavailableError)(f'nothing is heard of it: {exc}') from exc
@@ -138,6 +139,16 @@ class Wakeups:
                     if version != before and session.exclusively(self._is_due):
                         since = time.monotonic()
                         yield
+
+    def _due(self, session: Session, selector: selectors.BaseSelector, idle: Callable[[], bool]) -> Iterator[None]:
+        """Yield when an event is due; look more often soon after that."""
+        quickest, slowest, part = _ASKING
+        since = time.monotonic()
+        yield
+        while not selector.select(min(max((time.monotonic() - since) * part, quickest), slowest)):
+            if idle() and self._is_due(session):
+                since = time.monotonic()
+                yield
 
     def _version(self, session: Session) -> tuple[Any, int]:
         """Return what differs once another connection has changed the database, or this one is another."""
