@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from pacifica.dispatcher._engine import wakeup as module
 from pacifica.dispatcher._engine.wakeup import Listener, Wakeup
+from pacifica.dispatcher._queue import wakeups
 from pacifica.dispatcher._queue.availability import KnownFaultError
 from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 from support.events import wait_until
@@ -92,3 +94,28 @@ def test_a_closed_wakeup_takes_no_event() -> None:
     wakeup.close()
 
     assert not wakeup.notify(1)
+
+
+@pytest.mark.parametrize(('due', 'pauses'), [
+    (False, {0.0: 0.02, 1.0: 0.02, 4.0: 0.04, 100.0: 0.06}),
+    (True, {0.0: 0.02, 1.0: 0.1, 4.0: 0.4, 100.0: 1.0}),  # as in a lane that is full
+])
+def test_a_database_is_asked_less_often_the_longer_its_answer_stays_the_same(
+    due: bool, pauses: dict[float, float], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, asked = [0.0], {}
+
+    def wait(timeout: float) -> bool:
+        asked[now[0]] = timeout
+        now[0] += timeout
+        return now[0] > 120
+
+    class Asking(wakeups.Wakeups):
+        def _is_due(self, session: Any) -> bool:
+            return due
+
+    monkeypatch.setattr(wakeups, 'time', SimpleNamespace(monotonic=lambda: now[0]))
+    list(Asking(cast(Any, None))._due(cast(Any, None), cast(Any, SimpleNamespace(select=wait)), lambda: True))
+
+    found = {since: next(pause for then, pause in asked.items() if then >= since) for since in pauses}
+    assert found == pytest.approx(pauses, rel=0.15)

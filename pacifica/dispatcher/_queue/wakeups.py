@@ -33,9 +33,10 @@ _QUICKEST = 0.003  # seconds between two looks at SQLite's counter
 # The most seconds between them, and before that which part of the time since an event was found or, where it is told,
 # since the file was written to, a little before the commit.
 _UNTOLD, _TOLD = (0.04, 1 / 100), (1.0, 1)
-# The fewest and the most seconds between two questions for events that are due, and which part of the time since some
-# were found.
-_ASKING = 0.02, 0.06, 1 / 100
+_QUICKEST_QUESTION = 0.02  # seconds between two questions for events that are due
+# The most seconds between them, and before that which part of the time since the answer was another. What stays due
+# can't be claimed: its lane is full.
+_NONE_DUE, _STILL_DUE = (0.06, 1 / 100), (1.0, 1 / 10)
 
 
 class Wakeups:
@@ -141,14 +142,19 @@ class Wakeups:
                         yield
 
     def _due(self, session: Session, selector: selectors.BaseSelector, idle: Callable[[], bool]) -> Iterator[None]:
-        """Yield when an event is due; look more often soon after that."""
-        quickest, slowest, part = _ASKING
-        since = time.monotonic()
+        """Yield when an event is due; ask more often soon after that."""
+        since, due = time.monotonic(), False
         yield
-        while not selector.select(min(max((time.monotonic() - since) * part, quickest), slowest)):
-            if idle() and self._is_due(session):
-                since = time.monotonic()
-                yield
+        while True:
+            slowest, part = _STILL_DUE if due else _NONE_DUE
+            if selector.select(min(max((time.monotonic() - since) * part, _QUICKEST_QUESTION), slowest)):
+                return
+            if idle():
+                before, due = due, self._is_due(session)
+                if due != before:
+                    since = time.monotonic()
+                if due:
+                    yield
 
     def _version(self, session: Session) -> tuple[Any, int]:
         """Return what differs once another connection has changed the database, or this one is another."""
