@@ -33,10 +33,9 @@ _QUICKEST = 0.003  # seconds between two looks at SQLite's counter
 # The most seconds between them, and before that which part of the time since an event was found or, where it is told,
 # since the file was written to, a little before the commit.
 _UNTOLD, _TOLD = (0.04, 1 / 100), (1.0, 1)
-_QUICKEST_QUESTION = 0.02  # seconds between two questions for events that are due
-# The most seconds between them, and before that which part of the time since the answer was another. What stays due
-# can't be claimed: its lane is full.
-_NONE_DUE, _STILL_DUE = (0.06, 1 / 100), (1.0, 1 / 10)
+_QUICKEST_QUESTION, _SLOWEST_QUESTION = 0.02, 1.0  # seconds between two questions for events that are due
+# Which part of the time since the answer was another. What stays due can't be claimed: its lane is full.
+_NONE_DUE, _STILL_DUE = 1 / 500, 1 / 10
 
 
 class Wakeups:
@@ -146,8 +145,8 @@ class Wakeups:
         since, due = time.monotonic(), False
         yield
         while True:
-            slowest, part = _STILL_DUE if due else _NONE_DUE
-            if selector.select(min(max((time.monotonic() - since) * part, _QUICKEST_QUESTION), slowest)):
+            pause = (time.monotonic() - since) * (_STILL_DUE if due else _NONE_DUE)
+            if selector.select(min(max(pause, _QUICKEST_QUESTION), _SLOWEST_QUESTION)):
                 return
             if idle():
                 before, due = due, self._is_due(session)
