@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pacifica.dispatcher._queue.record import TABLE, seconds, timestamp
+from pacifica.dispatcher._queue.record import TABLE, seconds_between, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
@@ -83,8 +82,12 @@ def _buckets(session: Session, begins: Sequence[float], width: float) -> list[Bu
         f'SELECT * FROM (SELECT {{position}} AS position, created, finalized, route_key FROM {TABLE}'
         f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}) AS s{{position}}'
     )):
+        taken = seconds_between(created, finalized)
         for bucket in _of(busy[int(position)][0], key):
-            insort(bucket.seconds, seconds(finalized) - seconds(created))
+            bucket.seconds.append(taken)
+    for bucket, _ in busy:
+        for each in (bucket, *bucket.routes.values()):
+            each.seconds.sort()
     return found
 
 
@@ -94,7 +97,11 @@ def _empty(begin: float) -> Bucket:
 
 def _of(bucket: Bucket, key: int | None) -> Sequence[Bucket]:
     """Return the buckets that an event of the route *key* is in."""
-    return [bucket] if key is None else [bucket, bucket.routes.setdefault(key, _empty(bucket.begin))]
+    if key is None:
+        return [bucket]
+    if key not in bucket.routes:
+        bucket.routes[key] = _empty(bucket.begin)
+    return [bucket, bucket.routes[key]]
 
 
 def _union(session: Session, spans: Sequence[tuple[str, str]], select: str) -> list[Any]:
