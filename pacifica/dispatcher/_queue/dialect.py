@@ -69,14 +69,15 @@ class Dialect:
     ``SELECT`` of rows to change, and ``lock_row`` one of rows that are waited for, where not all that write wait for
     each other; ``lock_name`` locks a name, its parameter, until the transaction's end, without a row; ``on_duplicate``
     ends an ``INSERT`` into a table whose primary key is ``{key}``, and leaves rows alone whose keys are there;
-    ``random`` is a number from 0 to 1, another for each row; ``types`` maps the kinds of columns in the schema to
-    types; ``statement_limit`` is a query for the bytes of the longest statement, where an event can reach that;
-    ``prefix_index`` is how an index holds the beginning of a column, and ``indexes_together`` whether those of a table
-    are made by one statement; ``equals`` compares a column whose beginning is compared too; ``contains`` finds a
-    pattern in a column in upper or lower case, as far as the database knows them, and always as it is; ``inheritable``
-    says whether a forked child may have a connection of its parent's that it doesn't use; ``faults`` are patterns of
-    the drivers' errors, after their SQLSTATE if they have one; ``limits`` are settings of the driver for how long a
-    server may let us wait, which the application's own go before, and ``limit_silence`` does what a setting can't.
+    ``random`` is a number from 0 to 1, another for each row; ``seconds_between`` is what lies between the times
+    ``{earlier}`` and ``{later}``; ``types`` maps the kinds of columns in the schema to types; ``statement_limit`` is a
+    query for the bytes of the longest statement, where an event can reach that; ``prefix_index`` is how an index holds
+    the beginning of a column, and ``indexes_together`` whether those of a table are made by one statement; ``equals``
+    compares a column whose beginning is compared too; ``contains`` finds a pattern in a column in upper or lower case,
+    as far as the database knows them, and always as it is; ``inheritable`` says whether a forked child may have a
+    connection of its parent's that it doesn't use; ``faults`` are patterns of the drivers' errors, after their SQLSTATE
+    if they have one; ``limits`` are settings of the driver for how long a server may let us wait, which the
+    application's own go before, and ``limit_silence`` does what a setting can't.
 
     How workers learn of events that other processes have stored: ``notify`` sends a message to a channel, both
     parameters, and ``listen`` has those of ``{channel}`` come to a connection; ``change_counter`` is a query for a
@@ -96,6 +97,7 @@ class Dialect:
     lock_row: str
     on_duplicate: str
     random: str
+    seconds_between: str
     types: dict[str, str]
     columns: str
     indexes: str
@@ -149,6 +151,7 @@ _SQLITE = Dialect(
     skip_locked='',
     lock_row='',
     random='(RANDOM() / 18446744073709551616.0 + 0.5)',
+    seconds_between='(JULIANDAY({later}) - JULIANDAY({earlier})) * 86400.0',  # to a millisecond
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'TEXT', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'DATETIME',
            'integer': 'INTEGER', 'bytes': 'INTEGER', 'seconds': 'REAL', 'token': 'VARCHAR(32)',
@@ -183,6 +186,7 @@ _POSTGRESQL = Dialect(
     lock_row='FOR UPDATE',
     lock_name='SELECT pg_advisory_xact_lock(hashtextextended(?, 0))',
     random='RANDOM()',
+    seconds_between='EXTRACT(EPOCH FROM {later} - {earlier})',
     on_duplicate='ON CONFLICT DO NOTHING',
     types={'uuid': 'UUID', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'TEXT', 'time': 'TIMESTAMP',
            'integer': 'INTEGER', 'bytes': 'BIGINT', 'seconds': 'DOUBLE PRECISION', 'token': 'VARCHAR(32)',
@@ -220,6 +224,7 @@ _MYSQL = Dialect(
     skip_locked='FOR UPDATE SKIP LOCKED',
     lock_row='FOR UPDATE',
     random='RAND()',
+    seconds_between='TIMESTAMPDIFF(MICROSECOND, {earlier}, {later}) / 1e6',
     on_duplicate='ON DUPLICATE KEY UPDATE {key} = {key}',
     types={'uuid': 'VARCHAR(40)', 'name': 'VARCHAR(255)', 'text': 'TEXT', 'document': 'LONGTEXT',
            'time': 'DATETIME(6)', 'integer': 'INTEGER', 'bytes': 'BIGINT', 'seconds': 'DOUBLE PRECISION',

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pacifica.dispatcher._queue.record import TABLE, seconds_between, timestamp
+from pacifica.dispatcher._queue.record import TABLE, timestamp
 from pacifica.dispatcher._queue.session import Session
 from pacifica.dispatcher._queue.status import FINAL, Status
 
@@ -78,13 +78,13 @@ def _buckets(session: Session, begins: Sequence[float], width: float) -> list[Bu
         for bucket in _of(found[int(position)], key):
             bucket.counts[Status(status)] += count
     busy = [(bucket, span) for bucket, span in zip(found, spans) if any(bucket.counts.values())]
-    for position, created, finalized, key in _union(session, [span for _, span in busy], (
-        f'SELECT * FROM (SELECT {{position}} AS position, created, finalized, route_key FROM {TABLE}'
+    taken = session.dialect.seconds_between.format(earlier='created', later='finalized')
+    for position, seconds, key in _union(session, [span for _, span in busy], (
+        f'SELECT * FROM (SELECT {{position}} AS position, {taken} AS seconds, route_key FROM {TABLE}'
         f' WHERE finalized >= ? AND finalized < ? ORDER BY finalized DESC LIMIT {_SAMPLE}) AS s{{position}}'
     )):
-        taken = seconds_between(created, finalized)
         for bucket in _of(busy[int(position)][0], key):
-            bucket.seconds.append(taken)
+            bucket.seconds.append(float(seconds))
     for bucket, _ in busy:
         for each in (bucket, *bucket.routes.values()):
             each.seconds.sort()

@@ -71,16 +71,8 @@ def as_text(moment: Any) -> Any:
 
 def seconds(moment: Any) -> float:
     """Return a time of the table, as its driver reads it, in seconds since 1970."""
-    return _read(moment).replace(tzinfo=timezone.utc).timestamp()
-
-
-def seconds_between(earlier: Any, later: Any) -> float:
-    """Return the seconds between two times of the table, as its driver reads them."""
-    return (_read(later) - _read(earlier)).total_seconds()
-
-
-def _read(moment: Any) -> datetime:
-    return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+    read = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+    return read.replace(tzinfo=timezone.utc).timestamp()
 
 
 def storable(text: str | None, limit: int | None = _ATTRIBUTE_CHARACTERS) -> str | None:
