@@ -205,11 +205,15 @@ def test_an_idle_worker_only_polls_and_asks_one_question(
     model: Any, database_url: str, started: Any, executed: list[tuple[str, str]],
 ) -> None:
     queue = queue_of(model)
+
+    def commits() -> int:
+        return [statement for _, statement in executed].count('COMMIT')
+
     started(queue.create_worker(concurrency=4, poll_interval=0.25, lease=NEVER))
-    wait_until(lambda: len([1 for _, statement in executed if statement == 'COMMIT']) > 12)
+    wait_until(lambda: commits() > 12)
     executed.clear()
 
-    wait_until(lambda: len([1 for _, statement in executed if statement == 'COMMIT']) > 4)
+    wait_until(lambda: commits() > 4)
 
     asked = [statement.split()[0] for thread, statement in executed
              if thread != LISTENER and 'receivetaskworker' not in statement]  # looking for dead neighbours is no poll

@@ -213,7 +213,7 @@ class Store:
             self._notify(len(accepts))
             lane = claimed.place.lane
             if lane is not None and not (claim and results[1] and results[1].place.lane == lane):
-                for listener in self._listeners:  # its lane has room for another; other processes poll
+                for listener in self._listeners:  # its lane has room for another; nobody else is told
                     listener(1)
         return results
 

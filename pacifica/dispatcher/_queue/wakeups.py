@@ -30,12 +30,12 @@ from pacifica.dispatcher.exceptions import DatabaseUnavailableError
 _EVERY_QUEUE = 'pacifica_dispatcher'
 _AT_ONCE = 0.01  # seconds after a message within which its sender sends no other
 _QUICKEST = 0.003  # seconds between two looks at SQLite's counter
-# The most seconds between them, and before that which part of the time since an event was found or, where it is told,
-# since the file was written to, a little before the commit.
-_UNTOLD, _TOLD = (0.04, 1 / 100), (1.0, 1)
-_QUICKEST_QUESTION, _SLOWEST_QUESTION = 0.02, 1.0  # seconds between two questions for events that are due
-# Which part of the time since the answer was another. What stays due can't be claimed: its lane is full.
-_NONE_DUE, _STILL_DUE = 1 / 500, 1 / 10
+# The fewest and the most seconds between two looks, and in between which part of the time since something:
+# at SQLite's counter since an event was found or, where it is told, since the file was written to, a little before the
+# commit;
+_UNTOLD, _TOLD = (_QUICKEST, 0.04, 1 / 100), (_QUICKEST, 1.0, 1)
+# for events that are due since the answer was another. What stays due can't be claimed: its lane is full.
+_NONE_DUE, _STILL_DUE = (0.02, 1.0, 1 / 500), (0.02, 1.0, 1 / 10)
 
 
 class Wakeups:
@@ -124,8 +124,7 @@ class Wakeups:
             since = time.monotonic()
             yield
             while True:
-                slowest, part = _TOLD if writes.told else _UNTOLD
-                ready = selector.select(min(max((time.monotonic() - since) * part, _QUICKEST), slowest))
+                ready = selector.select(_pause(since, *(_TOLD if writes.told else _UNTOLD)))
                 if any(key.fileobj is stopping for key, _ in ready):
                     return
                 if ready:
@@ -144,10 +143,7 @@ class Wakeups:
         """Yield when an event is due; ask more often soon after that."""
         since, due = time.monotonic(), False
         yield
-        while True:
-            pause = (time.monotonic() - since) * (_STILL_DUE if due else _NONE_DUE)
-            if selector.select(min(max(pause, _QUICKEST_QUESTION), _SLOWEST_QUESTION)):
-                return
+        while not selector.select(_pause(since, *(_STILL_DUE if due else _NONE_DUE))):
             if idle():
                 before, due = due, self._is_due(session)
                 if due != before:
@@ -165,6 +161,10 @@ class Wakeups:
 
     def _is_due(self, session: Session) -> bool:
         return self._queue is not None and transitions.count_due(session, self._queue, 1) > 0
+
+
+def _pause(since: float, fewest: float, most: float, part: float) -> float:
+    return min(max((time.monotonic() - since) * part, fewest), most)
 
 
 def _received(connection: Any) -> list[str]:
