@@ -53,6 +53,7 @@ queue.delay({EVENT!r})
     assert message.startswith('the bad one ended in 500 Internal Server Error: TypeError: ')
 
 
+@pytest.mark.slow
 def test_one_dispatcher_feeds_another_that_was_down_at_first(directory: Path) -> None:
     port = str(free_port())
     export, report, measure = rst_blocks(HOOKS, 'sh')['0'].strip().splitlines()

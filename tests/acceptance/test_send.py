@@ -126,6 +126,7 @@ def test_an_interruption_shows_what_was_sent(directory: Path) -> None:
     assert 'Traceback' not in command.output
 
 
+@pytest.mark.slow
 def test_credentials_come_from_files_and_the_environment(directory: Path) -> None:
     env = {'TOKEN': 'mellon'}
     with started(*SERVE, '--authenticate', 'access:schemes', cwd=directory, env=env) as service:

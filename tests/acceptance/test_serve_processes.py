@@ -86,6 +86,7 @@ def test_all_end_with_the_supervisor_however_it_ends(directory: Path) -> None:
         wait_until(lambda: not any(Path(f'/proc/{pid}/cwd').exists() for pid in running))
 
 
+@pytest.mark.slow
 def test_what_cant_work_ends_all_with_its_own_status(directory: Path) -> None:
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
@@ -97,6 +98,7 @@ def test_what_cant_work_ends_all_with_its_own_status(directory: Path) -> None:
     assert unreachable.returncode not in (0, None)
 
 
+@pytest.mark.slow
 def test_what_takes_long_to_fail_at_the_start_ends_all_too(directory: Path) -> None:
     slow = "import os, time\nif 'PACIFICA_DISPATCHER_SUPERVISED' in os.environ:\n    time.sleep(11)\n"
     (directory / 'routes.py').write_text(slow + ROUTES)

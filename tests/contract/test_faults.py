@@ -199,8 +199,9 @@ def test_what_a_handler_did_is_written_once_the_database_is_back(model: Any, mon
     assert seen == [event['eventID']]
 
 
+@pytest.mark.parametrize('count', [10, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('uses', ['writes', 'reads'])
-def test_a_child_forked_while_threads_use_the_database_can_use_it(model: Any, uses: str) -> None:
+def test_a_child_forked_while_threads_use_the_database_can_use_it(model: Any, uses: str, count: int) -> None:
     """SQLite keeps its locks in the process's memory, which a fork copies."""
     queue = model.create_queue(router_to(lambda event: None), 'my.app', 'receive')
     stopping = threading.Event()
@@ -219,7 +220,7 @@ def test_a_child_forked_while_threads_use_the_database_can_use_it(model: Any, us
         thread.start()
     try:
         children = []
-        for number in range(30):
+        for number in range(count):
             child = os.fork()
             if child == 0:
                 signal.alarm(20)  # a child that hangs ends
@@ -234,8 +235,8 @@ def test_a_child_forked_while_threads_use_the_database_can_use_it(model: Any, us
         for thread in threads:
             thread.join()
 
-    assert children == [0] * 30
-    assert model.select().where(model.source.startswith('child')).count() == 30
+    assert children == [0] * count
+    assert model.select().where(model.source.startswith('child')).count() == count
 
 
 @pytest.mark.parametrize('service, limits, sleep', [

@@ -76,7 +76,8 @@ def test_whatever_is_killed_every_accepted_event_ends_and_none_runs_twice_withou
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize('broker', [OwnRedis, pytest.param(OwnRabbitMQ, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('broker', [OwnRedis, OwnRabbitMQ])
 def test_messages_that_a_broker_lost_are_sent_again(broker: type[OwnServer], tmp_path: Path) -> None:
     with own_server(broker, tmp_path / 'broker') as server, \
             running('sqlite', tmp_path, {'broker': server.url}, workers=0) as (service, model):

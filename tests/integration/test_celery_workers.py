@@ -56,11 +56,9 @@ def post(port: int, event: dict[str, Any]) -> str:
     return str(response.json())
 
 
-SOME = [
-    ('sqlite', redis_settings, 'prefork'),
-    ('postgresql', rabbitmq_settings, 'threads'),
-]
+SOME = [('sqlite', redis_settings, 'prefork')]
 MORE = [
+    ('postgresql', rabbitmq_settings, 'threads'),
     ('mysql', rabbitmq_settings, 'prefork'),
     ('sqlite', filesystem_settings, 'prefork'),
     ('postgresql', redis_settings, 'threads'),

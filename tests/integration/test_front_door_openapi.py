@@ -23,6 +23,7 @@ def url():
 
 
 @pytest.mark.skipif(not SCHEMATHESIS.exists(), reason='schemathesis is not installed: the extra test-openapi has it')
+@pytest.mark.slow
 def test_every_operation_does_what_its_description_says(url, tmp_path):
     """In a process of its own: schemathesis's pytest plugin lags behind pytest. A failure prints its seed and curl."""
     run = subprocess.run(

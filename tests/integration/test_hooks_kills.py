@@ -59,6 +59,7 @@ def test_whatever_is_killed_each_end_arrives_once(kind: str, count: int, kills: 
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_what_a_worker_had_not_sent_when_it_was_killed_is_sent_by_another(tmp_path: Path) -> None:
     """The receiver is down when the event ends, the worker is killed before it is back: between commit and sending."""
     (tmp_path / 'other').mkdir()

@@ -33,7 +33,7 @@ MANY = {'count': 2_000, 'kills': 40}
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(('kind', 'count', 'kills', 'isolation'), [
-    pytest.param('sqlite', *SOME.values(), 'process', id='sqlite-some'),
+    pytest.param('sqlite', *SOME.values(), 'process', id='sqlite-some', marks=pytest.mark.slow),
     *(pytest.param(kind, *MANY.values(), 'thread', id=f'{kind}-many', marks=pytest.mark.slow) for kind in KINDS),
     *(pytest.param(kind, 1_000, 20, 'process', id=f'{kind}-process', marks=pytest.mark.slow) for kind in KINDS),
 ])
@@ -80,6 +80,7 @@ def test_the_event_of_a_killed_worker_runs_elsewhere_soon_after_its_lease(tmp_pa
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_an_event_that_kills_every_worker_ends_in_500(tmp_path: Path) -> None:
     with running('sqlite', tmp_path, workers=1, lease=0.5) as (service, model):
         event = ingest_event(data={'seconds': 60})
@@ -114,7 +115,7 @@ def test_on_sigterm_running_handlers_end_and_the_rest_waits_uncounted(tmp_path: 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(('kind', 'count', 'kills'), [
-    pytest.param('sqlite', 60, 3, id='sqlite-some'),
+    pytest.param('sqlite', 60, 3, id='sqlite-some', marks=pytest.mark.slow),
     *(pytest.param(kind, 1_000, 20, id=f'{kind}-limited', marks=pytest.mark.slow) for kind in KINDS),
 ])
 def test_whatever_is_killed_no_more_run_at_once_than_the_limit_and_all_run(

@@ -388,6 +388,7 @@ for turn in range(8):
 '''
 
 
+@pytest.mark.slow
 def test_what_has_been_counted_is_in_every_scrape_once_while_processes_come_end_and_are_killed(tmp_path: Path) -> None:
     env = {**os.environ, 'PROMETHEUS_MULTIPROC_DIR': str(tmp_path)}
     done = subprocess.run(
@@ -430,6 +431,7 @@ def finished(url: str) -> float:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_processes_that_share_a_directory_are_counted_together_even_after_one_was_killed(directory: Path) -> None:
     env = {'PROMETHEUS_MULTIPROC_DIR': str(directory / 'counted')}
     with started('serve', *SERVICE, '--port', '0', '--metrics', '--concurrency', '1', '--isolation', 'thread',

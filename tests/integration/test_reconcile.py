@@ -112,6 +112,7 @@ def test_a_key_given_twice_has_both_its_values(metadata: FakeMetadata) -> None:
         ('a', '1'), ('a', '2'), ('b', '3')]
 
 
+@pytest.mark.slow
 def test_hundreds_are_found_page_by_page_and_asked_for_only_if_missing(model: Any) -> None:
     queue = queue_of(model)
     seen: list[int] = []
