@@ -22,9 +22,9 @@ from support import isolation, services
 from support.databases import connections_to
 from support.queues import APPLICATION, TASK
 
-# A failing example is printed so that it can be pasted into a test; CI tries the same examples on every run.
-settings.register_profile('default', print_blob=True, deadline=None)
-settings.register_profile('ci', settings.get_profile('default'), derandomize=True)
+# A failing example is printed so that it can be pasted into a test; CI tries the same examples on every run, and more.
+settings.register_profile('default', print_blob=True, deadline=None, max_examples=50)
+settings.register_profile('ci', settings.get_profile('default'), derandomize=True, max_examples=100)
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE') or ('ci' if services.in_ci() else 'default'))
 
 DISTRIBUTIONS = (

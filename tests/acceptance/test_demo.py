@@ -58,7 +58,7 @@ def test_demo_prints_on_a_terminal_without_unicode(tmp_path: Path, temporary: di
     assert run('demo', cwd=tmp_path, env={**temporary, 'PYTHONIOENCODING': 'ascii'}).returncode == 0
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_keep_leaves_the_receiver_up_until_a_signal(
     tmp_path: Path, temporary: dict[str, str], number: signal.Signals,
 ) -> None:

@@ -171,6 +171,7 @@ concurrency = 1
 """
 
 
+@pytest.mark.slow
 def test_serve_runs_with_the_settings_of_a_file(directory: Path) -> None:
     (directory / 'dispatcher.toml').write_text(SETTINGS)
     environment = {'PACIFICA_DISPATCHER_CONFIG': 'dispatcher.toml', 'PACIFICA_DISPATCHER_PORT': '0'}

@@ -124,6 +124,7 @@ def isolated(model: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize('database_url', ['sqlite'], indirect=True)  # it is processes that matter, and it takes long
+@pytest.mark.slow
 def test_in_a_process_of_its_own_no_handler_takes_another_with_it(model: Any, isolated: Any) -> None:
     ends = {
         'crash': ('500 Internal Server Error', 'WorkerLostError', 2),

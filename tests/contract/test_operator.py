@@ -399,6 +399,7 @@ worker.stop()
 '''
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_killed_is_shown_lost_and_one_that_stopped_is_not_shown(
     bench: Bench, connections: Connections, database_url: str,
 ) -> None:

@@ -125,6 +125,7 @@ def test_each_event_has_its_own_and_a_silent_one_nothing(model: Any, begin: Begi
 
 
 @ONCE
+@pytest.mark.slow
 def test_what_is_printed_just_before_the_end_is_never_missed(model: Any, begin: Begin) -> None:
     task_ids = [begin('fine') for _ in range(200)]
 

@@ -19,6 +19,7 @@ def migrate(url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_it_makes_the_table_once(tmp_path: Path) -> None:
     url = f'sqlite:///{tmp_path / "events.db"}'
 
