@@ -68,18 +68,23 @@ def test_connections_cut_again_and_again_lose_nothing_and_run_nothing_twice(mode
     worker = queue.create_worker(lease=10)
     worker.start()
     cutting = threading.Event()
+    events = [ingest_event() for _ in range(100)]
+    task_ids: list[str] = []
 
     def cut() -> None:
-        while not cutting.wait(0.3):  # longer than a transaction takes on a busy machine
-            cut_connections(model)
+        enough = 5
+        while not cutting.wait(0.02):
+            if len(task_ids) >= enough:  # by the clock, a busy machine would get no transaction through in between
+                cut_connections(model)
+                enough = len(task_ids) + 5
         model._meta.database.close()
 
     cutter = threading.Thread(target=cut)
     try:
         cut_connections(model)
         cutter.start()
-        events = [ingest_event() for _ in range(100)]
-        task_ids = [queue.delay(event).id for event in events]
+        for event in events:
+            task_ids.append(queue.delay(event).id)
         cutting.set()
         cutter.join()
         model._meta.database.close()  # this thread's was cut too
