@@ -193,7 +193,7 @@ def test_carts_stuck_for_ever_are_a_passing_fault(cartd, tmp_path, monkeypatch):
     began = time.monotonic()
     with pytest.raises(DownloadError, match='no cart was ready in .*: 3 ordered, staging heard of them') as caught:
         runner.download(str(tmp_path), files(), timeout=30)
-    assert caught.value.transient and time.monotonic() - began < 30
+    assert caught.value.transient and time.monotonic() - began < 3 + SLACK
     assert len(cartd.deleted) == 3 and not cartd.carts
 
 
